@@ -13,6 +13,7 @@
         ├── Transient          not done, and asking again may well help
         ├── Refused            understood, and answered no: asking again does not help
         │   └── Forbidden      the key, or its owner's role, lacks the right
+        ├── Malformed          the answer is not what its API promises: a version not known here
         └── Ambiguous          a write that may have happened: read before anything else
 """
 
@@ -95,6 +96,10 @@ class Refused(ApiError):
 
 class Forbidden(Refused):
     """The key or its owner lacks the right: RAM policy, OpenAPI permission or project role."""
+
+
+class Malformed(ApiError):
+    """The answer came and cannot be read: the message names the field and what is wrong with it."""
 
 
 class Ambiguous(ApiError):
