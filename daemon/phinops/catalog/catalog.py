@@ -1,7 +1,7 @@
 """Every action of Dataphin's OpenAPI (dataphin-public, version 2023-06-30): what it takes, gives, and costs.
 
-The data come from the official SDK 2.14.1 and the published table of throttling levels of May 2026; `build.py`
-made `apis.json` from them. Levels change from time to time: a config may override them.
+The data come from the official SDK 2.14.1 and the published table of throttling levels (May 2026); `build.py`
+made `apis.json` of them. Levels change from time to time: a config may override them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ READ_PREFIXES = ("Get", "List", "Check", "Parse")
 # It hands out credentials for an upload, and thereby grants a right: nothing that a shadow rule may do.
 NOT_READS = frozenset({"GetFileStorageCredential"})
 
-# The documents close these lists; to all others a release of Dataphin may add values, or they say so themselves.
+# The documents close these lists; to all others a release of Dataphin may add values.
 CLOSED_ENUMS = frozenset({"Env", "Operation", "DownstreamRange"})
 
 ENVELOPE: Mapping[str, str] = {
@@ -31,7 +31,7 @@ ENVELOPE: Mapping[str, str] = {
     "RequestId": "string",
     "Success": "boolean",
 }
-"""The fields that every answer has, with their types; `Code` is "OK" and `Success` true when all went well."""
+"""The fields of every answer, with their types; `Code` is "OK" and `Success` true when all went well."""
 
 DATA = Path(__file__).with_name("apis.json")
 

@@ -1,8 +1,8 @@
 """What an edition allows: calls a second, calls a day, and which APIs.
 
 The numbers are those of Dataphin's OpenAPI overview page (April 2026). It gives Agile and Intelligent no rate
-of their own; the cells of its table are merged, and the reading taken here, Agile as Personal and Intelligent as
-Basic, is also the safe one. Of "levels 1 and 2: 50,000 a day" the stricter reading is taken: both together.
+of their own; the cells of its table are merged, and the reading taken here, Agile as Personal and Intelligent
+as Basic, is also the safe one. Of "levels 1 and 2: 50,000 a day" the stricter one is taken: both together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _POOL = re.compile(r"[123](\+[123]){0,2}")
 
 
 def _pools(limits: Mapping[str, int], what: str) -> dict[int, str]:
-    """Which pool each level is in. Raises ValueError on an impossible key or limit, or a level in two pools."""
+    """Which pool each level is in. Raises ValueError on an impossible key or limit, or a repeated level."""
     pools: dict[int, str] = {}
     for pool, limit in limits.items():
         if not _POOL.fullmatch(pool):
@@ -74,7 +74,7 @@ PLANS: Mapping[Edition, QuotaPlan] = {
     "intelligent": QuotaPlan(_RATE_OF_EACH, {"3": 10_000}),
     "private": QuotaPlan({}, {}),
 }
-"""The published plan of each edition. Nothing is published for private ones: use `plan_for`, which insists."""
+"""The published plan of each edition. None is published for private ones: use `plan_for`, which insists."""
 
 
 def plan_for(
