@@ -1,0 +1,129 @@
+"""The five operations on an instance, all through OperateInstance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from phinops.errors import Refused
+from phinops.event import Event, JsonObject
+from phinops.execute.steps import verdict
+from phinops.execute.steps.answers import item_answers, merged_ids, says_met
+from phinops.execute.steps.kind import ItemAnswer, Look, Path, Probe, Progress, Setting, Step, Target, Write
+from phinops.execute.steps.target import instance_of
+from phinops.execute.steps.values import Id, Params, ProjectId
+
+API = "OperateInstance"
+
+
+class InstanceParams(Params):
+    """Which instance; without them the event's own."""
+
+    instance_id: Id | None = None
+    project_id: ProjectId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStep:
+    """One value of OperateInstance's `Operation`, with the rules that tell from records what became of it.
+
+    `met_codes` are the refusals that mean its goal is met or under way (Dataphin's task scheduler codes).
+    """
+
+    name: str
+    operation: str
+    probe_rule: verdict.ProbeRule
+    progress_rule: verdict.ProgressRule
+    met_codes: frozenset[str] = frozenset()
+    params: type[InstanceParams] = InstanceParams
+    target: Literal["instance", "node"] | None = "instance"
+    scalar: str = ""
+    beside: frozenset[str] = frozenset()
+
+    def writes(self, params: InstanceParams) -> bool:
+        return True
+
+    def problems(self, params: InstanceParams, setting: Setting) -> list[tuple[Path, str]]:
+        return []
+
+    async def write(self, params: InstanceParams, event: Event, look: Look) -> Write:
+        target = instance_of(params.instance_id, params.project_id, event)
+        return Write(
+            step=self.name,
+            api=API,
+            target=target,
+            params=self._command(target.project_id, [target.id]),
+            batch=f"{API}|{self.operation}|{target.project_id}",
+        )
+
+    def merge(self, writes: Sequence[Write]) -> JsonObject:
+        project_id, ids = merged_ids(writes)
+        return self._command(project_id, ids)
+
+    def items(self, body: Mapping[str, Any]) -> Mapping[str, ItemAnswer]:
+        return item_answers(body.get("InstanceStatusList"), "Id", self.met_codes)
+
+    def result(self, body: Mapping[str, Any]) -> JsonObject:
+        return {}
+
+    def met(self, error: Refused) -> bool:
+        return says_met(error.code, self.met_codes)
+
+    async def baseline(self, look: Look, write: Write, event: Event | None) -> JsonObject:
+        own = event and event.instance
+        if own and own.id == write.target.id:
+            return verdict.to_json(verdict.record_of(own))
+        now = await self._record(look, write.target)
+        return verdict.to_json(now) if now else {}
+
+    async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
+        now = await self._record(look, write.target)
+        return self.probe_rule(verdict.from_json(baseline), now) if now and baseline else "unclear"
+
+    async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
+        now = await self._record(look, write.target)
+        return self.progress_rule(verdict.from_json(baseline), now) if now else "pending"
+
+    async def _record(self, look: Look, target: Target) -> verdict.Record | None:
+        view = await look.instance(target.project_id, target.id)
+        return verdict.record_of(view.instance) if view else None
+
+    def _command(self, project_id: str, ids: Sequence[str]) -> JsonObject:
+        instances = [{"Id": instance_id} for instance_id in ids]
+        return {
+            "OperateCommand": {
+                "ProjectId": int(project_id),
+                "Operation": self.operation,
+                "InstanceIdList": instances,
+            }
+        }
+
+
+INSTANCE_STEPS: tuple[Step, ...] = (
+    InstanceStep(
+        "rerun_instance",
+        "RERUN",
+        verdict.rerun_probe,
+        verdict.rerun_progress,
+        frozenset({"TaskToRerunNotFinished", "TaskRunning"}),
+    ),
+    InstanceStep(
+        "terminate_instance",
+        "TERMINATE",
+        verdict.terminate_probe,
+        verdict.terminate_progress,
+        frozenset({"TaskToKillHasFinished"}),
+    ),
+    InstanceStep(
+        "set_instance_success", "SET_SUCCESS", verdict.set_success_probe, verdict.set_success_progress
+    ),
+    InstanceStep("pause_instance", "PAUSE", verdict.pause_probe, verdict.pause_progress),
+    InstanceStep(
+        "resume_instance",
+        "RESUME",
+        verdict.resume_probe,
+        verdict.resume_progress,
+        frozenset({"TaskToResumeNotPaused"}),
+    ),
+)

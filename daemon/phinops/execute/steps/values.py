@@ -1,0 +1,64 @@
+"""The values that parameters of steps take, before and after their templates are rendered."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+from phinops.event import plain
+
+
+class Params(BaseModel):
+    """The base of every step's parameters: unknown keys are errors, values are never changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def is_template(value: object) -> bool:
+    """Whether the value is text that still has to be rendered."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+def _id(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+def _given(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value.strip()
+
+
+def _number(value: str) -> str:
+    if not is_template(value) and not (value.isascii() and value.isdigit()):
+        raise ValueError(f"must be a project's number, not {value!r}")
+    return value
+
+
+def _text(value: object) -> object:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return json.dumps(plain(value), ensure_ascii=False, default=str)
+
+
+Id = Annotated[str, BeforeValidator(_id), AfterValidator(_given)]
+"""An id: text or a whole number, kept as text because 19 digits do not survive a float."""
+
+ProjectId = Annotated[Id, AfterValidator(_number)]
+"""A project's number, as text."""
+
+Text = Annotated[str, BeforeValidator(_text)]
+"""Text for people; a template that gives another type is printed (times as RFC 3339, the rest as JSON)."""
+
+
+def describe(value: Any) -> str:
+    """A value in an error's text, cut so that no payload floods a log."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
