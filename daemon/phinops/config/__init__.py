@@ -1,0 +1,41 @@
+"""`phinops.toml`: models named after its tables, every mistake at once with its place and its cure."""
+
+from phinops.config.load import check_config, find_config, load_config
+from phinops.config.model import (
+    AutoRerun,
+    Config,
+    Edition,
+    Hook,
+    ImpactSettings,
+    Notifier,
+    RulesSection,
+    Safety,
+    Server,
+    SourceSettings,
+    StoreSection,
+    Tenant,
+    TenantQuota,
+    TenantSources,
+)
+from phinops.config.secret import Secret
+
+__all__ = [
+    "AutoRerun",
+    "Config",
+    "Edition",
+    "Hook",
+    "ImpactSettings",
+    "Notifier",
+    "RulesSection",
+    "Safety",
+    "Secret",
+    "Server",
+    "SourceSettings",
+    "StoreSection",
+    "Tenant",
+    "TenantQuota",
+    "TenantSources",
+    "check_config",
+    "find_config",
+    "load_config",
+]
