@@ -75,19 +75,28 @@ class ScaledClock:
 
 
 class LoopClock:
-    """A clock that follows the event loop's, so that a loop in virtual time carries everything with it."""
+    """A clock that follows the event loop's, so that a loop in virtual time carries everything with it.
+
+    A thread without a loop (the store's writer) reads the loop in which the clock was last read.
+    """
 
     speed = 1.0
 
     def __init__(self, start: datetime) -> None:
         self._start = start
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.jumped = timedelta()
 
     def now(self) -> datetime:
         return self._start + self.jumped + timedelta(seconds=self.monotonic())
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            if self._loop is None:
+                raise
+        return self._loop.time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))

@@ -6,7 +6,9 @@
     ├── ConfigError            the person who wrote the config or a secret (exit code 2)
     ├── StoreError             the machine: disk, lock, version of the store
     │   ├── StoreHeld          another daemon has it (exit code 3)
-    │   └── StoreTooNew        written by a newer phinops
+    │   ├── StoreLost          another daemon took it over: stop
+    │   ├── StoreTooNew        written by a newer phinops
+    │   └── StoreUnwritable    disk full or read-only: it works again by itself when the disk does
     ├── QuotaSpent             nobody until the quota day ends, or the one who sets `share` and `action_reserve`
     └── ApiError               Dataphin did not do what was asked
         ├── Throttled          refused before execution; it says or we guess when to ask again
@@ -46,8 +48,16 @@ class StoreHeld(StoreError):
     """Another daemon holds the store's lock."""
 
 
+class StoreLost(StoreError):
+    """Another process has taken the store over since it was opened: nothing of ours may be written any more."""
+
+
 class StoreTooNew(StoreError):
     """A newer phinops has migrated the store; this one must not touch it."""
+
+
+class StoreUnwritable(StoreError):
+    """Nothing was written: the disk is full, broken, read-only or busy. The same write may work later."""
 
 
 class QuotaSpent(PhinopsError):
