@@ -52,14 +52,10 @@ def field(source: Mapping[str, Any]) -> Row:
     return trimmed([source["name"], source["type"], inside, enum_of(source)])
 
 
-def api_row(
-    action: Mapping[str, Any], tree: Mapping[str, Any] | None, level: Mapping[str, str] | None
-) -> Row:
+def api_row(action: Mapping[str, Any], tree: Mapping[str, Any] | None, level: Mapping[str, str] | None) -> Row:
     request = (tree or action)["request"]
     # Where the answer's tree is not described, neither is the type of its payload.
-    fields = (
-        tree["response"] if tree else [{"name": name, "type": "any"} for name in action["response_top_level"]]
-    )
+    fields = tree["response"] if tree else [{"name": name, "type": "any"} for name in action["response_top_level"]]
     response = [field(each) for each in fields if each["name"] not in ENVELOPE]
     place: Row = [None, None, "", ""]
     if level:
@@ -78,21 +74,19 @@ def build(apis: Mapping[str, Any], levels: Sequence[Mapping[str, str]]) -> str:
     for name in sorted(actions):
         row = api_row(actions[name], apis["detailed"].get(name), leveled.get(name))
         if row[0] != actions[name]["throttle_level"]:
-            raise ValueError(
-                f"{name}: level {row[0]} in the table, {actions[name]['throttle_level']} in APIS.json"
-            )
+            raise ValueError(f"{name}: level {row[0]} in the table, {actions[name]['throttle_level']} in APIS.json")
         lines.append(f"{json.dumps(name)}:{json.dumps(row, ensure_ascii=False, separators=(',', ':'))}")
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], target: Path = DATA) -> int:
     if len(arguments) != 2:
         sys.stderr.write("usage: python -m phinops.catalog.build APIS.json LEVELS.csv\n")
         return 2
     apis = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     with Path(arguments[1]).open(encoding="utf-8", newline="") as table:
         text = build(apis, list(csv.DictReader(table)))
-    DATA.write_text(text, encoding="utf-8")
+    target.write_text(text, encoding="utf-8")
     return 0
 
 

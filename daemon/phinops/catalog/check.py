@@ -1,8 +1,8 @@
 """Whether the parameters of a call are right, found out before anything is sent.
 
 Names, types and required parameters are checked as deep as the catalog describes them. People, YAML and
-templates spell values in several ways: digits stand for an integer, an integer for text, "true" for a boolean, a
-time for either; `convert` gives each the shape that Dataphin wants.
+templates spell values in several ways: digits stand for an integer, an integer for text, "true" for a boolean,
+a time for either; `convert` gives each the shape that Dataphin wants.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ class _Check:
                 yield from self.value(by_name[name], by_name[name].type, inside, (*path, name))
         for each in known:
             if each.required and each.name not in given and value.get(each.name) is None:
-                yield ParameterProblem(
-                    (*path, each.name), f"{owner} needs {each.name} ({_WANTED[each.type]})"
-                )
+                yield ParameterProblem((*path, each.name), f"{owner} needs {each.name} ({_WANTED[each.type]})")
 
     def value(self, want: Parameter, kind: str, value: object, path: Path) -> Iterator[ParameterProblem]:
         if self._templates and isinstance(value, str) and ("{{" in value or "{%" in value):
@@ -99,9 +97,7 @@ class _Check:
         elif want.closed and value not in want.enum:
             yield ParameterProblem(path, _outside(want, str(value)))
 
-    def items(
-        self, want: Parameter, kind: str, values: Sequence[object], path: Path
-    ) -> Iterator[ParameterProblem]:
+    def items(self, want: Parameter, kind: str, values: Sequence[object], path: Path) -> Iterator[ParameterProblem]:
         item_kind = kind.removeprefix("array<").removesuffix(">")
         for index, item in enumerate(values):
             yield from self.value(want, item_kind, item, (*path, index))
@@ -205,11 +201,7 @@ def _converted_object(
     known: Sequence[Parameter], value: Mapping[str, object], zone: tzinfo | None
 ) -> dict[str, object]:
     by_name = {each.name: each for each in known}
-    return {
-        name: _converted(by_name.get(name), inside, zone)
-        for name, inside in value.items()
-        if inside is not None
-    }
+    return {name: _converted(by_name.get(name), inside, zone) for name, inside in value.items() if inside is not None}
 
 
 def _converted(want: Parameter | None, value: object, zone: tzinfo | None) -> object:

@@ -26,9 +26,7 @@ def _pools(limits: Mapping[str, int], what: str) -> dict[int, str]:
     pools: dict[int, str] = {}
     for pool, limit in limits.items():
         if not _POOL.fullmatch(pool):
-            raise ValueError(
-                f'{what}: {pool!r} does not name levels; write "1", "2", "3" or a sum such as "1+2"'
-            )
+            raise ValueError(f'{what}: {pool!r} does not name levels; write "1", "2", "3" or a sum such as "1+2"')
         if limit < 1:
             raise ValueError(f"{what}: the limit of {pool!r} must be at least 1")
         for level in map(int, pool.split("+")):
@@ -85,9 +83,7 @@ def plan_for(
     Raises ValueError for a private deployment that states no rate, and for impossible tables.
     """
     if edition == "private" and not qps:
-        raise ValueError(
-            'a private deployment has no published quota: state qps, for instance { "1+2+3" = 5 }'
-        )
+        raise ValueError('a private deployment has no published quota: state qps, for instance { "1+2+3" = 5 }')
     published = PLANS[edition]
     return QuotaPlan(published.rates if qps is None else qps, published.days if daily is None else daily)
 
