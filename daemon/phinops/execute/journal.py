@@ -1,0 +1,47 @@
+"""What carrying out needs of the journal; the record side offers it, and an in-memory store is its fake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from phinops.event import JsonObject
+from phinops.firing import Ask, Firing, FiringState, Guard, Intent, Notice, Outcome, StepResult
+
+
+class Journal(Protocol):
+    """Every method is one committed transaction when it returns.
+
+    Raises:
+        StoreError: the store cannot be written; nothing was recorded, so nothing may be sent.
+    """
+
+    async def start(self, firing_id: str) -> None: ...
+
+    async def move(self, firing_id: str, state: FiringState, reason: str, wake_at: datetime | None = None) -> None: ...
+
+    async def advance(self, firing_id: str, cursor: int, results: Mapping[str, StepResult]) -> None: ...
+
+    async def end(self, firing: Firing, state: FiringState, reason: str) -> None: ...
+
+    async def put_step(self, step: Intent, notices: Sequence[Notice] = ()) -> None: ...
+
+    async def intend(self, asks: Sequence[Ask], guard: Guard) -> Sequence[str]:
+        """Commit the intents that the guard lets leave; one reason for each, "" where it was committed."""
+        ...
+
+    async def settle(
+        self,
+        action_id: str,
+        state: str,
+        outcome: Outcome | None,
+        *,
+        result: JsonObject,
+        request_id: str = "",
+        verify_until: datetime | None = None,
+    ) -> bool: ...
+
+    async def judge(self, action_id: str, outcome: Outcome, reason: str) -> None: ...
+
+    async def last_step(self, firing_id: str, n: int) -> Intent | None: ...

@@ -1,0 +1,152 @@
+"""Finding out what a write did: by reading, after a quiet time, never by sending again.
+
+A write of unknown fate is *applied*, *absent* (said twice, some seconds apart) or stays *unknown*. An accepted write
+whose step asks for it is followed until its target reaches the goal or another end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import structlog
+
+from phinops.clock import Clock
+from phinops.errors import ApiError, QuotaSpent
+from phinops.execute.journal import Journal
+from phinops.execute.steps.kind import Look, Probe, Step, Write
+from phinops.firing import Intent, Outcome, StepResult
+
+log = structlog.get_logger(__name__)
+
+Verdict = Literal["applied", "absent", "unknown"]
+
+GIVE_UP_AFTER = timedelta(hours=1)
+"""How long a write of unknown fate is read back before a person must decide."""
+
+UNCLEAR_READS = 3
+"""How many readings may be unclear before reading on is pointless."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """`settle_after` in real seconds (it spans the network's delays), `born` the monotonic start of this process."""
+
+    settle_after: float
+    born: float
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Why a write's fate is open: `since` is the monotonic time by which it had left, 0 for an earlier process's.
+
+    `within` is the time its verification will have once it is known to be done.
+    """
+
+    reason: str
+    since: float = 0.0
+    request_id: str = ""
+    within: timedelta | None = None
+
+
+class Settler:
+    """Reads back the writes of one tenant. `look` reads with the priority of verification."""
+
+    def __init__(self, look: Look, journal: Journal, clock: Clock, patience: Patience) -> None:
+        self._look = look
+        self._journal = journal
+        self._clock = clock
+        self._patience = patience
+
+    async def settle(self, step: Step, write: Write, intent: Intent, open_: Open) -> Verdict:
+        """What became of an open intent, recorded.
+
+        The quiet time counts from the later of the sending and the start of this process: whatever an earlier one had
+        on its way has arrived by then.
+        """
+        quiet = self._patience.settle_after * self._clock.speed
+        ready = max(open_.since, self._patience.born) + quiet
+        wait = ready - self._clock.monotonic()
+        wake_at = self._clock.now() + timedelta(seconds=max(0.0, wait))
+        await self._journal.move(
+            intent.firing_id, "settling", f"reading back {intent.action_id}: {open_.reason}", wake_at
+        )
+        log.info("action.settling", action=intent.action_id, reason=open_.reason, quiet_s=round(max(0.0, wait), 3))
+        await self._clock.sleep(wait)
+        verdict, why = await self._read_back(step, write, intent, open_, gap=max(1.0, quiet / 3))
+        log.info("action.settled", action=intent.action_id, verdict=verdict, reason=why)
+        return verdict
+
+    async def _read_back(
+        self, step: Step, write: Write, intent: Intent, open_: Open, *, gap: float
+    ) -> tuple[Verdict, str]:
+        give_up = self._clock.monotonic() + GIVE_UP_AFTER.total_seconds()
+        absent = unclear = 0
+        pauses = _growing(gap)
+        while True:
+            probe, why = await self._probe(step, write, intent)
+            if probe == "applied":
+                await self._close(intent, open_, "done", "accepted", "found by reading back")
+                return "applied", why
+            absent = absent + 1 if probe == "absent" else 0
+            unclear += probe == "unclear"
+            if absent == 2:
+                await self._close(intent, open_, "absent", None, "not there, said twice")
+                return "absent", why
+            if unclear == UNCLEAR_READS or self._clock.monotonic() > give_up:
+                await self._close(intent, open_, "unknown", "unknown", why)
+                return "unknown", why
+            await self._clock.sleep(gap if probe == "absent" else next(pauses))
+
+    async def _probe(self, step: Step, write: Write, intent: Intent) -> tuple[Probe | Literal["unread"], str]:
+        try:
+            probe = await step.probe(self._look, write, intent.probe)
+        except (ApiError, QuotaSpent) as error:
+            log.warning("action.unread", action=intent.action_id, reason=str(error))
+            return "unread", f"the target could not be read: {error}"
+        return probe, f"reading the target found the write {probe}"
+
+    async def _close(self, intent: Intent, open_: Open, state: str, outcome: Outcome | None, reason: str) -> None:
+        until = self._clock.now() + open_.within if state == "done" and open_.within else None
+        await self._journal.settle(
+            intent.action_id,
+            state,
+            outcome,
+            result={"settled": reason, "because": open_.reason},
+            request_id=open_.request_id,
+            verify_until=until,
+        )
+
+    async def verify(self, step: Step, write: Write, intent: Intent, until: datetime) -> StepResult:
+        """Follow an accepted write until its goal, another end, or `until`; recorded."""
+        outcome: Outcome = "timed_out"
+        reason = f"not there by {until.isoformat()}"
+        for pause in _growing(5.0, most=60.0):
+            left = (until - self._clock.now()).total_seconds()
+            await self._clock.sleep(max(0.0, min(pause, left)))
+            progress = await self._progress(step, write, intent)
+            if progress != "pending":
+                outcome, reason = progress, "the target reached its goal" if progress == "verified" else "another end"
+                break
+            if self._clock.now() >= until:
+                break
+        await self._journal.judge(intent.action_id, outcome, reason)
+        log.info("action.verified", action=intent.action_id, outcome=outcome, reason=reason)
+        return StepResult(outcome, reason, intent.action_id)
+
+    async def _progress(self, step: Step, write: Write, intent: Intent) -> Literal["pending", "verified", "failed"]:
+        try:
+            return await step.progress(self._look, write, intent.probe)
+        except (ApiError, QuotaSpent) as error:
+            log.warning("action.unread", action=intent.action_id, reason=str(error))
+            return "pending"
+
+
+def _growing(first: float, most: float = 300.0) -> Iterator[float]:
+    """Pauses that double up to a limit."""
+    pause = first
+    while True:
+        yield pause
+        pause = min(pause * 2, most)

@@ -1,0 +1,132 @@
+"""What a rule does about one event: the values that travel from the decision to the settled action.
+
+A firing carries its own plan, written when it was born: a reload of the rule files touches only firings born later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from phinops.event import JsonObject
+
+FiringState = Literal[
+    "waiting",  # `for` is running out; `wake_at` says when the object is read again
+    "queued",  # its key is busy; it is decided anew when its turn comes
+    "ready",  # may run
+    "running",  # its steps are being walked
+    "settling",  # a write of unknown fate is being read back
+    "needs_decision",  # a write could not be settled by reading
+    "done",
+    "failed",  # ended by a refused or unknown step with `on_error: stop`
+    "skipped",  # a guard said no; `reason` says which
+    "cancelled",
+]
+
+OPEN_STATES: tuple[FiringState, ...] = ("waiting", "queued", "ready", "running", "settling")
+"""States from which a firing goes on by itself."""
+
+Outcome = Literal["verified", "failed", "timed_out", "accepted", "unknown", "refused", "skipped", "shadow"]
+
+Mode = Literal["shadow", "armed"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of a step: what later steps see as `steps.ID`, and why."""
+
+    outcome: Outcome
+    reason: str = ""
+    action_id: str = ""
+
+    def to_json(self) -> JsonObject:
+        return {"outcome": self.outcome, "reason": self.reason, "action_id": self.action_id}
+
+
+def step_result(document: Mapping[str, Any]) -> StepResult:
+    """The result that `StepResult.to_json` wrote."""
+    return StepResult(document["outcome"], document.get("reason", ""), document.get("action_id", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """One rule on one event. `plan` is the rule's JSON as it was; `cursor` is the index of the next step."""
+
+    id: str
+    event_id: str
+    tenant: str
+    rule: str
+    rule_hash: str
+    mode: Mode
+    key: str
+    plan: JsonObject
+    state: FiringState
+    reason: str = ""
+    cursor: int = 0
+    wake_at: datetime | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    results: Mapping[str, StepResult] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One write to one target, recorded before it is sent.
+
+    `state` is `intent` while its fate is open, then `done`, `absent` (known not to have happened), `failed` (refused)
+    or `unknown` (a person must decide). `probe` is what the target looked like before.
+    """
+
+    action_id: str
+    firing_id: str
+    n: int
+    step_id: str
+    attempt: int
+    kind: str
+    api: str
+    tenant: str
+    target_kind: str
+    target_id: str
+    project_id: str
+    request: JsonObject
+    probe: JsonObject
+    state: str = "intent"
+    outcome: str = ""
+    request_id: str = ""
+    result: JsonObject = field(default_factory=dict)
+    t_intent: datetime | None = None
+    verify_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A write that asks to leave, and how far back its rule's targets count."""
+
+    intent: Intent
+    rule: str
+    targets_within: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFacts:
+    """What the guard of writes reads of the past, within the transaction that commits the intent."""
+
+    writes_last_hour: int
+    targets: frozenset[tuple[str, str]]
+    unsettled: str | None
+
+
+Guard = Callable[[Sequence[tuple[Ask, WriteFacts]]], Sequence[str]]
+"""One reason for each write: "" lets it leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice for one notifier; `id` stays the same over every try to deliver it."""
+
+    id: str
+    notifier: str
+    payload: JsonObject

@@ -1,0 +1,374 @@
+"""The journal: what was meant, what was sent, what came of it. Every operation runs inside one store transaction.
+
+The rules that these operations keep, together with the order in which `execute` calls them:
+
+- an event and its firings become durable in one transaction, and so does the cursor of the poll that brought it;
+- no write leaves without a committed intent of the present epoch;
+- a step has at most one open intent, and closing it is a guarded update that can succeed once;
+- a new attempt is a new row: old rows are never overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from phinops import event as events
+from phinops.event import Event, JsonObject
+from phinops.firing import Firing, FiringState, Intent, Outcome, StepResult, step_result
+from phinops.record.moments import from_micros, to_micros
+
+Row = Mapping[str, Any]
+
+
+class Tx(Protocol):
+    """What the journal needs of a transaction."""
+
+    now: datetime
+
+    def all(self, name: str, /, **params: Any) -> Sequence[Row]: ...
+
+    def one(self, name: str, /, **params: Any) -> Row | None: ...
+
+    def run(self, name: str, /, **params: Any) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the guards of a rule read of its history on one key."""
+
+    last_started: datetime | None
+    busy: int
+    started_in_window: int
+    own_firings: int
+
+
+def put_event(tx: Tx, event: Event) -> bool:
+    """Record an event; False when it was known already."""
+    body = json.dumps(events.to_json(event), ensure_ascii=False, separators=(",", ":"))
+    return bool(
+        tx.run(
+            "put_event",
+            id=event.id,
+            type=event.type,
+            tenant=event.tenant,
+            source=event.source,
+            time=to_micros(event.time),
+            body=body,
+            now=to_micros(tx.now),
+        )
+    )
+
+
+def event_of(tx: Tx, event_id: str) -> Event | None:
+    """The recorded event, or None."""
+    row = tx.one("get_event", id=event_id)
+    return events.from_json(json.loads(row["body"])) if row else None
+
+
+def put_firing(tx: Tx, firing: Firing) -> None:
+    """Record a firing in the state that it has."""
+    tx.run(
+        "put_firing",
+        id=firing.id,
+        event_id=firing.event_id,
+        tenant=firing.tenant,
+        rule=firing.rule,
+        rule_hash=firing.rule_hash,
+        mode=firing.mode,
+        key=firing.key,
+        plan=_text(firing.plan),
+        ctx=_text({name: result.to_json() for name, result in firing.results.items()}),
+        state=firing.state,
+        reason=firing.reason,
+        cursor=firing.cursor,
+        wake_at=_micros(firing.wake_at),
+        created_at=to_micros(firing.created_at or tx.now),
+        started_at=_micros(firing.started_at),
+        ended_at=_micros(firing.ended_at),
+    )
+
+
+def firing_of(tx: Tx, firing_id: str) -> Firing | None:
+    """The firing as it stands now, or None."""
+    row = tx.one("get_firing", id=firing_id)
+    return _firing(row) if row else None
+
+
+def open_firings(tx: Tx) -> list[Firing]:
+    """Everything that goes on by itself, oldest first."""
+    return [_firing(row) for row in tx.all("open_firings")]
+
+
+def past(tx: Tx, rule: str, key: str, *, window: timedelta, own_window: timedelta, besides: str = "") -> Past:
+    """The history that guards judge by, leaving out the firing `besides`."""
+    here = {"rule": rule, "except": besides}
+    last = tx.one("last_started", key=key, **here)
+    return Past(
+        last_started=from_micros(last["at"]) if last and last["at"] is not None else None,
+        busy=_count(tx.one("busy_firings", key=key, **here)),
+        started_in_window=_count(tx.one("started_since", since=to_micros(tx.now - window), **here)),
+        own_firings=_count(tx.one("own_firings_since", key=key, since=to_micros(tx.now - own_window), **here)),
+    )
+
+
+def supersede_queued(tx: Tx, rule: str, key: str, by: str) -> None:
+    """The one that waits for its key gives way to the newer event."""
+    row = tx.one("queued_firing", rule=rule, key=key)
+    if row:
+        end(tx, row["id"], "skipped", f"a newer event took its place in the queue ({by})")
+
+
+def next_queued(tx: Tx, rule: str, key: str) -> Firing | None:
+    """The firing that waits for this key, if its key is free now."""
+    if _count(tx.one("busy_firings", rule=rule, key=key, **{"except": ""})):
+        return None
+    row = tx.one("queued_firing", rule=rule, key=key)
+    return _firing(row) if row else None
+
+
+def move(tx: Tx, firing_id: str, state: FiringState, reason: str = "", wake_at: datetime | None = None) -> None:
+    """Put a firing into another open state."""
+    tx.run("move_firing", id=firing_id, state=state, reason=reason, wake_at=_micros(wake_at))
+
+
+def start(tx: Tx, firing_id: str) -> None:
+    """The firing begins; beginning again after a crash keeps the first moment."""
+    tx.run("start_firing", id=firing_id, now=to_micros(tx.now))
+
+
+def advance(tx: Tx, firing_id: str, cursor: int, results: Mapping[str, StepResult]) -> None:
+    """A step is over."""
+    ctx = _text({name: result.to_json() for name, result in results.items()})
+    tx.run("advance_firing", id=firing_id, cursor=cursor, ctx=ctx)
+
+
+def end(tx: Tx, firing_id: str, state: FiringState, reason: str = "") -> None:
+    """The firing is over; `reason` is what people read."""
+    tx.run("end_firing", id=firing_id, state=state, reason=reason, now=to_micros(tx.now))
+    note(tx, "firing.ended", firing_id, {"state": state, "reason": reason})
+
+
+def intend(tx: Tx, intent: Intent) -> None:
+    """Commit that a write is about to leave. Only after this transaction may it be sent."""
+    _put_step(tx, intent, t_done=None)
+    detail = {
+        "action": intent.action_id,
+        "api": intent.api,
+        "request": intent.request,
+        "before": intent.probe,
+    }
+    note(tx, "action.intended", intent.firing_id, detail)
+
+
+def put_step(tx: Tx, step: Intent) -> None:
+    """Record a step that needs no settling: a shadow, a read, a notice, or a refusal before sending."""
+    _put_step(tx, step, t_done=to_micros(tx.now))
+    note(tx, "action.recorded", step.firing_id, {"action": step.action_id, "outcome": step.outcome})
+
+
+def settle(
+    tx: Tx,
+    action_id: str,
+    state: str,
+    outcome: Outcome | None,
+    *,
+    result: JsonObject,
+    request_id: str = "",
+    verify_until: datetime | None = None,
+) -> bool:
+    """Close an open intent; False when it was closed before, and then nothing has changed."""
+    changed = tx.run(
+        "settle_step",
+        action_id=action_id,
+        state=state,
+        outcome=outcome or "",
+        result=_text(result),
+        request_id=request_id,
+        verify_until=_micros(verify_until),
+        now=to_micros(tx.now),
+    )
+    if changed:
+        note(tx, f"action.{state}", "", {"action": action_id, "request_id": request_id, **result})
+    return bool(changed)
+
+
+def judge(tx: Tx, action_id: str, outcome: Outcome, reason: str) -> None:
+    """What verification found of a done write."""
+    tx.run(
+        "judge_step",
+        action_id=action_id,
+        outcome=outcome,
+        result=_text({"verify": reason}),
+        now=to_micros(tx.now),
+    )
+    note(tx, "action.judged", "", {"action": action_id, "outcome": outcome, "reason": reason})
+
+
+def last_step(tx: Tx, firing_id: str, n: int) -> Intent | None:
+    """The newest attempt at a step of a firing."""
+    row = tx.one("last_step", firing_id=firing_id, n=n)
+    return _intent(row) if row else None
+
+
+def unsettled_on(tx: Tx, intent: Intent) -> str | None:
+    """The action on the same target whose fate is not known, if another firing has one."""
+    if not intent.target_id:
+        return None
+    row = tx.one(
+        "unsettled_on",
+        tenant=intent.tenant,
+        target_kind=intent.target_kind,
+        target_id=intent.target_id,
+        firing_id=intent.firing_id,
+    )
+    return str(row["action_id"]) if row else None
+
+
+def writes_since(tx: Tx, since: datetime) -> int:
+    """How many writes have left, or may have, since then."""
+    return _count(tx.one("writes_since", since=to_micros(since)))
+
+
+def targets_since(tx: Tx, rule: str, since: datetime) -> set[tuple[str, str]]:
+    """The distinct targets that the rule has written to since then, as (kind, id)."""
+    return {
+        (row["target_kind"], row["target_id"]) for row in tx.all("targets_since", rule=rule, since=to_micros(since))
+    }
+
+
+def cause_of(tx: Tx, tenant: str, target_id: str, since: datetime) -> str:
+    """The newest action of ours on the target since then, or "" when there is none."""
+    row = tx.one("cause_of", tenant=tenant, target_id=target_id, since=to_micros(since))
+    return str(row["action_id"]) if row else ""
+
+
+def rule_of_action(tx: Tx, action_id: str) -> str:
+    """The rule that an action belongs to, or ""."""
+    row = tx.one("rule_of_action", action_id=action_id) if action_id else None
+    return str(row["rule"]) if row else ""
+
+
+def put_notice(tx: Tx, notice_id: str, firing_id: str, n: int, notifier: str, payload: JsonObject) -> None:
+    """Queue a notice; its id stays the same over every try."""
+    tx.run(
+        "put_notice",
+        id=notice_id,
+        firing_id=firing_id,
+        n=n,
+        notifier=notifier,
+        payload=_text(payload),
+        now=to_micros(tx.now),
+    )
+
+
+def counts(tx: Tx) -> JsonObject:
+    """Totals for summaries and metrics: events, firings, actions by outcome, notices by state."""
+    totals = tx.one("table_counts") or {}
+    actions: dict[str, int] = {}
+    for row in tx.all("outcome_counts"):
+        if row["kind"] not in ("notify", "read"):
+            name = row["outcome"] or row["state"]
+            actions[name] = actions.get(name, 0) + row["n"]
+    notices = {row["state"]: row["n"] for row in tx.all("notice_counts")}
+    return {"events": totals["events"], "firings": totals["firings"], "actions": actions, "notices": notices}
+
+
+def note(tx: Tx, what: str, firing_id: str, detail: JsonObject) -> None:
+    """Append to the audit trail, in the transaction of the change itself."""
+    tx.run("put_audit", what=what, firing_id=firing_id, detail=_text(detail), now=to_micros(tx.now))
+
+
+def intents(rows: Iterable[Row]) -> list[Intent]:
+    """Step rows as values."""
+    return [_intent(row) for row in rows]
+
+
+def _put_step(tx: Tx, step: Intent, *, t_done: int | None) -> None:
+    tx.run(
+        "put_step",
+        action_id=step.action_id,
+        firing_id=step.firing_id,
+        n=step.n,
+        step_id=step.step_id,
+        attempt=step.attempt,
+        kind=step.kind,
+        api=step.api,
+        tenant=step.tenant,
+        target_kind=step.target_kind,
+        target_id=step.target_id,
+        project_id=step.project_id,
+        state=step.state,
+        outcome=step.outcome,
+        request=_text(step.request),
+        probe=_text(step.probe),
+        result=_text(step.result),
+        request_id=step.request_id,
+        now=to_micros(tx.now),
+        t_done=t_done,
+        verify_until=_micros(step.verify_until),
+    )
+
+
+def _intent(row: Row) -> Intent:
+    return Intent(
+        action_id=row["action_id"],
+        firing_id=row["firing_id"],
+        n=row["n"],
+        step_id=row["step_id"],
+        attempt=row["attempt"],
+        kind=row["kind"],
+        api=row["api"],
+        tenant=row["tenant"],
+        target_kind=row["target_kind"],
+        target_id=row["target_id"],
+        project_id=row["project_id"],
+        request=json.loads(row["request"]),
+        probe=json.loads(row["probe"]),
+        state=row["state"],
+        outcome=row["outcome"],
+        request_id=row["request_id"],
+        result=json.loads(row["result"]),
+        t_intent=_moment(row["t_intent"]),
+        verify_until=_moment(row["verify_until"]),
+    )
+
+
+def _firing(row: Row) -> Firing:
+    return Firing(
+        id=row["id"],
+        event_id=row["event_id"],
+        tenant=row["tenant"],
+        rule=row["rule"],
+        rule_hash=row["rule_hash"],
+        mode=row["mode"],
+        key=row["key"],
+        plan=json.loads(row["plan"]),
+        state=row["state"],
+        reason=row["reason"],
+        cursor=row["cursor"],
+        wake_at=_moment(row["wake_at"]),
+        created_at=_moment(row["created_at"]),
+        started_at=_moment(row["started_at"]),
+        ended_at=_moment(row["ended_at"]),
+        results={name: step_result(item) for name, item in json.loads(row["ctx"]).items()},
+    )
+
+
+def _text(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
+
+
+def _count(row: Row | None) -> int:
+    return int(row["n"]) if row else 0

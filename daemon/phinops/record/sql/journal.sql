@@ -1,0 +1,168 @@
+-- put_event --
+-- Record an event; nothing happens when it is known already.
+INSERT INTO event (id, type, tenant, source, time, body, received_at)
+VALUES (:id, :type, :tenant, :source, :time, :body, :now)
+ON CONFLICT (id) DO NOTHING;
+
+-- get_event --
+-- One recorded event.
+SELECT id, type, body FROM event WHERE id = :id;
+
+-- put_firing --
+-- Record what a rule does, or why it does nothing, about an event.
+INSERT INTO firing (id, event_id, tenant, rule, rule_hash, mode, key, plan, ctx, state, reason, cursor, wake_at,
+                    created_at, started_at, ended_at)
+VALUES (:id, :event_id, :tenant, :rule, :rule_hash, :mode, :key, :plan, :ctx, :state, :reason, :cursor, :wake_at,
+        :created_at, :started_at, :ended_at);
+
+-- get_firing --
+-- One firing.
+SELECT * FROM firing WHERE id = :id;
+
+-- open_firings --
+-- Everything that was under way, oldest first: what a start takes up again.
+SELECT * FROM firing
+ WHERE state IN ('waiting', 'queued', 'ready', 'running', 'settling')
+ ORDER BY seq;
+
+-- queued_firing --
+-- The one firing that waits for this key.
+SELECT * FROM firing WHERE rule = :rule AND key = :key AND state = 'queued' ORDER BY seq DESC LIMIT 1;
+
+-- busy_firings --
+-- How many other firings of the rule hold this key.
+SELECT count(*) AS n FROM firing
+ WHERE rule = :rule AND key = :key AND id <> :except
+   AND state IN ('waiting', 'ready', 'running', 'settling');
+
+-- last_started --
+-- When the rule last began on this key.
+SELECT max(started_at) AS at FROM firing WHERE rule = :rule AND key = :key AND id <> :except;
+
+-- started_since --
+-- How often the rule began on any key since a moment.
+SELECT count(*) AS n FROM firing WHERE rule = :rule AND started_at > :since AND id <> :except;
+
+-- own_firings_since --
+-- How often the rule fired on this key because of what it did itself.
+SELECT count(*) AS n
+  FROM firing AS f
+  JOIN event AS e ON e.id = f.event_id
+  JOIN step AS s ON s.action_id = json_extract(e.body, '$.caused_by')
+  JOIN firing AS cause ON cause.id = s.firing_id
+ WHERE f.rule = :rule AND f.key = :key AND f.started_at > :since AND f.id <> :except
+   AND cause.rule = f.rule;
+
+-- move_firing --
+-- Change a firing's state and the reason shown for it.
+UPDATE firing SET state = :state, reason = :reason, wake_at = :wake_at WHERE id = :id;
+
+-- start_firing --
+-- The firing begins: from here its cooldown counts.
+UPDATE firing SET state = 'running', reason = '', wake_at = NULL, started_at = coalesce(started_at, :now)
+ WHERE id = :id;
+
+-- advance_firing --
+-- A step is over: keep its result and go to the next.
+UPDATE firing SET cursor = :cursor, ctx = :ctx, state = 'running', reason = '', wake_at = NULL WHERE id = :id;
+
+-- end_firing --
+-- The firing is over.
+UPDATE firing SET state = :state, reason = :reason, wake_at = NULL, ended_at = :now WHERE id = :id;
+
+-- put_step --
+-- A step's row: an intent before its write leaves, or a finished step that needed none.
+INSERT INTO step (action_id, firing_id, n, step_id, attempt, kind, api, tenant, target_kind, target_id, project_id,
+                  state, outcome, epoch, request, probe, result, request_id, t_intent, t_done, verify_until)
+VALUES (:action_id, :firing_id, :n, :step_id, :attempt, :kind, :api, :tenant, :target_kind, :target_id, :project_id,
+        :state, :outcome, (SELECT epoch FROM lease LIMIT 1), :request, :probe, :result, :request_id, :now, :t_done,
+        :verify_until);
+
+-- settle_step --
+-- Close an open intent; no row means that somebody closed it before.
+UPDATE step SET state = :state, outcome = :outcome, result = :result, request_id = :request_id, t_done = :now,
+                verify_until = :verify_until
+ WHERE action_id = :action_id AND state = 'intent';
+
+-- judge_step --
+-- What the verification of a done step found.
+UPDATE step SET outcome = :outcome, result = json_patch(result, :result), t_done = :now
+ WHERE action_id = :action_id AND state = 'done';
+
+-- last_step --
+-- The newest attempt at one step of a firing.
+SELECT * FROM step WHERE firing_id = :firing_id AND n = :n ORDER BY attempt DESC LIMIT 1;
+
+-- get_step --
+-- One action.
+SELECT * FROM step WHERE action_id = :action_id;
+
+-- open_intents --
+-- How many writes are of unknown fate now.
+SELECT count(*) AS n FROM step WHERE state = 'intent';
+
+-- unsettled_on --
+-- A write on this target whose fate is not known, other than the asker's own.
+SELECT action_id, state FROM step
+ WHERE tenant = :tenant AND target_kind = :target_kind AND target_id = :target_id
+   AND state IN ('intent', 'unknown') AND firing_id <> :firing_id
+ LIMIT 1;
+
+-- writes_since --
+-- How many writes have left, or may have left, since a moment, whoever asked.
+SELECT count(*) AS n FROM step
+ WHERE t_intent > :since AND state IN ('intent', 'done', 'unknown') AND outcome <> 'shadow' AND kind NOT IN ('notify', 'read');
+
+-- targets_since --
+-- The distinct targets that a rule has written to since a moment.
+SELECT DISTINCT s.target_kind AS target_kind, s.target_id AS target_id
+  FROM step AS s JOIN firing AS f ON f.id = s.firing_id
+ WHERE f.rule = :rule AND s.t_intent > :since AND s.target_id <> ''
+   AND s.state IN ('intent', 'done', 'unknown') AND s.outcome <> 'shadow' AND s.kind NOT IN ('notify', 'read');
+
+-- cause_of --
+-- The newest write of ours on a target since a moment.
+SELECT s.action_id AS action_id, f.rule AS rule
+  FROM step AS s JOIN firing AS f ON f.id = s.firing_id
+ WHERE s.tenant = :tenant AND s.target_id = :target_id AND s.t_intent > :since
+   AND s.state IN ('intent', 'done', 'unknown') AND s.outcome <> 'shadow' AND s.kind NOT IN ('notify', 'read')
+ ORDER BY s.t_intent DESC LIMIT 1;
+
+-- rule_of_action --
+-- Which rule an action belongs to.
+SELECT f.rule AS rule FROM step AS s JOIN firing AS f ON f.id = s.firing_id WHERE s.action_id = :action_id;
+
+-- put_notice --
+-- Queue a notice for its channel.
+INSERT INTO outbox (id, firing_id, n, notifier, payload, state, attempts, next_at, error, created_at)
+VALUES (:id, :firing_id, :n, :notifier, :payload, 'ready', 0, :now, '', :now);
+
+-- due_notices --
+-- The notices of one notifier that may be tried now, oldest first.
+SELECT id, notifier, payload, attempts, created_at FROM outbox
+ WHERE state = 'ready' AND notifier = :notifier AND next_at <= :now ORDER BY created_at LIMIT :limit;
+
+-- notice_sent --
+-- The channel took the notice.
+UPDATE outbox SET state = 'sent', attempts = attempts + 1, sent_at = :now, error = '' WHERE id = :id;
+
+-- notice_retry --
+-- The channel did not take it; it is tried again later.
+UPDATE outbox SET attempts = attempts + 1, next_at = :at, error = :error WHERE id = :id AND state = 'ready';
+
+-- notice_dead --
+-- The channel will not take it.
+UPDATE outbox SET state = 'dead', attempts = attempts + 1, error = :error WHERE id = :id AND state = 'ready';
+
+-- notice_counts --
+-- Notices by state.
+SELECT state, count(*) AS n FROM outbox GROUP BY state;
+
+-- outcome_counts --
+-- Writes to Dataphin by outcome: what a summary tells.
+SELECT outcome, state, kind, count(*) AS n FROM step GROUP BY outcome, state, kind;
+
+-- table_counts --
+-- How much has been recorded.
+SELECT (SELECT count(*) FROM event) AS events,
+       (SELECT count(*) FROM firing WHERE state <> 'skipped') AS firings;
