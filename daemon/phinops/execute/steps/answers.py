@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
+from phinops.errors import Refused
 from phinops.execute.steps.kind import BATCH_LIMIT, ItemAnswer, Write
 
 
@@ -23,27 +24,24 @@ def merged_ids(writes: Sequence[Write]) -> tuple[str, list[str]]:
     return writes[0].target.project_id, ids
 
 
-def item_answers(rows: Any, key: str, met_codes: Set[str]) -> dict[str, ItemAnswer]:
+def item_answers(rows: Any, key: str) -> dict[str, ItemAnswer]:
     """Each row's answer by the id under `key`.
 
-    Only SUCCESS is documented for `Status`, so an item counts as refused when it bears an error message or
-    its status speaks of failure, unless that text names one of `met_codes`; any other status is taken as
-    accepted.
+    Only SUCCESS is documented for `Status`, so an item counts as refused when it bears an error message or its status
+    speaks of failure; any other status is taken as accepted.
     """
-    found = (
-        [row for row in rows if isinstance(row, Mapping) and row.get(key)] if isinstance(rows, list) else []
-    )
-    return {str(row[key]): _answer(row, met_codes) for row in found}
+    found = [row for row in rows if isinstance(row, Mapping) and row.get(key)] if isinstance(rows, list) else []
+    return {str(row[key]): _answer(row) for row in found}
 
 
-def _answer(row: Mapping[str, Any], met_codes: Set[str]) -> ItemAnswer:
+def _answer(row: Mapping[str, Any]) -> ItemAnswer:
     status = str(row.get("Status") or "")
     message = str(row.get("ErrorMessage") or "").strip()
-    refused = bool(message) or "FAIL" in status.upper()
-    text = message or (status if refused else "")
-    return ItemAnswer(not refused or says_met(f"{status} {message}", met_codes), text)
+    if message or "FAIL" in status.upper():
+        return ItemAnswer(False, message or status)
+    return ItemAnswer(True)
 
 
-def says_met(text: str, met_codes: Set[str]) -> bool:
-    """Whether the text names one of the codes, as a whole word: `DPN.TaskScheduler.Task.TaskRunning` does."""
-    return not met_codes.isdisjoint(re.findall(r"\w+", text))
+def says_met(error: Refused, met_codes: Set[str]) -> bool:
+    """Whether the refusal names one of the codes as a whole word, as `DPN.TaskScheduler.Task.TaskRunning` does."""
+    return not met_codes.isdisjoint(re.findall(r"\w+", f"{error.code} {error.message}"))

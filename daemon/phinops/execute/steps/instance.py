@@ -40,6 +40,7 @@ class InstanceStep:
     target: Literal["instance", "node"] | None = "instance"
     scalar: str = ""
     beside: frozenset[str] = frozenset()
+    verifiable: bool = True
 
     def writes(self, params: InstanceParams) -> bool:
         return True
@@ -61,14 +62,14 @@ class InstanceStep:
         project_id, ids = merged_ids(writes)
         return self._command(project_id, ids)
 
-    def items(self, body: Mapping[str, Any]) -> Mapping[str, ItemAnswer]:
-        return item_answers(body.get("InstanceStatusList"), "Id", self.met_codes)
+    def items(self, body: Mapping[str, Any], ids: Sequence[str]) -> Mapping[str, ItemAnswer]:
+        return item_answers(body.get("InstanceStatusList"), "Id")
 
     def result(self, body: Mapping[str, Any]) -> JsonObject:
         return {}
 
     def met(self, error: Refused) -> bool:
-        return says_met(error.code, self.met_codes)
+        return says_met(error, self.met_codes)
 
     async def baseline(self, look: Look, write: Write, event: Event | None) -> JsonObject:
         own = event and event.instance
@@ -115,9 +116,7 @@ INSTANCE_STEPS: tuple[Step, ...] = (
         verdict.terminate_progress,
         frozenset({"TaskToKillHasFinished"}),
     ),
-    InstanceStep(
-        "set_instance_success", "SET_SUCCESS", verdict.set_success_probe, verdict.set_success_progress
-    ),
+    InstanceStep("set_instance_success", "SET_SUCCESS", verdict.set_success_probe, verdict.set_success_progress),
     InstanceStep("pause_instance", "PAUSE", verdict.pause_probe, verdict.pause_progress),
     InstanceStep(
         "resume_instance",

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ValidationError
 
+from phinops.catalog.catalog import Edition
 from phinops.errors import PhinopsError, Refused
 from phinops.event import Event, Instance, JsonObject, Node
 
@@ -116,7 +117,7 @@ class Setting(Protocol):
     """What `check` knows beyond the rule itself. None: without a config it was not checked."""
 
     @property
-    def edition(self) -> str | None: ...
+    def edition(self) -> Edition | None: ...
 
     @property
     def notifiers(self) -> Collection[str] | None: ...
@@ -171,8 +172,13 @@ class Step(Protocol):
         """The parameters of one call for all of `writes`, which have the same `batch`."""
         ...
 
-    def items(self, body: Mapping[str, Any]) -> Mapping[str, ItemAnswer]:
-        """What an accepted reply says of each target, by id.
+    @property
+    def verifiable(self) -> bool:
+        """Whether `verify` means anything: whether `progress` can ever see the goal."""
+        ...
+
+    def items(self, body: Mapping[str, Any], ids: Sequence[str]) -> Mapping[str, ItemAnswer]:
+        """What an accepted reply says of each of the targets `ids`, by id.
 
         A target that is missing here was not spoken of: whether it was done is not known, read it back.
         """
@@ -212,8 +218,5 @@ def checked(step: Step, rendered: Mapping[str, Any]) -> BaseModel:
     try:
         return step.params.model_validate(dict(rendered))
     except ValidationError as error:
-        reasons = (
-            f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
-            for found in error.errors(include_input=False)
-        )
+        reasons = (f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors(include_input=False))
         raise BadStep(f"{step.name}: " + "; ".join(reasons)) from None

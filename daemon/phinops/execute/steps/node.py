@@ -58,15 +58,14 @@ class NodeStep:
     target: Literal["instance", "node"] | None = "node"
     scalar: str = ""
     beside: frozenset[str] = frozenset()
+    verifiable: bool = True
 
     def writes(self, params: NodeParams) -> bool:
         return True
 
     def problems(self, params: NodeParams, setting: Setting) -> list[tuple[Path, str]]:
         if isinstance(params, PauseNodeParams) and params.lease is not None:
-            return [
-                (("lease",), "«lease» is not in this version yet: resume the node with a resume_node step")
-            ]
+            return [(("lease",), "«lease» is not in this version yet: resume the node with a resume_node step")]
         return []
 
     async def write(self, params: NodeParams, event: Event, look: Look) -> Write:
@@ -83,8 +82,8 @@ class NodeStep:
         project_id, ids = merged_ids(writes)
         return self._command(project_id, ids)
 
-    def items(self, body: Mapping[str, Any]) -> Mapping[str, ItemAnswer]:
-        return item_answers(body.get("NodeOperateResultList"), "NodeId", frozenset())
+    def items(self, body: Mapping[str, Any], ids: Sequence[str]) -> Mapping[str, ItemAnswer]:
+        return item_answers(body.get("NodeOperateResultList"), "NodeId")
 
     def result(self, body: Mapping[str, Any]) -> JsonObject:
         return {}

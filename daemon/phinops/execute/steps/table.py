@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from phinops.execute.steps.call import CALL
 from phinops.execute.steps.instance import INSTANCE_STEPS
 from phinops.execute.steps.kind import Step
 from phinops.execute.steps.node import NODE_STEPS
+from phinops.execute.steps.notify import NOTIFY
 
-STEPS: Mapping[str, Step] = {step.name: step for step in (*INSTANCE_STEPS, *NODE_STEPS)}
+STEPS: Mapping[str, Step] = {step.name: step for step in (*INSTANCE_STEPS, *NODE_STEPS, CALL, NOTIFY)}
 
 NOT_YET: tuple[str, ...] = ("run_manual_node", "backfill", "fix_data", "http", "wait", "approve", "emit")
 """Keys of steps that this version knows by name only: using one is an error that says so."""

@@ -51,9 +51,7 @@ def _own_project(event: Event) -> str:
     if event.instance is None and event.alert is None:
         raise BadStep(f"an event of type {event.type} has no project of nodes: name one with project_id")
     if not event.project.id.isdecimal():
-        raise BadStep(
-            f"the number of the event's project {event.project.name!r} is not known: name it with project_id"
-        )
+        raise BadStep(f"the number of the event's project {event.project.name!r} is not known: name it with project_id")
     return event.project.id
 
 
@@ -63,7 +61,5 @@ async def _node_behind(event: Event, project_id: str, look: Look) -> str:
     instance_id = _alert_instance(event.alert)
     view = await look.instance(project_id, instance_id)
     if view is None or not view.node.id:
-        raise BadStep(
-            f"the alert's instance {instance_id} is unknown in project {project_id}, and so is its node"
-        )
+        raise BadStep(f"the alert's instance {instance_id} is unknown in project {project_id}, and so is its node")
     return view.node.id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
@@ -56,9 +56,3 @@ ProjectId = Annotated[Id, AfterValidator(_number)]
 
 Text = Annotated[str, BeforeValidator(_text)]
 """Text for people; a template that gives another type is printed (times as RFC 3339, the rest as JSON)."""
-
-
-def describe(value: Any) -> str:
-    """A value in an error's text, cut so that no payload floods a log."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -66,11 +66,7 @@ def new_run(before: Record, now: Record) -> bool:
 def _same_end(before: Record, now: Record) -> bool:
     """Whether both show the same finished run, beyond doubt: its times are there and have not moved."""
     times = (now.started_at, now.ended_at)
-    return (
-        before.status == now.status
-        and times == (before.started_at, before.ended_at)
-        and times != (None, None)
-    )
+    return before.status == now.status and times == (before.started_at, before.ended_at) and times != (None, None)
 
 
 ProbeRule = Callable[[Record, Record], Probe]

@@ -1,0 +1,108 @@
+"""Telling people: the step writes nothing to Dataphin, its notice goes to the outbox."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator
+
+from phinops.errors import Refused
+from phinops.event import Event, JsonObject
+from phinops.execute.steps.kind import ItemAnswer, Look, Path, Probe, Progress, Setting, Step, Target, Write
+from phinops.execute.steps.values import Params, Text, is_template
+
+SEVERITIES = ("info", "warning", "critical")
+
+
+def _severity(value: str) -> str:
+    if not is_template(value) and value not in SEVERITIES:
+        raise ValueError(f"must be one of {', '.join(SEVERITIES)}, not {value!r}")
+    return value
+
+
+class NotifyParams(Params):
+    """`to` is a notifier or a list of them; a missing `title` is the rule's id."""
+
+    to: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    message: Text
+    title: Text | None = None
+    severity: Annotated[str, AfterValidator(_severity)] = "warning"
+
+    @field_validator("to", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("to")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value))
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyStep:
+    """The step `notify`. Its write is no call: `params` are to, title ("" = the rule's id), message and severity."""
+
+    name: str = "notify"
+    params: type[NotifyParams] = NotifyParams
+    target: Literal["instance", "node"] | None = None
+    scalar: str = ""
+    beside: frozenset[str] = frozenset()
+    verifiable: bool = False
+
+    def writes(self, params: NotifyParams) -> bool:
+        return False
+
+    def problems(self, params: NotifyParams, setting: Setting) -> list[tuple[Path, str]]:
+        if setting.notifiers is None:
+            return []
+        known = setting.notifiers
+        unknown = [name for name in params.to if not is_template(name) and name not in known]
+        return [(("to",), _unknown(name, known)) for name in unknown]
+
+    async def write(self, params: NotifyParams, event: Event, look: Look) -> Write:
+        return Write(
+            step=self.name,
+            api="",
+            target=Target("", ", ".join(params.to)),
+            params={
+                "to": list(params.to),
+                "title": params.title or "",
+                "message": params.message,
+                "severity": params.severity,
+            },
+        )
+
+    def merge(self, writes: Sequence[Write]) -> JsonObject:
+        raise ValueError("a notice is no call")
+
+    def items(self, body: Mapping[str, Any], ids: Sequence[str]) -> Mapping[str, ItemAnswer]:
+        return {}
+
+    def result(self, body: Mapping[str, Any]) -> JsonObject:
+        return {}
+
+    def met(self, error: Refused) -> bool:
+        return False
+
+    async def baseline(self, look: Look, write: Write, event: Event | None) -> JsonObject:
+        return {}
+
+    async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
+        return "unclear"
+
+    async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
+        return "pending"
+
+
+NOTIFY: Step = NotifyStep()
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"there is no notifier {name!r}: did you mean {near[0]}?"
+    return f"there is no notifier {name!r}: the config has {', '.join(sorted(known)) or 'none'}"
