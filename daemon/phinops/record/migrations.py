@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from phinops.errors import StoreError, StoreTooNew
-from phinops.record.columns import to_micros
+from phinops.record.moments import to_micros
 from phinops.record.queries import SQL
 
 _FILE = re.compile(r"(\d{4})_\w+\.sql")

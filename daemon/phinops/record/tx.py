@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
-from phinops.record.columns import to_micros
+from phinops.record.moments import to_micros
 from phinops.record.queries import QUERIES
 
 T = TypeVar("T")
 
 Row: TypeAlias = Mapping[str, Any]
-"""One row by column name: times are integers (`columns.from_micros`), structures JSON text (`columns.from_text`)."""
+"""One row by column name: times are integers (`moments.from_micros`), structures JSON text (`documents.from_text`)."""
 
 
 class Snapshot:
     """What a read sees: the rows as they were committed at one moment.
 
     `now` is the store clock's time when the op began, `epoch` the number of this opening of the store. A name is that
-    of a query in `record/sql`; parameters that are aware datetimes are bound as `columns.to_micros` of them.
+    of a query in `record/sql`; parameters that are aware datetimes are bound as `moments.to_micros` of them.
     """
 
     __slots__ = ("_connection", "epoch", "now")

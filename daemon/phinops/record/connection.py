@@ -1,0 +1,109 @@
+"""Connections to the file, and what SQLite's errors mean to people.
+
+Debian 12 ships SQLite 3.40.1, in which two connections that write or checkpoint a WAL at the same moment can damage it.
+So there is one connection that writes, everything else opens the file read-only (which never checkpoints), and the
+lock of the operating system keeps other daemons out.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from phinops.errors import StoreError, StoreUnwritable
+
+BUSY_TIMEOUT_S = 5.0
+"""How long a statement waits for somebody else's lock, such as a backup tool's, before it gives up."""
+
+_WAL_KEPT = 64 * 1024 * 1024
+_UNWRITABLE = {
+    sqlite3.SQLITE_BUSY: "something else keeps it locked",
+    sqlite3.SQLITE_CANTOPEN: "its files cannot be opened: look at the folder's rights and free inodes",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk does not take it: it is full, over its limit, or broken",
+    sqlite3.SQLITE_PERM: "its rights do not allow it",
+    sqlite3.SQLITE_READONLY: "it is read-only",
+}
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_EXTENDED = 0xFF
+"""The low byte of an SQLite code is the kind of error, the rest of it a closer description."""
+
+
+def open_writer(path: str, *, durable: bool) -> sqlite3.Connection:
+    """The one connection that writes. Not `durable`: a store that need not outlive a power cut (a test's).
+
+    Raises:
+        StoreError: the folder does not exist, or the file cannot be made, or is not a database.
+    """
+    if path != ":memory:":
+        _make(path)
+    with translated(path):
+        connection = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        try:
+            _set_up(connection, durable=durable)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def open_reader(path: str) -> sqlite3.Connection:
+    """A connection that can change nothing."""
+    uri = Path(path).absolute().as_uri() + "?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+@contextmanager
+def translated(path: str) -> Generator[None]:
+    """Errors of the machine come out as `StoreError`, mistakes in SQL as they are."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        sorted_out = machine_error(path, error)
+        if sorted_out is None:
+            raise
+        raise sorted_out from error
+
+
+def machine_error(path: str, error: BaseException) -> StoreError | None:
+    """What the error says about the machine, or None when it is about the statement."""
+    if not isinstance(error, sqlite3.Error):
+        return None
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _EXTENDED
+    if code in _DAMAGED:
+        return StoreError(
+            f"{path} is damaged or not a store of phinops ({error}). Stop the daemon and keep a copy; then restore a "
+            "backup, or move the file away together with its -wal and -shm: phinops then begins with an empty store, "
+            "and no longer knows which of its writes were still unsettled"
+        )
+    if code in _UNWRITABLE:
+        name = getattr(error, "sqlite_errorname", "")
+        return StoreUnwritable(f"{path} cannot be used now: {_UNWRITABLE[code]} ({name}: {error})")
+    return None
+
+
+def _make(path: str) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except FileNotFoundError as error:
+        folder = os.path.dirname(path)
+        raise StoreError(
+            f"cannot open the store {path}: there is no folder {folder}; make it, or change [store].url"
+        ) from error
+    except OSError as error:
+        raise StoreError(f"cannot open the store {path}: {error.strerror}") from error
+
+
+def _set_up(connection: sqlite3.Connection, *, durable: bool) -> None:
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT}")

@@ -1,0 +1,37 @@
+-- seen_states --
+-- What a source last saw of these objects; `ids` is a JSON list.
+SELECT object_id, state FROM seen
+ WHERE tenant = :tenant AND source = :source AND object_id IN (SELECT value FROM json_each(:ids));
+
+-- seen_tracked --
+-- The objects that a source follows until their end, with what it last saw of them.
+SELECT object_id, state FROM seen WHERE tenant = :tenant AND source = :source AND tracked = 1 ORDER BY object_id;
+
+-- put_seen --
+-- Keeps what a source saw of an object.
+INSERT INTO seen (tenant, source, object_id, state, tracked, updated_at)
+VALUES (:tenant, :source, :object_id, :state, :tracked, :now)
+    ON CONFLICT (tenant, source, object_id) DO UPDATE
+       SET state = excluded.state, tracked = excluded.tracked, updated_at = excluded.updated_at;
+
+-- get_cursor --
+-- How far a source has come, and when it last answered.
+SELECT body, good_at FROM cursor WHERE tenant = :tenant AND source = :source;
+
+-- put_cursor --
+-- Moves a source's cursor.
+INSERT INTO cursor (tenant, source, body, good_at) VALUES (:tenant, :source, :body, :now)
+    ON CONFLICT (tenant, source) DO UPDATE SET body = excluded.body, good_at = excluded.good_at;
+
+-- all_cursors --
+-- When each source of a tenant last answered.
+SELECT source, good_at FROM cursor WHERE tenant = :tenant ORDER BY source;
+
+-- schedule_last --
+-- The last due time of a scheduled rule that became an event.
+SELECT cron, last_due FROM schedule WHERE tenant = :tenant AND rule = :rule;
+
+-- schedule_put --
+-- Keeps that a due time became an event; an earlier one never takes the place of a later.
+INSERT INTO schedule (tenant, rule, cron, last_due) VALUES (:tenant, :rule, :cron, :due)
+    ON CONFLICT (tenant, rule) DO UPDATE SET cron = excluded.cron, last_due = max(last_due, excluded.last_due);
