@@ -120,9 +120,7 @@ def _existing_apis(value: Mapping[str, int]) -> Mapping[str, int]:
     catalog = load_catalog()
     for name in value:
         if catalog.get(name) is None:
-            raise ValueError(
-                f"no API is called «{name}»{did_you_mean(name, (spec.name for spec in catalog))}"
-            )
+            raise ValueError(f"no API is called «{name}»{did_you_mean(name, (spec.name for spec in catalog))}")
     return value
 
 

@@ -169,12 +169,10 @@ def _store_url(value: str, info: ValidationInfo) -> str:
 class StoreSection(Model):
     """The database of events, decisions, actions and quota.
 
-    A relative path lies in `$STATE_DIRECTORY` if that is set, else beside the config; once read it is absolute.
+    A relative one lies in `$STATE_DIRECTORY` if that is set, else beside the config. Once read it is absolute.
     """
 
-    url: Annotated[str, AfterValidator(_store_url)] = Field(
-        default="sqlite:///phinops.db", validate_default=True
-    )
+    url: Annotated[str, AfterValidator(_store_url)] = Field(default="sqlite:///phinops.db", validate_default=True)
 
     @property
     def path(self) -> Path:
@@ -182,10 +180,7 @@ class StoreSection(Model):
 
 
 def _listen(value: str) -> str:
-    if (
-        not re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[^:\[\]/]+):\d{1,5}", value)
-        or int(value.rpartition(":")[2]) > 65535
-    ):
+    if not re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[^:\[\]/]+):\d{1,5}", value) or int(value.rpartition(":")[2]) > 65535:
         raise ValueError("must be HOST:PORT, such as 127.0.0.1:8642")
     return value
 
@@ -251,12 +246,7 @@ class Config(Model):
 
 def _address_mistakes(tenant: Tenant) -> Iterator[Mistake]:
     address = _split(tenant.endpoint)
-    if (
-        address is None
-        or address.scheme not in ("http", "https")
-        or address.path not in ("", "/")
-        or address.query
-    ):
+    if address is None or address.scheme not in ("http", "https") or address.path not in ("", "/") or address.query:
         yield ("endpoint",), "must be https://HOST, without a path"
     elif address.scheme == "http" and not is_loopback(address.hostname or ""):
         yield (

@@ -60,9 +60,7 @@ def _credential(name: str) -> str:
     # systemd hands credentials over in a folder that only the service can enter: their modes need no check.
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
-        raise ConfigError(
-            f"the secret credential {name} needs systemd's LoadCredential={name}:PATH in the unit"
-        )
+        raise ConfigError(f"the secret credential {name} needs systemd's LoadCredential={name}:PATH in the unit")
     return _text(Path(folder) / name)
 
 

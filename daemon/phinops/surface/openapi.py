@@ -1,0 +1,133 @@
+"""The OpenAPI 3.1 document of the daemon's own API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from phinops import __version__
+
+_ERROR = {
+    "description": "An error",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["error"],
+                "properties": {
+                    "error": {
+                        "type": "object",
+                        "required": ["code", "message"],
+                        "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+                    }
+                },
+            }
+        }
+    },
+}
+_TIME = {"type": "string", "format": "date-time"}
+_TEXT = {"type": "string"}
+_NUMBER = {"type": ["integer", "null"]}
+
+
+def document() -> dict[str, Any]:
+    """The document, made anew: the caller may change it."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "phinops", "version": __version__},
+        "paths": {
+            "/healthz": {"get": _health("Whether every loop moves")},
+            "/readyz": {"get": _health("Whether it may be relied on: store, rules, stock, sources")},
+            "/metrics": {
+                "get": _operation("Numbers for Prometheus", {"description": "Text", "content": {"text/plain": {}}})
+            },
+            "/api/v1/status": {"get": _operation("What the daemon sees and has spent", _json(_status()))},
+            "/api/v1/events": {"get": _listing("Changes, newest first", _object(id=_TEXT, type=_TEXT, time=_TIME))},
+            "/api/v1/firings": {"get": _listing("Decisions, newest first", _firing())},
+            "/api/v1/actions": {"get": _listing("Actions, newest first", _action())},
+            "/api/v1/reload": {"post": _reload()},
+            "/api/v1/call": {"post": _call()},
+            "/hooks/{name}": {"post": _hook()},
+        },
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _operation(summary: str, good: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"summary": summary, "responses": {"200": good, "default": _ERROR}, **more}
+
+
+def _json(schema: dict[str, Any], description: str = "The answer") -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _array(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _health(summary: str) -> dict[str, Any]:
+    body = _json(_object(ok={"type": "boolean"}, reasons=_array(_TEXT)))
+    return {"summary": summary, "responses": {"200": body, "503": body}}
+
+
+def _listing(summary: str, entry: dict[str, Any]) -> dict[str, Any]:
+    limit = {
+        "name": "limit",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+    }
+    return _operation(summary, _json(_array(entry)), parameters=[limit])
+
+
+def _status() -> dict[str, Any]:
+    source = _object(
+        name=_TEXT, state=_TEXT, last_good={"type": ["string", "null"]}, interval_s={"type": ["number", "null"]}
+    )
+    pool = _object(pool=_TEXT, used={"type": "integer"}, limit=_NUMBER, reserve=_NUMBER)
+    tenant = _object(name=_TEXT, sources=_array(source), quota=_array(pool))
+    return _object(ready={"type": "boolean"}, reasons=_array(_TEXT), tenants=_array(tenant))
+
+
+def _firing() -> dict[str, Any]:
+    return _object(id=_TEXT, time=_TIME, rule=_TEXT, event_id=_TEXT, mode=_TEXT, state=_TEXT, reason=_TEXT)
+
+
+def _action() -> dict[str, Any]:
+    texts = dict.fromkeys(("id", "firing_id", "step", "api", "target", "outcome", "request_id"), _TEXT)
+    return _object(**texts, time=_TIME)
+
+
+def _reload() -> dict[str, Any]:
+    body = _json(_object(accepted={"type": "boolean"}, problems=_array({"type": "object"}), changed={"type": "object"}))
+    responses = {"200": body, "409": body, "default": _ERROR}
+    return {"summary": "Read config and rules again", "responses": responses, "security": [{"token": []}]}
+
+
+def _call() -> dict[str, Any]:
+    body = _object(api=_TEXT) | {
+        "properties": {
+            "api": _TEXT,
+            "params": {"type": "object"},
+            "wait": {"type": "string", "default": "60s"},
+            "tenant": _TEXT,
+        }
+    }
+    request = {"required": True, "content": {"application/json": {"schema": body}}}
+    answer = _json({"type": "object"}, "Dataphin's own reply")
+    return _operation("One call to Dataphin", answer, requestBody=request, security=[{"token": []}])
+
+
+def _hook() -> dict[str, Any]:
+    name = {"name": "name", "in": "path", "required": True, "schema": _TEXT}
+    accepted = _json(_object(accepted={"type": "boolean"}), "Taken in, also when it was before")
+    request = {"required": True, "content": {"application/json": {}}}
+    responses = {"202": accepted, "default": _ERROR}
+    return {
+        "summary": "A message with a Standard Webhooks signature",
+        "parameters": [name],
+        "requestBody": request,
+        "responses": responses,
+    }

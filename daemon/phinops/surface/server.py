@@ -1,0 +1,301 @@
+"""The daemon over HTTP: health, metrics, the API and the hooks, inside the daemon's own loop."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from phinops.config import Server
+from phinops.config.fields import is_loopback
+from phinops.durations import parse_duration
+from phinops.errors import Ambiguous, ApiError, ConfigError, PhinopsError, QuotaSpent, Refused
+from phinops.surface import metrics, openapi
+from phinops.surface.service import Health, Service
+
+HOOK_LIMIT = 1 << 20
+"""Bytes of a hook's body; more is refused without reading on."""
+CALL_LIMIT = 1 << 20
+LIST_LIMIT = 1000
+"""Entries of one answer, whatever `limit` asks for."""
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class CannotListen(PhinopsError):
+    """The address of `[server].listen` cannot be bound (exit code 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Who may come in: the names the Host header may bear (empty: any), the tokens, whether reading needs one."""
+
+    hosts: frozenset[str]
+    tokens: tuple[str, ...]
+    reading_is_free: bool
+
+    def knows(self, request: Request) -> bool:
+        """Whether the request bears one of the tokens."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        given = token.strip().encode()
+        # Every token is compared, so that the time taken tells nothing.
+        fits = [hmac.compare_digest(given, known.encode()) for known in self.tokens]
+        return scheme.lower() == "bearer" and any(fits)
+
+
+def door_for(server: Server, port: int, tokens: Sequence[str]) -> Door:
+    """The door of an address: on loopback reading is free, elsewhere everything but health and hooks needs a token."""
+    local = is_loopback(server.host)
+    names = {"127.0.0.1", "localhost", "[::1]", _bracketed(server.host)} if local else {_bracketed(server.host)}
+    hosts = frozenset(host for name in names for host in (name, f"{name}:{port}"))
+    anywhere = server.host in ("0.0.0.0", "::")
+    return Door(frozenset() if anywhere else hosts, tuple(tokens), reading_is_free=local)
+
+
+def build_app(service: Service, door: Door) -> Starlette:
+    """The application: every answer but `/` and `/metrics` is JSON, errors too."""
+    api = _Api(service)
+    reading = [
+        ("/metrics", _metrics(service)),
+        ("/api/v1/openapi.json", _openapi),
+        ("/api/v1/status", api.status),
+        ("/api/v1/events", api.events),
+        ("/api/v1/firings", api.firings),
+        ("/api/v1/actions", api.actions),
+    ]
+    changing = [("/api/v1/reload", api.reload), ("/api/v1/call", api.call)]
+    routes = [
+        Route("/", _front_page, methods=["GET"]),
+        Route("/healthz", _health(service.healthy), methods=["GET"]),
+        Route("/readyz", _health(service.ready), methods=["GET"]),
+        Route("/hooks/{name}", _hook(service), methods=["POST"]),
+        *(
+            Route(path, _guarded(handler, door, free=door.reading_is_free), methods=["GET"])
+            for path, handler in reading
+        ),
+        *(Route(path, _guarded(handler, door, free=False), methods=["POST"]) for path, handler in changing),
+    ]
+    handlers: dict[Any, Any] = {HTTPException: _http_error, PhinopsError: _phinops_error, Exception: _unexpected}
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(_HostCheck, door=door)])
+
+
+def _guarded(handler: Handler, door: Door, *, free: bool) -> Handler:
+    async def guarded(request: Request) -> Response:
+        if not free and not door.knows(request):
+            return _error(401, "unauthorized", "send Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
+        return await handler(request)
+
+    return guarded
+
+
+class _HostCheck:
+    """Refuses requests under a foreign name, so that a page in a browser cannot reach the daemon by its own DNS."""
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self._app = app
+        self._hosts = door.hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hosts = [value.decode("latin-1").lower() for name, value in scope.get("headers", ()) if name == b"host"]
+        if scope["type"] == "http" and self._hosts and (len(hosts) != 1 or hosts[0] not in self._hosts):
+            await _error(421, "wrong-host", "the Host header must be the listening name")(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+class _Api:
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def status(self, _: Request) -> Response:
+        return JSONResponse(self._service.status())
+
+    async def events(self, request: Request) -> Response:
+        return JSONResponse(await self._service.events(_limit(request)))
+
+    async def firings(self, request: Request) -> Response:
+        return JSONResponse(await self._service.firings(_limit(request)))
+
+    async def actions(self, request: Request) -> Response:
+        return JSONResponse(await self._service.actions(_limit(request)))
+
+    async def reload(self, _: Request) -> Response:
+        result = await self._service.reload()
+        body = {
+            "accepted": result.accepted,
+            "problems": [problem_json(problem) for problem in result.problems],
+            "changed": dict(result.changed),
+        }
+        return JSONResponse(body, 200 if result.accepted else 409)
+
+    async def call(self, request: Request) -> Response:
+        try:
+            document = await _json_body(request)
+            api, params = document["api"], document.get("params", {})
+            wait = parse_duration(document.get("wait", "60s"))
+            if not isinstance(api, str) or not isinstance(params, dict):
+                raise HTTPException(400, "`api` is a name and `params` an object")
+            return JSONResponse(await self._service.call(api, params, wait, document.get("tenant")))
+        except KeyError as error:
+            raise HTTPException(400, f"{error} is missing") from error
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from error
+
+
+def problem_json(problem: Any) -> dict[str, Any]:
+    """A `Problem` as JSON."""
+    return {name: getattr(problem, name) for name in ("file", "line", "column", "code", "message", "severity")}
+
+
+def _metrics(service: Service) -> Handler:
+    async def answer(_: Request) -> Response:
+        samples = metrics.samples_of(service.status(), service.ready(), service.healthy())
+        text = await anyio.to_thread.run_sync(metrics.render, {**samples, **service.metrics_snapshot()})
+        return Response(text, media_type=metrics.CONTENT_TYPE)
+
+    return answer
+
+
+def _health(state: Callable[[], Health]) -> Handler:
+    async def answer(_: Request) -> Response:
+        good, reasons = state()
+        return JSONResponse({"ok": good, "reasons": reasons}, 200 if good else 503)
+
+    return answer
+
+
+def _hook(service: Service) -> Handler:
+    async def answer(request: Request) -> Response:
+        body = await _bounded_body(request, HOOK_LIMIT)
+        name = request.path_params["name"]
+        status, reason = await service.hook(name, dict(request.headers), body)
+        if status < 400:
+            return JSONResponse({"accepted": True}, status)
+        log.info("hook.refused", hook=name, status=status, reason=reason)
+        return _error(status, "hook-refused", reason)
+
+    return answer
+
+
+async def _openapi(_: Request) -> Response:
+    return JSONResponse(openapi.document())
+
+
+async def _front_page(_: Request) -> Response:
+    return HTMLResponse(
+        "<!doctype html><title>phinops</title><h1>phinops</h1><ul>"
+        '<li><a href="/api/v1/status">status</a><li><a href="/api/v1/events">events</a>'
+        '<li><a href="/api/v1/firings">firings</a><li><a href="/api/v1/actions">actions</a>'
+        '<li><a href="/metrics">metrics</a><li><a href="/api/v1/openapi.json">the API</a></ul>'
+    )
+
+
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", "100")
+    if not text.isdigit() or not 1 <= int(text) <= LIST_LIMIT:
+        raise HTTPException(400, f"`limit` is a number from 1 to {LIST_LIMIT}")
+    return int(text)
+
+
+async def _bounded_body(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise HTTPException(413, f"more than {limit} bytes")
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the body broke off") from error
+    return bytes(body)
+
+
+async def _json_body(request: Request) -> dict[str, Any]:
+    try:
+        document = json.loads(await _bounded_body(request, CALL_LIMIT))
+    except ValueError as error:
+        raise HTTPException(400, "the body is not JSON") from error
+    if not isinstance(document, dict):
+        raise HTTPException(400, "the body is not a JSON object")
+    return document
+
+
+def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None, **more: object) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message, **more}}, status, headers)
+
+
+async def _http_error(_: Request, error: HTTPException) -> Response:
+    return _error(error.status_code, "http", error.detail, dict(error.headers or {}))
+
+
+async def _phinops_error(_: Request, error: PhinopsError) -> Response:
+    more = {"request_id": error.request_id, "dataphin_code": error.code} if isinstance(error, ApiError) else {}
+    status = 422 if isinstance(error, Refused) else 503
+    return _error(status, _name_of(error), str(error), None, **more)
+
+
+def _name_of(error: PhinopsError) -> str:
+    kinds = ((Refused, "refused"), (Ambiguous, "ambiguous"), (QuotaSpent, "quota-spent"), (ConfigError, "config"))
+    return next((name for kind, name in kinds if isinstance(error, kind)), "unavailable")
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    log.error("http.failed", error=type(error).__name__)
+    return _error(500, "internal", "phinops failed; its log says where")
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves the signals to the daemon."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host.lower()
+
+
+def bind(server: Server) -> socket.socket:
+    """A listening socket for `[server].listen`.
+
+    Raises:
+        CannotListen: the address is taken, or not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    try:
+        return socket.create_server((server.host, server.port), family=family, backlog=128)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {server.listen}: {error.strerror}") from error
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp, listener: socket.socket) -> AsyncGenerator[None]:
+    """Serves `app` on `listener` for as long as the block runs; requests under way get two seconds to end."""
+    config = uvicorn.Config(
+        app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2
+    )
+    server = _Uvicorn(config)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [listener])
+        try:
+            yield
+        finally:
+            server.should_exit = True

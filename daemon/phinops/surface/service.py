@@ -1,0 +1,76 @@
+"""What the surface needs of the daemon, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+from phinops.event import JsonObject
+from phinops.problem import Problem
+
+Health = tuple[bool, list[str]]
+"""Whether it is so, and if not the reasons."""
+
+Samples = Mapping[str, Iterable[tuple[Mapping[str, str], float]]]
+"""Numbers to publish: a name of `metrics.FAMILIES`, and for each combination of its labels the value now."""
+
+
+class Reloaded(Protocol):
+    """What became of a reload: when it was not accepted, everything stays as it was."""
+
+    @property
+    def accepted(self) -> bool: ...
+    @property
+    def problems(self) -> Sequence[Problem]: ...
+    @property
+    def changed(self) -> Mapping[str, Any]: ...
+
+
+class Service(Protocol):
+    """The running daemon, as the API, the metrics and the hooks see it."""
+
+    def status(self) -> JsonObject:
+        """`{ready, reasons, tenants: [{name, sources, quota}]}` as `phinops status --json` prints it."""
+        ...
+
+    def ready(self) -> Health:
+        """The store can be written, rules are loaded, stock was taken, no source is stale."""
+        ...
+
+    def healthy(self) -> Health:
+        """Every loop moves."""
+        ...
+
+    async def events(self, limit: int) -> list[JsonObject]:
+        """The newest events, newest first."""
+        ...
+
+    async def firings(self, limit: int) -> list[JsonObject]:
+        """The newest decisions, newest first."""
+        ...
+
+    async def actions(self, limit: int) -> list[JsonObject]:
+        """The newest actions, newest first."""
+        ...
+
+    async def reload(self) -> Reloaded:
+        """Reads config and rules again; all of it or none."""
+        ...
+
+    async def call(self, api: str, params: JsonObject, wait: timedelta, tenant: str | None) -> JsonObject:
+        """One call through the limiter and the ledger; the service's own reply.
+
+        Raises:
+            ValueError: the API, a parameter or the tenant is unknown, or the edition does not have it.
+            QuotaSpent, ApiError: as their names say.
+        """
+        ...
+
+    async def hook(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
+        """Takes an authenticated message in: an HTTP status (202 when accepted) and the reason otherwise."""
+        ...
+
+    def metrics_snapshot(self) -> Samples:
+        """The numbers to publish now; cheap, and safe to read from another thread once returned."""
+        ...
