@@ -1,0 +1,52 @@
+"""What people list: events, firings and actions, newest first, as the JSON objects that commands and the API print."""
+
+from __future__ import annotations
+
+from phinops.event import JsonObject
+from phinops.record.documents import from_text
+from phinops.record.moments import from_micros
+from phinops.record.tx import Row, Snapshot
+
+
+def list_events(tx: Snapshot, limit: int, tenant: str = "") -> list[JsonObject]:
+    """The newest `limit` events as they were recorded, of one tenant or, without a name, of all."""
+    return [from_text(row["body"]) for row in tx.all("list_events", limit=limit, tenant=tenant)]
+
+
+def list_firings(tx: Snapshot, limit: int, tenant: str = "") -> list[JsonObject]:
+    """The newest `limit` firings: `{id, time, rule, event_id, mode, state, reason}`; `time` is when it was born."""
+    return [_firing(row) for row in tx.all("list_firings", limit=limit, tenant=tenant)]
+
+
+def list_actions(tx: Snapshot, limit: int, tenant: str = "") -> list[JsonObject]:
+    """The newest `limit` attempts: `{id, firing_id, step, api, target, outcome, request_id, time}`.
+
+    `step` is the step's kind, `target` the id of what it was done to, `time` when it was intended; `outcome` is "" until
+    there is one.
+    """
+    return [_action(row) for row in tx.all("list_actions", limit=limit, tenant=tenant)]
+
+
+def _firing(row: Row) -> JsonObject:
+    return {
+        "id": row["id"],
+        "time": from_micros(row["created_at"]).isoformat(),
+        "rule": row["rule"],
+        "event_id": row["event_id"] or "",
+        "mode": row["mode"],
+        "state": row["state"],
+        "reason": row["reason"],
+    }
+
+
+def _action(row: Row) -> JsonObject:
+    return {
+        "id": row["action_id"],
+        "firing_id": row["firing_id"],
+        "step": row["kind"],
+        "api": row["api"],
+        "target": row["target_id"],
+        "outcome": row["outcome"],
+        "request_id": row["request_id"],
+        "time": from_micros(row["t_intent"]).isoformat(),
+    }

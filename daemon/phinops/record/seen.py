@@ -1,0 +1,118 @@
+"""The memory of the sources: what they last saw of each object, how far they have come, which due times have fired.
+
+The functions run inside the transaction that also records the events which follow from what was seen, so that a change
+is one event once, whatever dies in between. What a state or a cursor holds is the source's own business, but for one
+key: a source follows an object whose state says `"tracked": true` until a later state no longer says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from phinops.event import JsonObject
+from phinops.record.documents import from_text, to_text
+from phinops.record.moments import from_micros
+from phinops.record.sqlite import Store
+from phinops.record.tx import Row, Snapshot, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class LastDue:
+    """The newest due time of a scheduled rule that became an event, and the cron that it had then."""
+
+    cron: str
+    due: datetime
+
+
+def seen(tx: Snapshot, tenant: str, source: str, ids: Collection[str]) -> Mapping[str, JsonObject]:
+    """What the source last saw of these objects; an object that it never saw is missing."""
+    return _states(tx.all("seen_states", tenant=tenant, source=source, ids=to_text(list(ids))))
+
+
+def tracked(tx: Snapshot, tenant: str, source: str) -> Mapping[str, JsonObject]:
+    """The objects that the source follows, with what it last saw of them."""
+    return _states(tx.all("seen_tracked", tenant=tenant, source=source))
+
+
+def put_seen(tx: Tx, tenant: str, source: str, states: Mapping[str, JsonObject]) -> None:
+    """Keep what the source saw now; objects that are not named stay as they are.
+
+    Raises:
+        TypeError: a state holds something that is not a JSON type.
+    """
+    here = {"tenant": tenant, "source": source, "now": tx.now}
+    tx.many(
+        "put_seen",
+        (
+            {**here, "object_id": object_id, "state": to_text(state), "tracked": bool(state.get("tracked"))}
+            for object_id, state in states.items()
+        ),
+    )
+
+
+def cursor(tx: Snapshot, tenant: str, source: str) -> JsonObject | None:
+    """How far the source has come, or None before its first good poll."""
+    row = tx.one("get_cursor", tenant=tenant, source=source)
+    return from_text(row["body"]) if row else None
+
+
+def put_cursor(tx: Tx, tenant: str, source: str, body: JsonObject) -> None:
+    """The source has come this far: a good poll at `tx.now`.
+
+    Raises:
+        TypeError: `body` holds something that is not a JSON type.
+    """
+    tx.run("put_cursor", tenant=tenant, source=source, body=to_text(body), now=tx.now)
+
+
+def last_good(tx: Snapshot, tenant: str) -> Mapping[str, datetime]:
+    """When each source of the tenant last had a good poll; one that never had any is missing."""
+    return {row["source"]: from_micros(row["good_at"]) for row in tx.all("all_cursors", tenant=tenant)}
+
+
+def last_due(tx: Snapshot, tenant: str, rule: str) -> LastDue | None:
+    """The newest due time of the rule that became an event, or None before the first."""
+    row = tx.one("schedule_last", tenant=tenant, rule=rule)
+    return LastDue(row["cron"], from_micros(row["last_due"])) if row else None
+
+
+def put_last_due(tx: Tx, tenant: str, rule: str, last: LastDue) -> None:
+    """The due time became an event; an earlier one than is kept already changes the cron only."""
+    tx.run("schedule_put", tenant=tenant, rule=rule, cron=last.cron, due=last.due)
+
+
+class StoreMemory:
+    """The memory of the sources as they ask for it: each question a read of its own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def seen(self, source: str, tenant: str, ids: Collection[str]) -> Mapping[str, JsonObject]:
+        """As `seen`.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await self._store.read(lambda tx: seen(tx, tenant, source, ids))
+
+    async def tracked(self, source: str, tenant: str) -> Mapping[str, JsonObject]:
+        """As `tracked`.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await self._store.read(lambda tx: tracked(tx, tenant, source))
+
+    async def cursor(self, source: str, tenant: str) -> JsonObject | None:
+        """As `cursor`.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await self._store.read(lambda tx: cursor(tx, tenant, source))
+
+
+def _states(rows: Collection[Row]) -> Mapping[str, JsonObject]:
+    return {row["object_id"]: from_text(row["state"]) for row in rows}
