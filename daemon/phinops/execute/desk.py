@@ -125,6 +125,16 @@ class Desk:
         self._group = group
         self._over = over
         self._waiting: dict[str, list[Order]] = {}
+        self._flying = 0
+        self._landed = anyio.Event()
+        self._closed = False
+
+    async def drain(self) -> None:
+        """Let nothing more leave, and wait until what has left is answered and recorded."""
+        self._closed = True
+        while self._flying:
+            self._landed = anyio.Event()
+            await self._landed.wait()
 
     async def submit(self, order: Order) -> Fate:
         """Have the write sent with those that are due together with it, and say what is known of it then."""
@@ -151,6 +161,10 @@ class Desk:
             for order in trip.taken:
                 if not order.decided.is_set():
                     order.decide(Fate("open" if order in trip.leaving else "unsent", str(error)))
+        finally:
+            if trip.taken:
+                self._flying -= 1
+                self._landed.set()
 
     async def _travel(self, batch: str, api: str, trip: _Trip) -> None:
         try:
@@ -169,7 +183,7 @@ class Desk:
                 await self._answered(trip.leaving, answer)
 
     async def _prepare(self, batch: str, trip: _Trip) -> JsonObject | None:
-        taken = self._take(batch, trip)
+        taken = [] if self._closed else self._take(batch, trip)
         if not taken:
             return None
         limits = {order.ask.rule: order.targets_max for order in taken if order.targets_max is not None}
@@ -192,6 +206,7 @@ class Desk:
         if waiting[BATCH_LIMIT:]:
             self._waiting[batch] = waiting[BATCH_LIMIT:]
         trip.taken = waiting[:BATCH_LIMIT]
+        self._flying += bool(trip.taken)
         return trip.taken
 
     async def _not_done(self, trip: _Trip, error: Exception) -> None:
@@ -215,7 +230,7 @@ class Desk:
             await self._no(order, error)
 
     async def _answered(self, orders: Sequence[Order], answer: Answer) -> None:
-        items = orders[0].step.items(answer.body)
+        items = orders[0].step.items(answer.body, [order.write.target.id for order in orders])
         result = orders[0].step.result(answer.body)
         for order in orders:
             item = items.get(order.write.target.id)

@@ -10,30 +10,17 @@ The rules that these operations keep, together with the order in which `execute`
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
 
 from phinops import event as events
 from phinops.event import Event, JsonObject
 from phinops.firing import Firing, FiringState, Intent, Outcome, StepResult, step_result
+from phinops.record.audit import note
+from phinops.record.documents import from_text, to_text
 from phinops.record.moments import from_micros, to_micros
-
-Row = Mapping[str, Any]
-
-
-class Tx(Protocol):
-    """What the journal needs of a transaction."""
-
-    now: datetime
-
-    def all(self, name: str, /, **params: Any) -> Sequence[Row]: ...
-
-    def one(self, name: str, /, **params: Any) -> Row | None: ...
-
-    def run(self, name: str, /, **params: Any) -> int: ...
+from phinops.record.tx import Row, Snapshot, Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +35,7 @@ class Past:
 
 def put_event(tx: Tx, event: Event) -> bool:
     """Record an event; False when it was known already."""
-    body = json.dumps(events.to_json(event), ensure_ascii=False, separators=(",", ":"))
+    body = to_text(events.to_json(event))
     return bool(
         tx.run(
             "put_event",
@@ -63,10 +50,10 @@ def put_event(tx: Tx, event: Event) -> bool:
     )
 
 
-def event_of(tx: Tx, event_id: str) -> Event | None:
+def event_of(tx: Snapshot, event_id: str) -> Event | None:
     """The recorded event, or None."""
     row = tx.one("get_event", id=event_id)
-    return events.from_json(json.loads(row["body"])) if row else None
+    return events.from_json(from_text(row["body"])) if row else None
 
 
 def put_firing(tx: Tx, firing: Firing) -> None:
@@ -80,30 +67,30 @@ def put_firing(tx: Tx, firing: Firing) -> None:
         rule_hash=firing.rule_hash,
         mode=firing.mode,
         key=firing.key,
-        plan=_text(firing.plan),
-        ctx=_text({name: result.to_json() for name, result in firing.results.items()}),
+        plan=to_text(firing.plan),
+        ctx=to_text({name: result.to_json() for name, result in firing.results.items()}),
         state=firing.state,
         reason=firing.reason,
         cursor=firing.cursor,
-        wake_at=_micros(firing.wake_at),
+        wake_at=to_micros(firing.wake_at),
         created_at=to_micros(firing.created_at or tx.now),
-        started_at=_micros(firing.started_at),
-        ended_at=_micros(firing.ended_at),
+        started_at=to_micros(firing.started_at),
+        ended_at=to_micros(firing.ended_at),
     )
 
 
-def firing_of(tx: Tx, firing_id: str) -> Firing | None:
+def firing_of(tx: Snapshot, firing_id: str) -> Firing | None:
     """The firing as it stands now, or None."""
     row = tx.one("get_firing", id=firing_id)
     return _firing(row) if row else None
 
 
-def open_firings(tx: Tx) -> list[Firing]:
+def open_firings(tx: Snapshot) -> list[Firing]:
     """Everything that goes on by itself, oldest first."""
     return [_firing(row) for row in tx.all("open_firings")]
 
 
-def past(tx: Tx, rule: str, key: str, *, window: timedelta, own_window: timedelta, besides: str = "") -> Past:
+def past(tx: Snapshot, rule: str, key: str, *, window: timedelta, own_window: timedelta, besides: str = "") -> Past:
     """The history that guards judge by, leaving out the firing `besides`."""
     here = {"rule": rule, "except": besides}
     last = tx.one("last_started", key=key, **here)
@@ -132,7 +119,7 @@ def next_queued(tx: Tx, rule: str, key: str) -> Firing | None:
 
 def move(tx: Tx, firing_id: str, state: FiringState, reason: str = "", wake_at: datetime | None = None) -> None:
     """Put a firing into another open state."""
-    tx.run("move_firing", id=firing_id, state=state, reason=reason, wake_at=_micros(wake_at))
+    tx.run("move_firing", id=firing_id, state=state, reason=reason, wake_at=to_micros(wake_at))
 
 
 def start(tx: Tx, firing_id: str) -> None:
@@ -142,14 +129,14 @@ def start(tx: Tx, firing_id: str) -> None:
 
 def advance(tx: Tx, firing_id: str, cursor: int, results: Mapping[str, StepResult]) -> None:
     """A step is over."""
-    ctx = _text({name: result.to_json() for name, result in results.items()})
+    ctx = to_text({name: result.to_json() for name, result in results.items()})
     tx.run("advance_firing", id=firing_id, cursor=cursor, ctx=ctx)
 
 
 def end(tx: Tx, firing_id: str, state: FiringState, reason: str = "") -> None:
     """The firing is over; `reason` is what people read."""
     tx.run("end_firing", id=firing_id, state=state, reason=reason, now=to_micros(tx.now))
-    note(tx, "firing.ended", firing_id, {"state": state, "reason": reason})
+    note(tx, "firing.ended", firing_id, state=state, reason=reason)
 
 
 def intend(tx: Tx, intent: Intent) -> None:
@@ -167,7 +154,7 @@ def intend(tx: Tx, intent: Intent) -> None:
 def put_step(tx: Tx, step: Intent) -> None:
     """Record a step that needs no settling: a shadow, a read, a notice, or a refusal before sending."""
     _put_step(tx, step, t_done=to_micros(tx.now))
-    note(tx, "action.recorded", step.firing_id, {"action": step.action_id, "outcome": step.outcome})
+    note(tx, "action.recorded", step.firing_id, action=step.action_id, outcome=step.outcome)
 
 
 def settle(
@@ -186,13 +173,13 @@ def settle(
         action_id=action_id,
         state=state,
         outcome=outcome or "",
-        result=_text(result),
+        result=to_text(result),
         request_id=request_id,
-        verify_until=_micros(verify_until),
+        verify_until=to_micros(verify_until),
         now=to_micros(tx.now),
     )
     if changed:
-        note(tx, f"action.{state}", "", {"action": action_id, "request_id": request_id, **result})
+        note(tx, f"action.{state}", None, action=action_id, request_id=request_id, result=result)
     return bool(changed)
 
 
@@ -202,19 +189,19 @@ def judge(tx: Tx, action_id: str, outcome: Outcome, reason: str) -> None:
         "judge_step",
         action_id=action_id,
         outcome=outcome,
-        result=_text({"verify": reason}),
+        result=to_text({"verify": reason}),
         now=to_micros(tx.now),
     )
-    note(tx, "action.judged", "", {"action": action_id, "outcome": outcome, "reason": reason})
+    note(tx, "action.judged", None, action=action_id, outcome=outcome, reason=reason)
 
 
-def last_step(tx: Tx, firing_id: str, n: int) -> Intent | None:
+def last_step(tx: Snapshot, firing_id: str, n: int) -> Intent | None:
     """The newest attempt at a step of a firing."""
     row = tx.one("last_step", firing_id=firing_id, n=n)
     return _intent(row) if row else None
 
 
-def unsettled_on(tx: Tx, intent: Intent) -> str | None:
+def unsettled_on(tx: Snapshot, intent: Intent) -> str | None:
     """The action on the same target whose fate is not known, if another firing has one."""
     if not intent.target_id:
         return None
@@ -228,25 +215,25 @@ def unsettled_on(tx: Tx, intent: Intent) -> str | None:
     return str(row["action_id"]) if row else None
 
 
-def writes_since(tx: Tx, since: datetime) -> int:
+def writes_since(tx: Snapshot, since: datetime) -> int:
     """How many writes have left, or may have, since then."""
     return _count(tx.one("writes_since", since=to_micros(since)))
 
 
-def targets_since(tx: Tx, rule: str, since: datetime) -> set[tuple[str, str]]:
+def targets_since(tx: Snapshot, rule: str, since: datetime) -> set[tuple[str, str]]:
     """The distinct targets that the rule has written to since then, as (kind, id)."""
     return {
         (row["target_kind"], row["target_id"]) for row in tx.all("targets_since", rule=rule, since=to_micros(since))
     }
 
 
-def cause_of(tx: Tx, tenant: str, target_id: str, since: datetime) -> str:
+def cause_of(tx: Snapshot, tenant: str, target_id: str, since: datetime) -> str:
     """The newest action of ours on the target since then, or "" when there is none."""
     row = tx.one("cause_of", tenant=tenant, target_id=target_id, since=to_micros(since))
     return str(row["action_id"]) if row else ""
 
 
-def rule_of_action(tx: Tx, action_id: str) -> str:
+def rule_of_action(tx: Snapshot, action_id: str) -> str:
     """The rule that an action belongs to, or ""."""
     row = tx.one("rule_of_action", action_id=action_id) if action_id else None
     return str(row["rule"]) if row else ""
@@ -260,12 +247,12 @@ def put_notice(tx: Tx, notice_id: str, firing_id: str, n: int, notifier: str, pa
         firing_id=firing_id,
         n=n,
         notifier=notifier,
-        payload=_text(payload),
+        payload=to_text(payload),
         now=to_micros(tx.now),
     )
 
 
-def counts(tx: Tx) -> JsonObject:
+def counts(tx: Snapshot) -> JsonObject:
     """Totals for summaries and metrics: events, firings, actions by outcome, notices by state."""
     totals = tx.one("table_counts") or {}
     actions: dict[str, int] = {}
@@ -275,11 +262,6 @@ def counts(tx: Tx) -> JsonObject:
             actions[name] = actions.get(name, 0) + row["n"]
     notices = {row["state"]: row["n"] for row in tx.all("notice_counts")}
     return {"events": totals["events"], "firings": totals["firings"], "actions": actions, "notices": notices}
-
-
-def note(tx: Tx, what: str, firing_id: str, detail: JsonObject) -> None:
-    """Append to the audit trail, in the transaction of the change itself."""
-    tx.run("put_audit", what=what, firing_id=firing_id, detail=_text(detail), now=to_micros(tx.now))
 
 
 def intents(rows: Iterable[Row]) -> list[Intent]:
@@ -303,13 +285,14 @@ def _put_step(tx: Tx, step: Intent, *, t_done: int | None) -> None:
         project_id=step.project_id,
         state=step.state,
         outcome=step.outcome,
-        request=_text(step.request),
-        probe=_text(step.probe),
-        result=_text(step.result),
+        request=to_text(step.request),
+        probe=to_text(step.probe),
+        result=to_text(step.result),
         request_id=step.request_id,
+        epoch=tx.epoch,
         now=to_micros(tx.now),
         t_done=t_done,
-        verify_until=_micros(step.verify_until),
+        verify_until=to_micros(step.verify_until),
     )
 
 
@@ -326,14 +309,14 @@ def _intent(row: Row) -> Intent:
         target_kind=row["target_kind"],
         target_id=row["target_id"],
         project_id=row["project_id"],
-        request=json.loads(row["request"]),
-        probe=json.loads(row["probe"]),
+        request=from_text(row["request"]),
+        probe=from_text(row["probe"]),
         state=row["state"],
         outcome=row["outcome"],
         request_id=row["request_id"],
-        result=json.loads(row["result"]),
-        t_intent=_moment(row["t_intent"]),
-        verify_until=_moment(row["verify_until"]),
+        result=from_text(row["result"]),
+        t_intent=from_micros(row["t_intent"]),
+        verify_until=from_micros(row["verify_until"]),
     )
 
 
@@ -346,28 +329,16 @@ def _firing(row: Row) -> Firing:
         rule_hash=row["rule_hash"],
         mode=row["mode"],
         key=row["key"],
-        plan=json.loads(row["plan"]),
+        plan=from_text(row["plan"]),
         state=row["state"],
         reason=row["reason"],
         cursor=row["cursor"],
-        wake_at=_moment(row["wake_at"]),
-        created_at=_moment(row["created_at"]),
-        started_at=_moment(row["started_at"]),
-        ended_at=_moment(row["ended_at"]),
-        results={name: step_result(item) for name, item in json.loads(row["ctx"]).items()},
+        wake_at=from_micros(row["wake_at"]),
+        created_at=from_micros(row["created_at"]),
+        started_at=from_micros(row["started_at"]),
+        ended_at=from_micros(row["ended_at"]),
+        results={name: step_result(item) for name, item in from_text(row["ctx"]).items()},
     )
-
-
-def _text(document: Any) -> str:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-
-
-def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else to_micros(moment)
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
 
 
 def _count(row: Row | None) -> int:

@@ -75,7 +75,7 @@ UPDATE firing SET state = :state, reason = :reason, wake_at = NULL, ended_at = :
 INSERT INTO step (action_id, firing_id, n, step_id, attempt, kind, api, tenant, target_kind, target_id, project_id,
                   state, outcome, epoch, request, probe, result, request_id, t_intent, t_done, verify_until)
 VALUES (:action_id, :firing_id, :n, :step_id, :attempt, :kind, :api, :tenant, :target_kind, :target_id, :project_id,
-        :state, :outcome, (SELECT epoch FROM lease LIMIT 1), :request, :probe, :result, :request_id, :now, :t_done,
+        :state, :outcome, :epoch, :request, :probe, :result, :request_id, :now, :t_done,
         :verify_until);
 
 -- settle_step --

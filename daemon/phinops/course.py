@@ -1,0 +1,176 @@
+"""Every open firing on its way, one task each: its `for`, its turn on its key, its steps, its end.
+
+What a course knows is in the journal before it matters, so a course that is cut off anywhere is taken up at the next
+start by what its rows say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import anyio.abc
+import structlog
+
+from phinops.clock import Clock
+from phinops.errors import ApiError, QuotaSpent, StoreError, StoreLost
+from phinops.event import Event
+from phinops.execute.act import Actor, Scene, Words
+from phinops.execute.fresh import Glass
+from phinops.firing import Firing, FiringState
+from phinops.record import journal
+from phinops.record.sqlite import Store
+from phinops.record.tx import Snapshot, Tx
+
+log = structlog.get_logger(__name__)
+
+Permit = Callable[[Tx, Firing, Event], str]
+"""Why a firing may not begin now, or "": the guards of its rule as the firing keeps them."""
+
+_LOOK_AT_THE_CLOCK = 60.0
+"""Seconds after which a wait for a wall-clock moment looks again: the clock may have jumped."""
+
+
+class Courses:
+    """Carries firings from their birth to their end."""
+
+    def __init__(
+        self,
+        store: Store,
+        actor: Actor,
+        words: Words,
+        glasses: Mapping[str, Glass],
+        clock: Clock,
+        group: anyio.abc.TaskGroup,
+        permit: Permit,
+    ) -> None:
+        self._store = store
+        self._actor = actor
+        self._words = words
+        self._glasses = glasses
+        self._clock = clock
+        self._group = group
+        self._permit = permit
+
+    async def resume(self) -> int:
+        """Take up everything that an earlier process left open; how many that were."""
+        found = await self._store.read(_left_open)
+        for firing, event in found:
+            if firing.state == "queued":
+                await self._promote(firing.rule, firing.key)
+            elif firing.tenant in self._glasses:
+                self.begin(firing, event)
+            else:
+                log.warning("firing.orphaned", firing=firing.id, tenant=firing.tenant)
+        return len(found)
+
+    def begin(self, firing: Firing, event: Event) -> None:
+        """Let a recorded firing go on from its state; one that is queued waits for its key."""
+        if firing.state != "queued":
+            self._group.start_soon(self._keep_on, firing, event)
+
+    async def _keep_on(self, firing: Firing, event: Event) -> None:
+        """Go on; when the store fails, from what it says once it works again."""
+        pause = 1.0
+        while True:
+            try:
+                await self._run(firing, event)
+            except StoreLost:
+                raise
+            except StoreError as error:
+                log.error("firing.stalled", firing=firing.id, reason=str(error), wait_s=pause)
+                await self._clock.sleep(pause)
+                pause = min(pause * 2, 60.0)
+                firing = await self._reread(firing)
+            else:
+                return
+
+    async def _reread(self, firing: Firing) -> Firing:
+        try:
+            return await self._store.read(lambda tx: journal.firing_of(tx, firing.id)) or firing
+        except StoreError:
+            return firing
+
+    async def _run(self, firing: Firing, event: Event) -> None:
+        if firing.state not in ("waiting", "ready", "running", "settling"):
+            return  # ended before the store failed
+        if firing.state == "waiting":
+            now = await self._outwait(firing, event)
+            if now is None:
+                return
+            event = now
+        elif firing.state == "ready":
+            await self._store.write(lambda tx: journal.start(tx, firing.id))
+        state, reason = await self._actor.walk(firing, event)
+        await self._end(firing, state, reason)
+
+    async def _outwait(self, firing: Firing, event: Event) -> Event | None:
+        """Wait for the moment, read the object, decide anew; the event as it is now, or None when it ended here."""
+        await self._until(firing.wake_at)
+        now = await self._again(event)
+        if now is None:
+            await self._end(firing, "skipped", f"the object has left the state of {event.type}")
+            return None
+        condition = firing.plan.get("if") or ""
+        if condition:
+            holds, why = self._words.holds(condition, Scene(now, {}, firing.plan.get("vars", {})))
+            if not holds:
+                await self._end(firing, "skipped", why or "its if is no longer true of the fresh record")
+                return None
+        reason = await self._store.write(lambda tx: self._start_if_permitted(tx, firing, now))
+        if reason:
+            await self._end(firing, "skipped", reason)
+            return None
+        return now
+
+    def _start_if_permitted(self, tx: Tx, firing: Firing, event: Event) -> str:
+        reason = self._permit(tx, firing, event)
+        if not reason:
+            journal.start(tx, firing.id)
+        return reason
+
+    async def _until(self, moment: datetime | None) -> None:
+        while moment is not None and (left := (moment - self._clock.now()).total_seconds()) > 0:
+            await self._clock.sleep(min(left, _LOOK_AT_THE_CLOCK))
+
+    async def _again(self, event: Event) -> Event | None:
+        pause = 5.0
+        while True:
+            try:
+                return await self._glasses[event.tenant].again(event)
+            except (ApiError, QuotaSpent) as error:
+                log.warning("firing.unread", event_id=event.id, reason=str(error), wait_s=pause)
+                await self._clock.sleep(pause)
+                pause = min(pause * 2, 300.0)
+
+    async def _end(self, firing: Firing, state: FiringState, reason: str) -> None:
+        await self._store.write(lambda tx: journal.end(tx, firing.id, state, reason))
+        log.info("firing.ended", firing=firing.id, rule=firing.rule, state=state, reason=reason)
+        await self._promote(firing.rule, firing.key)
+
+    async def _promote(self, rule: str, key: str) -> None:
+        """The newest firing that waits for this key is decided anew now."""
+        found = await self._store.write(lambda tx: _take_queued(tx, rule, key))
+        if found:
+            self.begin(*found)
+
+
+def _left_open(tx: Snapshot) -> list[tuple[Firing, Event]]:
+    found = []
+    for firing in journal.open_firings(tx):
+        event = journal.event_of(tx, firing.event_id)
+        if event is not None:
+            found.append((firing, event))
+    return found
+
+
+def _take_queued(tx: Tx, rule: str, key: str) -> tuple[Firing, Event] | None:
+    firing = journal.next_queued(tx, rule, key)
+    event = journal.event_of(tx, firing.event_id) if firing else None
+    if firing is None or event is None:
+        return None
+    born = firing.created_at or tx.now
+    wake_at = max(tx.now, born + timedelta(seconds=firing.plan.get("for_s") or 0))
+    journal.move(tx, firing.id, "waiting", "its turn on its key has come", wake_at)
+    return replace(firing, state="waiting", wake_at=wake_at), event
