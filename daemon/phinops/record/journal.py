@@ -142,13 +142,15 @@ def end(tx: Tx, firing_id: str, state: FiringState, reason: str = "") -> None:
 def intend(tx: Tx, intent: Intent) -> None:
     """Commit that a write is about to leave. Only after this transaction may it be sent."""
     _put_step(tx, intent, t_done=None)
-    detail = {
-        "action": intent.action_id,
-        "api": intent.api,
-        "request": intent.request,
-        "before": intent.probe,
-    }
-    note(tx, "action.intended", intent.firing_id, detail)
+    note(
+        tx,
+        "action.intended",
+        intent.firing_id,
+        action=intent.action_id,
+        api=intent.api,
+        request=intent.request,
+        before=intent.probe,
+    )
 
 
 def put_step(tx: Tx, step: Intent) -> None:
@@ -179,7 +181,7 @@ def settle(
         now=to_micros(tx.now),
     )
     if changed:
-        note(tx, f"action.{state}", None, action=action_id, request_id=request_id, result=result)
+        note(tx, f"action.{state}", _firing_id(tx, action_id), action=action_id, request_id=request_id, result=result)
     return bool(changed)
 
 
@@ -192,7 +194,7 @@ def judge(tx: Tx, action_id: str, outcome: Outcome, reason: str) -> None:
         result=to_text({"verify": reason}),
         now=to_micros(tx.now),
     )
-    note(tx, "action.judged", None, action=action_id, outcome=outcome, reason=reason)
+    note(tx, "action.judged", _firing_id(tx, action_id), action=action_id, outcome=outcome, reason=reason)
 
 
 def last_step(tx: Snapshot, firing_id: str, n: int) -> Intent | None:
@@ -339,6 +341,11 @@ def _firing(row: Row) -> Firing:
         ended_at=from_micros(row["ended_at"]),
         results={name: step_result(item) for name, item in from_text(row["ctx"]).items()},
     )
+
+
+def _firing_id(tx: Snapshot, action_id: str) -> str:
+    row = tx.one("get_step", action_id=action_id)
+    return str(row["firing_id"]) if row else ""
 
 
 def _count(row: Row | None) -> int:
