@@ -23,13 +23,13 @@ class Entry:
     detail: JsonObject
 
 
-def note(tx: Tx, what: str, firing_id: str = "", /, **detail: Any) -> None:
+def note(tx: Tx, what: str, firing_id: str | None = None, /, **detail: Any) -> None:
     """Add a line, such as `note(tx, "action.settled", firing.id, outcome="verified")`.
 
     Raises:
         TypeError: `detail` holds something that is not a JSON type.
     """
-    tx.run("put_audit", what=what, firing_id=firing_id, detail=to_text(detail), now=tx.now)
+    tx.run("put_audit", what=what, firing_id=firing_id, detail=to_text(detail), epoch=tx.epoch, now=tx.now)
 
 
 def entries_of(tx: Snapshot, firing_id: str) -> list[Entry]:

@@ -45,7 +45,7 @@ def open_writer(path: str, *, durable: bool) -> sqlite3.Connection:
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         try:
-            _set_up(connection, durable=durable)
+            _set_up(connection, path, durable=durable)
         except BaseException:
             connection.close()
             raise
@@ -101,9 +101,11 @@ def _make(path: str) -> None:
         raise StoreError(f"cannot open the store {path}: {error.strerror}") from error
 
 
-def _set_up(connection: sqlite3.Connection, *, durable: bool) -> None:
+def _set_up(connection: sqlite3.Connection, path: str, *, durable: bool) -> None:
     connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA journal_mode = WAL")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if durable and mode != "wal":
+        raise StoreError(f"{path} cannot have a write-ahead log: the store needs a local disk")
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT}")

@@ -21,8 +21,8 @@ def list_firings(tx: Snapshot, limit: int, tenant: str = "") -> list[JsonObject]
 def list_actions(tx: Snapshot, limit: int, tenant: str = "") -> list[JsonObject]:
     """The newest `limit` attempts: `{id, firing_id, step, api, target, outcome, request_id, time}`.
 
-    `step` is the step's kind, `target` the id of what it was done to, `time` when it was intended; `outcome` is "" until
-    there is one.
+    `step` is the step's kind, `target` the id of what it was done to, `time` when it was intended; `outcome` is ""
+    until there is one.
     """
     return [_action(row) for row in tx.all("list_actions", limit=limit, tenant=tenant)]
 

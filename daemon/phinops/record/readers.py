@@ -37,7 +37,7 @@ class Readers:
 
     def _read(self, op: ReadOp[T]) -> T:
         with translated(self._path):
-            connection = open_reader(self._path) if self._idle.empty() else self._idle.get()
+            connection = self._lend()
             try:
                 connection.execute("BEGIN")
                 result = op(Snapshot(connection, self._clock.now(), self._epoch))
@@ -48,3 +48,9 @@ class Readers:
                 raise
         self._idle.put(connection)
         return result
+
+    def _lend(self) -> sqlite3.Connection:
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            return open_reader(self._path)

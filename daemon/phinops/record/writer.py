@@ -221,7 +221,7 @@ def _resolve(outcomes: Sequence[tuple[asyncio.Future[Any], Outcome]]) -> None:
     for future, outcome in outcomes:
         if future.done():
             if isinstance(outcome, BaseException):
-                log.warning("store.write_failed_unheard", reason=repr(outcome))
+                log.warning("store.failure_unheard", reason=repr(outcome))
         elif isinstance(outcome, Committed):
             future.set_result(outcome.value)
         else:
