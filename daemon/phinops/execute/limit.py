@@ -1,0 +1,157 @@
+"""No call leaves but by its turn: within the rate, within the day, the most urgent first.
+
+One limiter serves one Alibaba Cloud account and region, since the quota is the account's: its tenants share it.
+`slots` keeps the rate, `day` the day.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from datetime import tzinfo
+
+import structlog
+
+from phinops.catalog.quotas import LEVELS, QuotaPlan
+from phinops.clock import Clock
+from phinops.errors import QuotaSpent
+from phinops.execute.day import DayBook, DayLedger, PoolUse
+from phinops.execute.priority import Priority
+from phinops.execute.slots import MARGIN, Flights, Rate, RatePool, Slot
+
+__all__ = ["DayLedger", "Limiter", "PoolUse", "Priority", "Turn"]
+
+log = structlog.get_logger(__name__)
+
+LONGEST_REST = 24 * 3600.0
+"""A wait that the server names is kept to, up to a day."""
+
+
+class Turn:
+    """Leave to send one call, now."""
+
+    def __init__(self, slot: Slot, clock: Clock) -> None:
+        self._slot = slot
+        self._clock = clock
+
+    @property
+    def was_sent(self) -> bool:
+        return self._slot.sent is not None
+
+    def sent(self) -> None:
+        """The next thing to happen is that bytes go out. A turn left before is as if it had not been."""
+        if self._slot.sent is None:
+            self._slot.sent = self._clock.monotonic()
+
+    def answered(self) -> None:
+        """The whole answer was read. Left without it, a turn holds its slot until the call cannot arrive any more."""
+        self._slot.answered = self._clock.monotonic()
+
+
+class Limiter:
+    """The turns of one account's calls.
+
+    At most `share` of each rate and of each day is used, and polls leave `action_reserve` of that part of the day.
+    `timeout` is the longest that a call may take, in the machine's seconds; all other times are the clock's.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        plan: QuotaPlan,
+        ledger: DayLedger,
+        clock: Clock,
+        *,
+        share: float = 1.0,
+        action_reserve: float = 0.2,
+        timeout: float,
+        zone: tzinfo,
+    ) -> None:
+        if not 0 < share <= 1 or not 0 <= action_reserve < 1:
+            raise ValueError(f"share {share} must be in (0, 1] and action_reserve {action_reserve} in [0, 1)")
+        self._clock = clock
+        self._days = DayBook(account, plan, ledger, clock, share=share, action_reserve=action_reserve, zone=zone)
+        flights = Flights()
+        hold = timeout / clock.real(1.0)
+        rated = {name: RatePool(Rate.of(qps, share), flights, clock, hold) for name, qps in plan.rates.items()}
+        self._pools = {
+            level: rated.get(plan.rate_pool(level) or "") or RatePool(None, flights, clock, hold) for level in LEVELS
+        }
+
+    async def open(self) -> None:
+        """Read today's use; nothing is sent in the first second, which a process before this one may have used.
+
+        Raises StoreError.
+        """
+        await self._days.open()
+        for pool in self._pools.values():
+            pool.rest(pool.period + MARGIN)
+
+    async def close(self) -> None:
+        """Give unused calls back to the day, when the last turn is over. Raises StoreError."""
+        await self._days.close()
+
+    @asynccontextmanager
+    async def turn(
+        self, level: int, priority: Priority, deadline: float | None = None, *, reads: bool = True
+    ) -> AsyncGenerator[Turn]:
+        """Wait for leave to send one call of this level, and count it.
+
+        `deadline` is on the clock's monotonic seconds. `reads`: the call changes nothing, so it may find out whether a
+        pool taken for spent is served again. Inside, call `sent` and `answered` of the turn.
+
+        Raises:
+            QuotaSpent: the day has no call for this priority, or the turn did not come before the deadline.
+            StoreError: the call cannot be counted.
+        """
+        refusal = self._days.refuse(priority, level, reads=reads)
+        if refusal is not None:
+            raise refusal
+        pool = self._pools[level]
+        slot = await self._slot(pool, priority, level, deadline)
+        try:
+            day = await self._days.take(priority, level, reads=reads)
+            try:
+                yield Turn(slot, self._clock)
+            finally:
+                if slot.sent is None:
+                    self._days.put_back(day, level)
+        finally:
+            pool.release(slot)
+
+    def throttled(self, level: int, retry_after: float | None = None) -> None:
+        """A call of this level was refused for its rate or its day; the server named a wait of so many seconds or none.
+
+        A named wait is kept by the whole pool. Without one the pool rests a second, doubled each time in a row up to a
+        minute; three in a row over two minutes are taken for a spent day, since nothing tells the two apart.
+        """
+        pool = self._pools[level]
+        if retry_after is not None and math.isfinite(retry_after):
+            pool.rest(min(max(0.0, retry_after), LONGEST_REST))
+        elif pool.back_off() and self._days.throttled(level):
+            for each in set(self._pools.values()):
+                each.expel(lambda priority, level: self._days.refuse(priority, level, reads=False))
+
+    def served(self, level: int) -> None:
+        """A call of this level was answered, and not with a throttle."""
+        self._pools[level].served()
+        self._days.served(level)
+
+    def usage(self) -> list[PoolUse]:
+        """Today's calls, by pool of the day."""
+        return self._days.usage()
+
+    def calls_today(self) -> Mapping[int, int]:
+        """Today's calls by level."""
+        return self._days.calls()
+
+    async def _slot(self, pool: RatePool, priority: Priority, level: int, deadline: float | None) -> Slot:
+        if deadline is None:
+            return await pool.take(priority, level)
+        try:
+            async with asyncio.timeout(self._clock.real(max(0.0, deadline - self._clock.monotonic()))):
+                return await pool.take(priority, level)
+        except TimeoutError as error:
+            raise QuotaSpent(f"no turn came for a call of level {level} ({priority.name}) in time") from error

@@ -1,0 +1,28 @@
+"""Who goes first when calls wait for their turn."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Priority(IntEnum):
+    """What a call is for; a lower value goes first.
+
+    ALERTS and POLL never touch the part of a day's quota that is kept for actions.
+    """
+
+    VERIFY = 0
+    WRITE = 1
+    DECIDE = 2
+    ALERTS = 3
+    POLL = 4
+    OPERATOR = 5
+
+    @property
+    def urgent(self) -> bool:
+        """Whether connections and a slot are kept for it, so that hung reads cannot hold it up."""
+        return self <= Priority.WRITE
+
+    @property
+    def polls(self) -> bool:
+        return self in (Priority.ALERTS, Priority.POLL)

@@ -1,0 +1,280 @@
+"""Never above a rate, as the server counts it.
+
+A call takes one of N slots before it is sent and gives it back one period after its answer was read. Whatever
+the latencies, at most N calls can then arrive at the server within any period: take the last-sent of the calls that
+arrived within one; when it was sent, all the others still held their slots. Counting from the sending instead is
+not enough, since jitter bunches at the server what left well spread.
+
+A call that was sent and never answered may still arrive until the time-out has passed, so its slot is held until
+then and a period more. aiolimiter paces in front and spreads a burst; the slots are what guarantees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from aiolimiter import AsyncLimiter
+
+from phinops.clock import Clock
+from phinops.execute.priority import Priority
+
+MARGIN = 0.004
+"""Seconds beyond the period: two machines' seconds differ a little (a clock being slewed, by 0.05 %)."""
+
+IN_FLIGHT = 16
+"""Calls under way at once; httpx becomes slower with more."""
+
+KEPT = 4
+"""Of these, how many only VERIFY and WRITE may use."""
+
+LONGEST_BACK_OFF = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `calls` within any `period` seconds."""
+
+    calls: int
+    period: float
+
+    @classmethod
+    def of(cls, qps: float, share: float = 1.0) -> Rate:
+        """The part `share` of `qps`, in whole calls; below one call a second the period becomes longer."""
+        allowed = qps * share
+        if allowed < 1:
+            return cls(1, 1 / allowed)
+        return cls(math.floor(allowed + 1e-9), 1.0)
+
+
+class Flights:
+    """Calls under way, over all pools."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.others = 0
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, told: Callable[[], None]) -> None:
+        """Call `told` whenever a call has ended."""
+        self._listeners.append(told)
+
+    def room(self, urgent: bool) -> bool:
+        return self.total < IN_FLIGHT and (urgent or self.others < IN_FLIGHT - KEPT)
+
+    def enter(self, urgent: bool) -> None:
+        self.total += 1
+        self.others += not urgent
+
+    def leave(self, urgent: bool) -> None:
+        self.total -= 1
+        self.others -= not urgent
+        for told in self._listeners:
+            told()
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """The right to send one call. `sent` and `answered` are on the clock's monotonic seconds, None until then."""
+
+    urgent: bool
+    sent: float | None = None
+    answered: float | None = None
+
+
+@dataclass(slots=True, order=True)
+class _Waiter:
+    priority: Priority
+    order: int
+    level: int = field(compare=False)
+    woken: asyncio.Event = field(compare=False, default_factory=asyncio.Event)
+    slot: Slot | None = field(compare=False, default=None)
+    refusal: Exception | None = field(compare=False, default=None)
+
+
+class RatePool:
+    """The slots of one pool, and who waits for them. `rate` None: only the calls under way are limited.
+
+    One of the waiters leads: it waits for pacing and a slot, gives them to whoever is first by then, and goes on until
+    it has its own. So no task runs beside the callers, and one who gives up has taken nothing from the others.
+    """
+
+    def __init__(self, rate: Rate | None, flights: Flights, clock: Clock, hold: float) -> None:
+        """`hold`: how many of the clock's seconds a call may take to arrive once it was sent."""
+        self.rate = rate
+        self._flights = flights
+        self._clock = clock
+        self._hold = hold
+        self._waiting: list[_Waiter] = []
+        self._order = itertools.count()
+        self._led = False
+        self._changed = asyncio.Event()
+        self._free_at = [0.0] * (rate.calls if rate else 0)
+        self._unanswered = 0
+        self._abandoned: list[float] = []
+        self._pacing = _pacing(rate, clock) if rate else None
+        self._paced = 0
+        self._rest_until = 0.0
+        self._throttles = 0
+        flights.listen(self._changed.set)
+
+    @property
+    def period(self) -> float:
+        return self.rate.period if self.rate else 1.0
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a slot."""
+        return len(self._waiting)
+
+    async def take(self, priority: Priority, level: int) -> Slot:
+        """A slot, when it is this caller's turn. Whoever takes one must give it back by `release`.
+
+        Raises what `expel` was told to raise.
+        """
+        waiter = _Waiter(priority, next(self._order), level)
+        heapq.heappush(self._waiting, waiter)
+        self._changed.set()
+        try:
+            return await self._called(waiter)
+        except BaseException:
+            self._withdraw(waiter)
+            raise
+
+    def release(self, slot: Slot) -> None:
+        """Give the slot back. What it says about sending and the answer decides when another may have it."""
+        if slot.sent is None:
+            self._return_at(0.0)
+            self._paced += self._paced == 0
+        elif slot.answered is not None:
+            self._return_at(slot.answered + self.period + MARGIN)
+        else:
+            arrives_by = slot.sent + self._hold
+            self._return_at(arrives_by + self.period + MARGIN)
+            if not slot.urgent:
+                heapq.heappush(self._abandoned, arrives_by)
+        self._unanswered -= not slot.urgent
+        self._flights.leave(slot.urgent)
+
+    def rest(self, seconds: float) -> None:
+        """Send nothing for so many seconds from now, unless a longer rest is under way."""
+        self._rest_until = max(self._rest_until, self._clock.monotonic() + seconds)
+
+    def back_off(self) -> bool:
+        """Rest after a throttle that named no wait, twice as long each time in a row.
+
+        False when the pool was resting: the answer belongs to a call sent before, and tells nothing new.
+        """
+        if self._clock.monotonic() < self._rest_until:
+            return False
+        self.rest(min(LONGEST_BACK_OFF, self.period * 2.0**self._throttles))
+        self._throttles = min(self._throttles + 1, 30)
+        return True
+
+    def served(self) -> None:
+        """A call was answered without throttling: the next back-off starts anew."""
+        self._throttles = 0
+
+    def expel(self, refusal: Callable[[Priority, int], Exception | None]) -> None:
+        """Let those who wait in vain know it: `refusal` gives the reason, or None."""
+        for waiter in self._waiting:
+            waiter.refusal = refusal(waiter.priority, waiter.level)
+            if waiter.refusal is not None:
+                waiter.woken.set()
+        self._changed.set()
+
+    async def _called(self, waiter: _Waiter) -> Slot:
+        while waiter.slot is None:
+            if waiter.refusal is not None:
+                raise waiter.refusal
+            if self._led:
+                await waiter.woken.wait()
+                waiter.woken.clear()
+            else:
+                await self._lead(waiter)
+        return waiter.slot
+
+    async def _lead(self, leader: _Waiter) -> None:
+        self._led = True
+        try:
+            while leader.slot is None and leader.refusal is None:
+                if self._pacing and not self._paced:
+                    await self._pacing.acquire()
+                    self._paced = 1
+                wait = self._wait_of(self._waiting[0])
+                if wait > 0:
+                    await self._change(wait)
+                else:
+                    self._grant(heapq.heappop(self._waiting))
+        finally:
+            self._led = False
+            self._appoint()
+
+    def _wait_of(self, first: _Waiter) -> float:
+        """How long until `first` may have a slot, as far as is known: 0 at once, infinite until something changes."""
+        if not self._flights.room(first.priority.urgent):
+            return math.inf
+        now = self._clock.monotonic()
+        wait = self._rest_until - now
+        if self.rate:
+            wait = max(wait, (self._free_at[0] if self._free_at else math.inf) - now)
+            wait = max(wait, self._wait_of_others(now) if not first.priority.urgent else 0.0)
+        return max(0.0, wait)
+
+    def _wait_of_others(self, now: float) -> float:
+        """Calls without an answer may not use the last slot either, so that hung reads leave one to the urgent.
+
+        It costs nothing in ordinary times: most slots then wait for their period to pass, not for an answer.
+        """
+        while self._abandoned and self._abandoned[0] <= now:
+            heapq.heappop(self._abandoned)
+        calls = self.rate.calls if self.rate else 0
+        if calls == 1 or self._unanswered + len(self._abandoned) < calls - 1:
+            return 0.0
+        return self._abandoned[0] - now if self._abandoned else math.inf
+
+    def _grant(self, waiter: _Waiter) -> None:
+        if self.rate:
+            heapq.heappop(self._free_at)
+            self._paced = 0
+        urgent = waiter.priority.urgent
+        self._unanswered += not urgent
+        self._flights.enter(urgent)
+        waiter.slot = Slot(urgent)
+        waiter.woken.set()
+
+    def _return_at(self, when: float) -> None:
+        if self.rate:
+            heapq.heappush(self._free_at, when)
+
+    def _withdraw(self, waiter: _Waiter) -> None:
+        """Undo the wait of one who gave up, even if the slot came at the same moment."""
+        if waiter.slot is not None:
+            self.release(waiter.slot)
+        else:
+            self._waiting.remove(waiter)
+            heapq.heapify(self._waiting)
+            self._changed.set()
+        self._appoint()
+
+    def _appoint(self) -> None:
+        if not self._led and self._waiting:
+            self._waiting[0].woken.set()
+
+    async def _change(self, seconds: float) -> None:
+        """Wait until something changed, at most so many of the clock's seconds."""
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if math.isinf(seconds) else self._clock.real(seconds)):
+                await self._changed.wait()
+
+
+def _pacing(rate: Rate, clock: Clock) -> AsyncLimiter:
+    # A bucket of a tenth: a timer that is late by less than that costs nothing, and a burst stays a small one.
+    burst = max(1.0, rate.calls / 10)
+    return AsyncLimiter(burst, clock.real(burst * rate.period / rate.calls))
