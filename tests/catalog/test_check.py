@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from phinops.catalog.catalog import ApiSpec, Parameter, load_catalog
 from phinops.catalog.check import ParameterProblem, convert, problems_of
@@ -187,6 +189,9 @@ def test_a_value_is_sent_in_the_shape_that_dataphin_wants(kind: str, value: obje
         ("boolean", "yes"),
         ("boolean", 1),
         ("integer", "9" * 30),
+        ("integer", str(2**63)),
+        ("integer", 2**63),
+        ("number", float("nan")),
         ("integer", date(2026, 1, 5)),
     ],
 )
@@ -206,3 +211,26 @@ def test_what_is_not_described_keeps_its_type_but_can_be_written_as_json() -> No
     assert convert(spec("CreateDirectory"), params) == {
         "CreateCommand": {"Ids": ["1", 2], "When": "2026-01-05 04:00:00", "Odd": True}
     }
+
+
+def members(values: st.SearchStrategy[object]) -> st.SearchStrategy[dict[str, object]]:
+    names = ["ProjectId", "Operation", "InstanceIdList", "Id", "FieldInstanceIdList", "OperateCommand", "Zzz"]
+    return st.dictionaries(st.sampled_from(names), values, max_size=4)
+
+
+SCALARS = (
+    st.sampled_from(["", "t_1", "7", "true", "RERUN", NOON]) | st.none() | st.booleans() | st.integers() | st.floats()
+)
+ANYTHING = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | members(inner), max_leaves=12)
+
+
+@given(members(ANYTHING), st.booleans())
+def test_whatever_is_given_is_either_a_problem_or_can_be_sent(given: dict[str, object], nearly_right: bool) -> None:
+    operate = spec("OperateInstance")
+    params = rerun(**given) if nearly_right else given
+    if problems_of(operate, params):
+        return
+    sent = convert(operate, params, SHANGHAI)
+    assert problems_of(operate, sent) == []
+    assert convert(operate, sent, SHANGHAI) == sent
+    assert json.loads(json.dumps(sent, allow_nan=False)) == sent

@@ -7,6 +7,7 @@ a time for either; `convert` gives each the shape that Dataphin wants.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ GIVEN = frozenset({"OpTenantId", "Env", "OpUserId"})
 """What phinops fills in, or leaves out, by itself; stating it is allowed, and never required."""
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
+_INT64 = range(-(2**63), 2**63)
 _NUMBER = re.compile(r"-?[0-9]{1,19}(\.[0-9]+)?")
 
 
@@ -104,17 +106,17 @@ class _Check:
 
 
 def _is_integer(value: object) -> bool:
-    if isinstance(value, str):
-        return _INTEGER.fullmatch(value) is not None
     if isinstance(value, datetime):
         return value.tzinfo is not None
-    return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, str):
+        return _INTEGER.fullmatch(value) is not None and int(value) in _INT64
+    return isinstance(value, int) and not isinstance(value, bool) and value in _INT64
 
 
 def _is_number(value: object) -> bool:
     if isinstance(value, str):
         return _NUMBER.fullmatch(value) is not None
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_text(value: object) -> bool:
