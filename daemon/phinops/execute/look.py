@@ -1,0 +1,368 @@
+"""Reads the live state of instances and nodes in few calls.
+
+Requests that come within a moment are answered together. For one target a Get is cheapest; for several of a project
+one page of a list may hold many, so pages are read while they promise to be cheaper than a Get for each of those
+still missing. Whatever a list did not show is asked for by itself: pages shift, a Get is the last word.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, tzinfo
+from typing import Any, NamedTuple, TypeVar
+
+import anyio
+
+from phinops import vendor
+from phinops.errors import ApiError, Malformed, PhinopsError, QuotaSpent, Refused
+from phinops.event import JsonObject, Node
+from phinops.execute.gather import MOMENT, Gather
+from phinops.execute.steps.kind import BadStep, InstanceView, NodeOperation, NodeView, Target
+
+PAGE_SIZE = 100  # no maximum is documented; sibling APIs name 100, or clamp to it without saying so
+LINEAGE_DEPTH = 6  # the deepest that GetInstanceDownStream takes
+AT_ONCE = 4  # reads side by side; more would only wait in the limiter
+MEMORY = 50_000
+"""Targets whose unchanging facts (business date, type) are remembered, to choose the cheaper call."""
+
+UNKNOWN_INSTANCE = frozenset(
+    {
+        "DPN.TaskScheduler.Task.TaskNotFoundByTaskId",
+        "DPN.TaskScheduler.Task.IllegalTaskIdFormat",
+        "DPN.OP.ProjectNotExist",  # the instance is of another project
+    }
+)
+UNKNOWN_NODE = frozenset({"DPN.OP.NodeNotFound", "DPN.OP.NodeNotExist", "DPN.TaskScheduler.Node.IllegalNodeIdFormat"})
+
+_LINEAGE_TYPES = {
+    "": "DATA_PROCESS",
+    "SCRIPT": "DATA_PROCESS",
+    "DATA_PROCES": "DATA_PROCESS",  # as the documents spell it in one place
+    "LOGICAL_TABLE": "BBOX_LOGIC_TABLE_NODE",
+}
+"""NodeType of GetInstanceDownStream where a record's type is of a coarser list."""
+
+Read = Callable[[str, JsonObject], Awaitable[Mapping[str, Any]]]
+"""One read of Dataphin: the API and its parameters without OpTenantId and Env, giving the reply's body.
+
+Raises the client's errors; whoever made it has bound the priority.
+"""
+
+_View = TypeVar("_View", InstanceView, NodeView)
+_Fact = TypeVar("_Fact")
+
+
+class _Listing(NamedTuple):
+    """One list of the service: the API, its query without the page, and where the rows of its reply lie."""
+
+    api: str
+    query: JsonObject
+    rows: str
+
+
+class _NodeKind(NamedTuple):
+    """What ListNodes must be told of a node before it shows it."""
+
+    biz_type: str
+    sub_type: str
+
+
+class Look:
+    """The live state of one tenant, as `phinops.execute.steps.kind.Look` asks for it.
+
+    Nothing that may change is cached: a request is answered by calls made after it. `zone` is that of the service's
+    texts of time, `biz_date_format` the business unit's partition format, `moment` how many real seconds a request
+    waits for others to share its calls.
+    """
+
+    def __init__(self, read: Read, zone: tzinfo, *, biz_date_format: str = "%Y-%m-%d", moment: float = MOMENT) -> None:
+        self._read = read
+        self._zone = zone
+        self._biz_date_format = biz_date_format
+        self._instances: Gather[InstanceView] = Gather(self._fetch_instances, moment)
+        self._nodes: Gather[NodeView] = Gather(self._fetch_nodes, moment)
+        self._biz_dates: dict[str, str] = {}
+        self._types: dict[str, str] = {}
+        self._kinds: dict[str, _NodeKind] = {}
+        self._pages: dict[tuple[str, ...], int] = {}
+
+    async def instance(self, project_id: str, instance_id: str) -> InstanceView | None:
+        """The instance's record, or None when the service knows no such instance in the project.
+
+        Raises:
+            ApiError, QuotaSpent: it could not be read.
+        """
+        return (await self.instances(project_id, (instance_id,))).get(instance_id)
+
+    async def instances(self, project_id: str, ids: Collection[str]) -> Mapping[str, InstanceView]:
+        """The records of those that the service knows, by id; raises as `instance` does."""
+        return await self._instances.ask(project_id, ids) if ids else {}
+
+    async def node(self, project_id: str, node_id: str) -> NodeView | None:
+        """The node, or None when the service knows no such node; raises as `instance` does.
+
+        Its pause flag stands only in the list of nodes, which wants the node's type: the first look at a node costs
+        two calls, later ones one. `paused` is None for a node that the list does not show.
+        """
+        return (await self._nodes.ask(project_id, (node_id,))).get(node_id)
+
+    async def operations(self, node_id: str) -> Sequence[NodeOperation]:
+        """The node's operation log, newest first; raises as `instance` does."""
+        api = "GetPhysicalNodeOperationLog"
+        body = await self._read(api, {"NodeId": node_id})
+        with _reading(api):
+            lines = [self._operation(row) for row in _rows(body, "OperationLogList")]
+        return sorted(lines, key=lambda line: line.time.timestamp() if line.time else 0.0, reverse=True)
+
+    async def downstream(self, target: Target) -> int:
+        """How many distinct nodes or instances hang below the target, down to `LINEAGE_DEPTH`; never cached.
+
+        Several instances of one node below an instance count each: the reply does not name their nodes.
+
+        Raises:
+            BadStep: the target is not an instance or a node, or is not known.
+            ApiError, QuotaSpent: the lineage could not be read.
+        """
+        if target.kind == "instance":
+            ids = await self._below_instance(target)
+        elif target.kind == "node":
+            ids = await self._below_node(target)
+        else:
+            raise BadStep(f"what hangs below {target.id or 'it'} is not known: it is neither an instance nor a node")
+        return len(ids - {target.id, ""})
+
+    async def _below_instance(self, target: Target) -> set[str]:
+        api = "GetInstanceDownStream"
+        if target.id not in self._types and await self.instance(target.project_id, target.id) is None:
+            raise BadStep(f"instance {target.id} is unknown in project {target.project_id}")
+        kind = self._types[target.id]
+        get = {"InstanceId": target.id, "NodeType": _LINEAGE_TYPES.get(kind, kind)}
+        body = await self._read(api, {"DownStreamDepth": LINEAGE_DEPTH, "InstanceGet": get})
+        with _reading(api):
+            infos = [
+                vendor.read_object(row.get("InstanceInfo"), "InstanceInfo")
+                for row in _rows(body, "InstanceRelationList")
+            ]
+            return {vendor.read_text(info.get("Id"), "InstanceInfo.Id") for info in infos}
+
+    async def _below_node(self, target: Target) -> set[str]:
+        api = "ListNodeDownStream"
+        query: JsonObject = {"NodeIdList": [{"Id": target.id}], "DownStreamDepth": LINEAGE_DEPTH}
+        if target.project_id:
+            query["ProjectId"] = int(target.project_id)
+        body = await self._read(api, {"ListQuery": query})
+        with _reading(api):
+            return {vendor.read_text(row.get("Id"), "NodeInfoList.Id") for row in _rows(body, "NodeInfoList")}
+
+    async def _fetch_instances(
+        self, project_id: str, ids: Collection[str]
+    ) -> Mapping[str, InstanceView | PhinopsError]:
+        found: dict[str, InstanceView | PhinopsError] = {}
+        by_date: dict[str, set[str]] = defaultdict(set)
+        for instance_id in ids:
+            by_date[self._biz_dates.get(instance_id, "")].add(instance_id)
+        for biz_date, wanted in by_date.items():
+            if biz_date:
+                listing = self._instance_listing(project_id, biz_date)
+                await self._list_into(
+                    found, (project_id, biz_date), listing, wanted, lambda row: self._instance_view(project_id, row)
+                )
+        await self._get_into(found, ids, lambda each: self._get_instance(project_id, each))
+        return found
+
+    async def _get_instance(self, project_id: str, instance_id: str) -> InstanceView | None:
+        api = "GetPhysicalInstance"
+        body = await self._read_known(api, {"ProjectId": int(project_id), "InstanceId": instance_id}, UNKNOWN_INSTANCE)
+        if body is None or body.get("Instance") is None:
+            return None
+        with _reading(api):
+            return self._instance_view(project_id, vendor.read_payload(api, body, "Instance"))
+
+    def _instance_view(self, project_id: str, row: vendor.Record) -> InstanceView:
+        instance = vendor.read_instance(row, self._zone)
+        node = vendor.read_node(row.get("NodeInfo"))
+        _remember(self._biz_dates, instance.id, instance.biz_date)
+        _remember(self._types, instance.id, node.type)
+        if node.id and node.sub_type:
+            _remember(self._kinds, node.id, _node_kind(node))
+        return InstanceView(instance, node, project_id, dict(row))
+
+    def _instance_listing(self, project_id: str, biz_date: str) -> _Listing:
+        day = date.fromisoformat(biz_date).strftime(self._biz_date_format)
+        query = {"ProjectId": int(project_id), "ScheduleType": "NORMAL", "MinBizDate": day, "MaxBizDate": day}
+        return _Listing("ListInstances", query, "Data")
+
+    async def _fetch_nodes(self, project_id: str, ids: Collection[str]) -> Mapping[str, NodeView | PhinopsError]:
+        found: dict[str, NodeView | PhinopsError] = {}
+        got: dict[str, NodeView | PhinopsError] = {}
+        strangers = [node_id for node_id in ids if node_id not in self._kinds]
+        await self._get_into(got, strangers, lambda each: self._get_node(project_id, each))
+        by_kind: dict[_NodeKind, set[str]] = defaultdict(set)
+        for node_id in ids:
+            if node_id in self._kinds:
+                by_kind[self._kinds[node_id]].add(node_id)
+        for kind, wanted in by_kind.items():
+            listing = _node_listing(project_id, kind)
+            await self._list_into(found, (project_id, *kind), listing, wanted, lambda row: _node_view(project_id, row))
+        await self._get_into(found, self._kinds.keys() & set(ids), lambda each: self._search_node(project_id, each))
+        # What no list shows is there all the same if a Get says so; its flag is not known.
+        rest = [node_id for node_id in ids if node_id not in found and node_id not in strangers]
+        await self._get_into(got, rest, lambda each: self._get_node(project_id, each))
+        return {**got, **found}
+
+    async def _get_node(self, project_id: str, node_id: str) -> NodeView | None:
+        api = "GetPhysicalNode"
+        body = await self._read_known(api, {"NodeId": node_id}, UNKNOWN_NODE)
+        if body is None or body.get("NodeInfo") is None:
+            return None
+        with _reading(api):
+            node = replace(vendor.read_node(vendor.read_payload(api, body, "NodeInfo")), id=node_id)
+        if node.sub_type:
+            _remember(self._kinds, node_id, _node_kind(node))
+        return NodeView(node, project_id)
+
+    async def _search_node(self, project_id: str, node_id: str) -> NodeView | None:
+        """The node by ListNodes' search, which takes a whole id."""
+        listing = _node_listing(project_id, self._kinds[node_id])
+        searched = listing._replace(query={**listing.query, "SearchText": node_id})
+        page = await self._page(searched, 1)
+        with _reading(listing.api):
+            return next((_node_view(project_id, row) for row in page.rows if _id_of(row) == node_id), None)
+
+    async def _read_known(self, api: str, params: JsonObject, unknown: Collection[str]) -> Mapping[str, Any] | None:
+        """The reply's body; None when it is refused because there is no such thing."""
+        try:
+            return await self._read(api, params)
+        except Refused as error:
+            if error.code in unknown:
+                return None
+            raise
+
+    async def _page(self, listing: _Listing, number: int) -> vendor.Page:
+        query = {**listing.query, "Page": number, "PageSize": PAGE_SIZE}
+        body = await self._read(listing.api, {"ListQuery": query})
+        return vendor.read_page(listing.api, body, "PageResult", listing.rows)
+
+    async def _list_into(
+        self,
+        found: dict[str, _View | PhinopsError],
+        key: tuple[str, ...],
+        listing: _Listing,
+        wanted: Collection[str],
+        view: Callable[[vendor.Record], _View],
+    ) -> None:
+        """Put into `found` what pages of the list show of `wanted`, while that saves calls.
+
+        `key` is what the number of its pages is remembered under. When a page cannot be read, neither can what is
+        still missing.
+        """
+        missing = set(wanted)
+        number, size, left = 0, 0, self._pages.get(key, 1)
+        while 0 < left < len(missing):
+            number += 1
+            try:
+                page = await self._page(listing, number)
+            except (ApiError, QuotaSpent) as error:
+                found.update(dict.fromkeys(missing, error))
+                return
+            found.update(_views(page.rows, missing, view))
+            missing -= found.keys()
+            size = max(size, len(page.rows))
+            left = _pages_left(page, number, size)
+            _remember(self._pages, key, number + left)
+
+    async def _get_into(
+        self,
+        found: dict[str, _View | PhinopsError],
+        ids: Iterable[str],
+        get: Callable[[str], Awaitable[_View | None]],
+    ) -> None:
+        """Read each of `ids` that is not in `found`, a few at once; why one could not be read is put in its place."""
+        room = anyio.CapacityLimiter(AT_ONCE)
+
+        async def read_one(each: str) -> None:
+            async with room:
+                try:
+                    answer = await get(each)
+                except (ApiError, QuotaSpent) as error:
+                    found[each] = error
+                else:
+                    if answer is not None:
+                        found[each] = answer
+
+        async with anyio.create_task_group() as group:
+            for each in set(ids) - found.keys():
+                group.start_soon(read_one, each)
+
+    def _operation(self, row: vendor.Record) -> NodeOperation:
+        return NodeOperation(
+            type=vendor.read_text(row.get("OperationType"), "OperationType"),
+            time=vendor.read_time(row.get("OperationTime"), self._zone, "OperationTime"),
+            operator=vendor.read_text(row.get("Operator"), "Operator"),
+        )
+
+
+@contextmanager
+def _reading(api: str) -> Iterator[None]:
+    """What cannot be read of a reply is Dataphin's error, and a `Malformed` says which field it was."""
+    try:
+        yield
+    except ValueError as error:
+        raise Malformed(api, "Malformed", str(error)) from error
+
+
+def _rows(body: Mapping[str, Any], field: str) -> list[vendor.Record]:
+    return [vendor.read_object(row, field) for row in vendor.read_list(body.get(field), field)]
+
+
+def _id_of(row: Any) -> str:
+    """The id of a list's row, "" of one that is none."""
+    found = row.get("Id") if isinstance(row, Mapping) else None
+    return str(found) if isinstance(found, str | int) else ""
+
+
+def _views(rows: Sequence[Any], wanted: Collection[str], view: Callable[[vendor.Record], _View]) -> dict[str, _View]:
+    """Those of `wanted` that the rows show. One that cannot be read is left out: its own read tells what is wrong."""
+    found: dict[str, _View] = {}
+    for row in rows:
+        each = _id_of(row)
+        if each in wanted:
+            try:
+                found[each] = view(row)
+            except ValueError:
+                continue
+    return found
+
+
+def _pages_left(page: vendor.Page, number: int, size: int) -> int:
+    """How many pages follow page `number`, if the service keeps to `size`, the most rows that it gave in one."""
+    if not page.rows:
+        return 0
+    if page.total is None:
+        return int(len(page.rows) >= PAGE_SIZE)
+    return max(0, -(-page.total // size) - number)
+
+
+def _node_kind(node: Node) -> _NodeKind:
+    logical = node.type == "LOGICAL_TABLE" or node.type.startswith("BBOX_") or node.type == "BLACK_BOX"
+    return _NodeKind("LOGICAL_TABLE" if logical else "SCRIPT", node.sub_type)
+
+
+def _node_listing(project_id: str, kind: _NodeKind) -> _Listing:
+    query = {"ProjectId": int(project_id), "NodeBizType": kind.biz_type, "NodeSubBizTypeList": [kind.sub_type]}
+    return _Listing("ListNodes", query, "NodeList")
+
+
+def _node_view(project_id: str, row: vendor.Record) -> NodeView:
+    paused = vendor.read_flag(row.get("SchedulePaused"), "SchedulePaused")
+    return NodeView(replace(vendor.read_node(row), paused=paused), project_id)
+
+
+def _remember(memory: dict[Any, _Fact], key: Any, fact: _Fact) -> None:
+    """Keep a fact; the oldest goes when there are too many."""
+    if key not in memory and len(memory) >= MEMORY:
+        del memory[next(iter(memory))]
+    memory[key] = fact
