@@ -79,7 +79,8 @@ def _listing(summary: str, entry: dict[str, Any]) -> dict[str, Any]:
         "in": "query",
         "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
     }
-    return _operation(summary, _json(_array(entry)), parameters=[limit])
+    tenant = {"name": "tenant", "in": "query", "schema": _TEXT}
+    return _operation(summary, _json(_array(entry)), parameters=[limit, tenant])
 
 
 def _status() -> dict[str, Any]:

@@ -129,13 +129,13 @@ class _Api:
         return JSONResponse(self._service.status())
 
     async def events(self, request: Request) -> Response:
-        return JSONResponse(await self._service.events(_limit(request)))
+        return JSONResponse(await self._service.events(_limit(request), _tenant(request)))
 
     async def firings(self, request: Request) -> Response:
-        return JSONResponse(await self._service.firings(_limit(request)))
+        return JSONResponse(await self._service.firings(_limit(request), _tenant(request)))
 
     async def actions(self, request: Request) -> Response:
-        return JSONResponse(await self._service.actions(_limit(request)))
+        return JSONResponse(await self._service.actions(_limit(request), _tenant(request)))
 
     async def reload(self, _: Request) -> Response:
         result = await self._service.reload()
@@ -213,6 +213,10 @@ def _limit(request: Request) -> int:
     if not text.isdigit() or not 1 <= int(text) <= LIST_LIMIT:
         raise HTTPException(400, f"`limit` is a number from 1 to {LIST_LIMIT}")
     return int(text)
+
+
+def _tenant(request: Request) -> str:
+    return request.query_params.get("tenant", "")
 
 
 async def _bounded_body(request: Request, limit: int) -> bytes:

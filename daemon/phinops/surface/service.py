@@ -42,15 +42,15 @@ class Service(Protocol):
         """Every loop moves."""
         ...
 
-    async def events(self, limit: int) -> list[JsonObject]:
-        """The newest events, newest first."""
+    async def events(self, limit: int, tenant: str = "") -> list[JsonObject]:
+        """The newest events of one tenant, or without a name of all, newest first."""
         ...
 
-    async def firings(self, limit: int) -> list[JsonObject]:
+    async def firings(self, limit: int, tenant: str = "") -> list[JsonObject]:
         """The newest decisions, newest first."""
         ...
 
-    async def actions(self, limit: int) -> list[JsonObject]:
+    async def actions(self, limit: int, tenant: str = "") -> list[JsonObject]:
         """The newest actions, newest first."""
         ...
 

@@ -1,0 +1,91 @@
+"""The command line. Commands are imported when they are called, so that `--help` and `check` start at once.
+
+Exit codes: 0 fine; 1 the answer is no; 2 wrong usage, or an unreadable config or secret; 3 cannot reach what it
+needs, or another daemon holds the store.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import click
+
+from phinops import __version__
+from phinops.errors import ConfigError, PhinopsError, Refused
+
+
+class Entry(NamedTuple):
+    """Where a command is written, and what the overview says of it."""
+
+    module: str
+    function: str
+    help: str
+
+
+_HERE = "phinops.surface.cli"
+
+COMMANDS: Mapping[str, Entry] = {
+    "demo": Entry(f"{_HERE}.demo", "demo", "Watch it work: a simulated tenant, the daemon, the example rules."),
+    "run": Entry(f"{_HERE}.run", "run", "The daemon in the foreground."),
+    "check": Entry(f"{_HERE}.check", "check", "Validate rule, test and config files."),
+    "init": Entry(f"{_HERE}.init", "init", "Write a commented config and a first rule with its test."),
+    "status": Entry(f"{_HERE}.status", "status", "What the daemon sees and has spent."),
+    "events": Entry(f"{_HERE}.listings", "events", "What changed, newest first."),
+    "firings": Entry(f"{_HERE}.listings", "firings", "What was decided and why, newest first."),
+    "actions": Entry(f"{_HERE}.listings", "actions", "What was done and what came of it, newest first."),
+    "reload": Entry(f"{_HERE}.reload", "reload", "Make the running daemon read config and rules again."),
+    "call": Entry(f"{_HERE}.call", "call", "One call to Dataphin through the same limits."),
+    "catalog": Entry(f"{_HERE}.catalog", "catalog", "The APIs of Dataphin with level, edition and parameters."),
+    "simulate": Entry(f"{_HERE}.simulate", "simulate", "A Dataphin tenant to try things on."),
+}
+"""In the order in which a newcomer needs them."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = vars(importlib.import_module(entry.module))[entry.function]
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from phinops.config.fields import did_you_mean  # only a mistake pays for it
+
+            ctx.fail(f"there is no command «{args[0]}»{did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PhinopsError as error:
+            click.echo(f"phinops: {error}", err=True)
+            ctx.exit(exit_code(error))
+
+
+def exit_code(error: PhinopsError) -> int:
+    """1 when Dataphin said no, 2 when the config or a secret is at fault, 3 when something could not be reached."""
+    if isinstance(error, Refused):
+        return 1
+    return 2 if isinstance(error, ConfigError) else 3
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="phinops", message="%(prog)s %(version)s")
+def phinops() -> None:
+    """The operations daemon for Alibaba Cloud Dataphin: detects, decides by your rules, acts within the quota.
+
+    Start with `phinops demo`: it needs no account and no config.
+    """

@@ -1,0 +1,123 @@
+"""`phinops events`, `firings` and `actions`: what was seen, decided and done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+
+from phinops.config import Config
+from phinops.errors import StoreError, StoreHeld
+from phinops.surface.cli.options import config_of, config_option, json_option, limit_option, tenant_of, tenant_option
+from phinops.surface.cli.output import print_json, print_rows
+from phinops.surface.cli.reach import NobodyAnswers, Remote
+
+Rows = list[dict[str, Any]]
+
+
+@click.command()
+@config_option
+@tenant_option
+@limit_option
+@json_option
+def events(config_path: Path | None, tenant: str | None, limit: int, as_json: bool) -> None:
+    """What changed in Dataphin, newest first.
+
+    \b
+    Example:
+      phinops events --limit 20
+    """
+    columns = {"TIME": "time", "TYPE": "type", "TENANT": "tenant", "WHAT": "what", "ID": "id"}
+    rows = _rows("events", config_of(config_path), tenant, limit)
+    if as_json:
+        print_json(rows)
+    else:
+        print_rows([{**row, "what": what_of(row)} for row in rows], columns)
+
+
+@click.command()
+@config_option
+@tenant_option
+@limit_option
+@json_option
+def firings(config_path: Path | None, tenant: str | None, limit: int, as_json: bool) -> None:
+    """What the rules decided and why, newest first.
+
+    \b
+    Example:
+      phinops firings --limit 20
+    """
+    columns = {"TIME": "time", "RULE": "rule", "MODE": "mode", "STATE": "state", "REASON": "reason", "ID": "id"}
+    _show("firings", config_of(config_path), tenant, limit, as_json, columns)
+
+
+@click.command()
+@config_option
+@tenant_option
+@limit_option
+@json_option
+def actions(config_path: Path | None, tenant: str | None, limit: int, as_json: bool) -> None:
+    """What was done and what came of it, newest first.
+
+    \b
+    Example:
+      phinops actions --json
+    """
+    columns = {"TIME": "time", "STEP": "step", "TARGET": "target", "OUTCOME": "outcome", "API": "api", "ID": "id"}
+    _show("actions", config_of(config_path), tenant, limit, as_json, columns)
+
+
+def what_of(event: Mapping[str, Any]) -> str:
+    """What an event is about, in a few words."""
+    node, instance, alert = (event.get(part) or {} for part in ("node", "instance", "alert"))
+    if instance:
+        return f"{node.get('name') or node.get('id')} {instance['id']} {instance.get('biz_date') or ''}".strip()
+    if alert:
+        return f"{(alert.get('object') or {}).get('name') or ''} {alert.get('reason') or alert['id']}".strip()
+    others: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+        ("api", lambda part: str(part.get("name") or part.get("id"))),
+        ("schedule", lambda part: str(part.get("cron"))),
+        ("action", lambda part: f"{part.get('step')} {part.get('target')} {part.get('outcome')}"),
+        ("health", lambda part: f"{part.get('name')} {part.get('reason') or ''}"),
+        ("quota", lambda part: f"pool {part.get('pool')}: {part.get('used')} of {part.get('limit')}"),
+        ("rule", lambda part: str(part.get("id"))),
+    )
+    return next((told(event[part]).strip() for part, told in others if event.get(part)), "")
+
+
+def _show(kind: str, config: Config, tenant: str | None, limit: int, as_json: bool, columns: Mapping[str, str]) -> None:
+    rows = _rows(kind, config, tenant, limit)
+    if as_json:
+        print_json(rows)
+    else:
+        print_rows(rows, columns)
+
+
+def _rows(kind: str, config: Config, tenant: str | None, limit: int) -> Rows:
+    name = tenant_of(config, tenant).name if tenant is not None else ""
+    try:
+        rows: Rows = Remote(config).get(f"/api/v1/{kind}", limit=limit, tenant=name)
+    except NobodyAnswers as silence:
+        return _from_store(kind, config, name, limit, silence)
+    return rows
+
+
+def _from_store(kind: str, config: Config, tenant: str, limit: int, silence: NobodyAnswers) -> Rows:
+    from phinops.record import lists
+    from phinops.record.sqlite import Store
+
+    listing = {"events": lists.list_events, "firings": lists.list_firings, "actions": lists.list_actions}[kind]
+
+    async def read() -> Rows:
+        async with Store.open(config.store.path, create=False) as store:
+            return await store.read(lambda tx: listing(tx, limit, tenant))
+
+    try:
+        return anyio.run(read)
+    except StoreHeld:
+        raise silence from None
+    except StoreError as error:
+        raise NobodyAnswers(f"{silence}; {error}") from error

@@ -1,0 +1,86 @@
+"""How a command reaches the running daemon."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from phinops.config import Config, Server
+from phinops.errors import PhinopsError
+from phinops.surface.token import find_tokens
+
+_ANSWER_WITHIN_S = 30.0
+
+
+class NobodyAnswers(PhinopsError):
+    """Nothing that is phinops answers at `[server].listen` (exit code 3)."""
+
+
+class NotLetIn(PhinopsError):
+    """The daemon wants a token, and none that can be read here fits (exit code 3)."""
+
+
+class Answer:
+    """What the daemon said: the HTTP status and the JSON body."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        try:
+            self.body: Any = response.json()
+        except ValueError:
+            raise NobodyAnswers(f"something else than phinops answers at {response.url}") from None
+
+    @property
+    def message(self) -> str:
+        """The error's text, or ""."""
+        error = self.body.get("error") if isinstance(self.body, dict) else None
+        return str(error.get("message", "")) if isinstance(error, dict) else ""
+
+
+class Remote:
+    """The daemon that serves at `[server].listen`. Every request opens and closes its own connection."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._base = address_of(config.server)
+
+    def get(self, path: str, **query: str | int) -> Any:
+        """The JSON at `path`.
+
+        Raises:
+            NobodyAnswers, NotLetIn: as their names say.
+        """
+        return self._ask("GET", path, params=query).body
+
+    def post(self, path: str, body: Any = None, wait: timedelta = timedelta()) -> Answer:
+        """Asks for a change that may take `wait` longer than other answers do.
+
+        Raises:
+            NobodyAnswers, NotLetIn: as their names say.
+        """
+        return self._ask("POST", path, json=body, timeout=_ANSWER_WITHIN_S + wait.total_seconds())
+
+    def _ask(self, method: str, path: str, *, timeout: float = _ANSWER_WITHIN_S, **more: Any) -> Answer:
+        headers: dict[str, str] = {}
+        tokens = find_tokens(self._config)
+        # The daemon is on this machine or at a stated address: proxies of the environment are not for it.
+        with httpx.Client(base_url=self._base, timeout=timeout, trust_env=False) as client:
+            while True:
+                try:
+                    response = client.request(method, path, headers=headers, **more)
+                except httpx.HTTPError as error:
+                    raise NobodyAnswers(f"no daemon answers at {self._base}: {error}") from error
+                if response.status_code != 401:
+                    return Answer(response)
+                token = next(tokens, None)
+                if token is None:
+                    raise NotLetIn("the daemon wants its token: run as its user, as root, or in its group")
+                headers = {"Authorization": f"Bearer {token}"}
+
+
+def address_of(server: Server) -> str:
+    """The URL under which this machine reaches the daemon."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{server.port}"

@@ -1,0 +1,31 @@
+"""`phinops run`: the daemon in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import click
+
+from phinops.surface.cli.options import config_of, config_option, log_options
+
+
+@click.command()
+@config_option
+@click.option("--shadow", is_flag=True, help="No rule is armed, whatever it says.")
+@log_options
+def run(config_path: Path | None, shadow: bool, log_level: str, log_format: str) -> None:
+    """The daemon in the foreground; what systemd starts.
+
+    SIGHUP reloads, SIGTERM and SIGINT drain, a second one ends at once. A Dataphin that is unreachable and rules
+    that are broken do not end it: it stays up and says so.
+
+    \b
+    Example:
+      phinops run --config phinops.toml --shadow
+    """
+    from phinops.surface import logs
+    from phinops.surface.host import host
+
+    logs.configure(log_level, log_format)
+    anyio.run(host, config_of(config_path), shadow)

@@ -1,0 +1,37 @@
+"""SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reloads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import anyio
+import structlog
+
+IMPATIENT = 130
+"""The exit code after a second signal."""
+
+log = structlog.get_logger(__name__)
+
+
+async def obey_signals(stop: Callable[[], object], reload: Callable[[], Awaitable[object]] | None = None) -> None:
+    """Calls `stop` at the first signal to end and `reload` at each SIGHUP. Ends by cancellation.
+
+    At a second signal the process ends there and then: the store is as after a crash, and that it survives.
+    """
+    asked = False
+    wanted = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if reload is not None else [])]
+    with anyio.open_signal_receiver(*wanted) as signals:
+        async for number in signals:
+            if number == signal.SIGHUP and reload is not None:
+                await reload()
+                continue
+            log.info("signal.received", signal=signal.Signals(number).name, draining=not asked)
+            if asked:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(IMPATIENT)
+            asked = True
+            stop()
