@@ -1,0 +1,71 @@
+"""What a source needs, and what it hands on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from phinops.event import Event, JsonObject
+
+
+class ReadApi(Protocol):
+    """The service, for reading; the one who hands it over has bound tenant and priority."""
+
+    async def read(self, api: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The whole body of the answer.
+
+        Raises:
+            ApiError: the service did not answer, or answered no.
+            QuotaSpent: the day has no call left for polls.
+        """
+        ...
+
+
+class Memory(Protocol):
+    """What a tenant's sources have seen so far, as the last committed `Arrival` left it."""
+
+    async def seen(self, source: str, ids: Sequence[str]) -> Mapping[str, JsonObject]:
+        """The states of those objects among `ids` that were seen before."""
+        ...
+
+    async def tracked(self, source: str) -> Mapping[str, JsonObject]:
+        """The states of all objects whose end was not seen yet: those whose state has `open` true."""
+        ...
+
+    async def cursor(self, source: str) -> JsonObject | None:
+        """How far the source has come, or None before its first poll."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that one poll could not read, while the rest of it is good."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What one poll found: to be committed as a whole, or not at all.
+
+    `events` are in the order of their times. `seen` holds the states that changed; one whose `open` is true belongs
+    to `Memory.tracked`. States that are not open and were last written before `forget_before` may be deleted: the
+    source will not be shown these objects again. `calls` is what the poll cost; `complete` is false where `faults`
+    tell that a part is missing.
+    """
+
+    source: str
+    tenant: str
+    events: tuple[Event, ...] = ()
+    seen: Mapping[str, JsonObject] = field(default_factory=dict)
+    cursor: JsonObject = field(default_factory=dict)
+    forget_before: datetime | None = None
+    faults: tuple[Fault, ...] = ()
+    calls: int = 0
+
+    @property
+    def complete(self) -> bool:
+        return not self.faults
