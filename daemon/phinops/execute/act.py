@@ -220,8 +220,7 @@ class Actor:
         while True:
             intent = replace(walk.row(attempt, write, state="intent"), probe=baseline)
             async with self._held(_target_key(intent)):
-                sent = replace(write, batch="") if alone else write
-                fate = await hands.desk.submit(self._order(walk, sent, intent))
+                fate = await hands.desk.submit(self._order(walk, write, intent, alone=alone))
                 if fate.kind == "open":
                     opened = Open(fate.reason, self._clock.monotonic(), fate.request_id, walk.planned.within)
                     verdict = await hands.settler.settle(walk.step, write, intent, opened)
@@ -244,10 +243,10 @@ class Actor:
         await self._clock.sleep(wait)
         return min(pause * 2, 900.0)
 
-    def _order(self, walk: Walk, write: Write, intent: Intent) -> Order:
+    def _order(self, walk: Walk, write: Write, intent: Intent, *, alone: bool) -> Order:
         limit = walk.firing.plan.get("limits", {}).get("targets")
         ask = Ask(intent, walk.firing.rule, timedelta(seconds=limit["per_s"]) if limit else None)
-        return Order(walk.step, write, ask, limit["max"] if limit else None, walk.planned.within)
+        return Order(walk.step, write, ask, limit["max"] if limit else None, walk.planned.within, alone)
 
     async def _after(self, walk: Walk, write: Write, intent: Intent, applied: bool) -> StepResult:
         if not applied:

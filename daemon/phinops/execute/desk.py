@@ -86,6 +86,7 @@ class Order:
     ask: Ask
     targets_max: int | None = None
     within: timedelta | None = None
+    alone: bool = False
     decided: anyio.Event = field(default_factory=anyio.Event)
     fate: Fate = Fate("unsent")
 
@@ -139,7 +140,8 @@ class Desk:
     async def submit(self, order: Order) -> Fate:
         """Have the write sent with those that are due together with it, and say what is known of it then."""
         write = order.write
-        batch = f"{write.step}|{write.batch}" if write.batch else order.ask.intent.action_id
+        together = write.batch and not order.alone
+        batch = f"{write.step}|{write.batch}" if together else order.ask.intent.action_id
         waiting = self._waiting.setdefault(batch, [])
         waiting.append(order)
         if len(waiting) % BATCH_LIMIT == 1:

@@ -1,0 +1,287 @@
+"""A tenant of a few instances in memory, for tests of acting: it applies writes, loses answers and can be read."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import anyio
+
+from phinops.clock import LoopClock
+from phinops.course import Courses
+from phinops.errors import Ambiguous, Forbidden, QuotaSpent, Refused, Throttled, Transient
+from phinops.event import Event, Instance, JsonObject, Node, Project, event_id
+from phinops.execute.act import Actor, Hands, Scene
+from phinops.execute.desk import Desk
+from phinops.execute.fresh import Glass
+from phinops.execute.guard import Ceiling
+from phinops.execute.hold import Holds
+from phinops.execute.settle import Patience, Settler
+from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Target
+from phinops.execute.steps.table import STEPS
+from phinops.firing import Firing, Intent
+from phinops.record import journal
+from phinops.record.book import Book
+from phinops.record.sqlite import Store
+from phinops.record.tx import Row
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+_UTC = ZoneInfo("UTC")
+
+Fault = Literal[
+    "lost before", "lost after", "throttled", "transient", "refused", "forbidden", "running", "unspoken", "spent",
+    "item refused",
+]  # fmt: skip
+
+
+@dataclass(slots=True)
+class World:
+    """`faults` are met one a call, in order; `reruns` counts what was really done; `calls` the targets of each call.
+
+    A rerun shows `shows_after` seconds late, runs `lasts` seconds and ends as `ends` says.
+    """
+
+    clock: LoopClock
+    faults: deque[Fault] = field(default_factory=deque)
+    instances: dict[str, Instance] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    reruns: Counter[str] = field(default_factory=Counter)
+    calls: list[list[str]] = field(default_factory=list)
+    read_faults: int = 0
+    reads: int = 0
+    below: int = 0
+    shows_after: float = 0.0
+    lasts: float = 60.0
+    ends: str = "SUCCESS"
+    _runs: dict[str, datetime] = field(default_factory=dict)
+
+    def add_failed(self, instance_id: str) -> Instance:
+        self.instances[instance_id] = Instance(
+            id=instance_id,
+            status="FAILED",
+            started_at=START - timedelta(minutes=10),
+            ended_at=START - timedelta(minutes=5),
+        )
+        return self.instances[instance_id]
+
+    async def write(self, api: str, prepare: Callable[[], Awaitable[JsonObject | None]]) -> Answer | None:
+        await anyio.sleep(0.01)
+        fault = self.faults.popleft() if self.faults else None
+        if fault == "spent":
+            raise QuotaSpent("the day is spent")
+        params = await prepare()
+        if params is None:
+            return None
+        command = next(iter(params.values()))
+        ids = [item["Id"] if isinstance(item, dict) else item for item in next(_lists(command))]
+        self.calls.append(ids)
+        await anyio.sleep(0.05)
+        _raise_before(api, fault)
+        if fault != "item refused":
+            for target in ids:
+                self._apply(api, target, command)
+        if fault == "lost after":
+            raise Ambiguous(api, "reset", "the connection was reset")
+        status = {"Status": "FAILED", "ErrorMessage": "no"} if fault == "item refused" else {"Status": "SUCCESS"}
+        spoken = [] if fault == "unspoken" else [{"Id": target, "NodeId": target, **status} for target in ids]
+        return Answer({"InstanceStatusList": spoken, "NodeOperateResultList": spoken}, f"R{len(self.calls)}")
+
+    def _apply(self, api: str, target: str, command: Mapping[str, Any]) -> None:
+        if api == "OperateInstance":
+            self.reruns[target] += 1
+            self._runs[target] = self.clock.now()
+        else:
+            self.nodes[target] = replace(self.nodes[target], paused=api.startswith("Pause"))
+
+    def _now(self, instance_id: str) -> Instance:
+        record, began = self.instances[instance_id], self._runs.get(instance_id)
+        if began is None or (age := (self.clock.now() - began).total_seconds()) < self.shows_after:
+            return record
+        running = replace(record, status="RUNNING", started_at=began, ended_at=None)
+        if age < self.lasts:
+            return running
+        return replace(running, status=self.ends, ended_at=began + timedelta(seconds=self.lasts))
+
+    async def read(self, api: str, params: JsonObject) -> Mapping[str, Any]:
+        self._count_read(api)
+        return {"PageResult": {"Data": []}}
+
+    async def instance(self, project_id: str, instance_id: str) -> InstanceView | None:
+        self._count_read("GetPhysicalInstance")
+        known = instance_id in self.instances
+        return InstanceView(self._now(instance_id), Node(id="n_1", name="dws"), project_id) if known else None
+
+    async def instances_of(self, project_id: str, ids: Collection[str]) -> Mapping[str, InstanceView]:
+        found = {name: await self.instance(project_id, name) for name in ids}
+        return {name: view for name, view in found.items() if view}
+
+    async def node(self, project_id: str, node_id: str) -> NodeView | None:
+        self._count_read("ListNodes")
+        return NodeView(self.nodes[node_id], project_id) if node_id in self.nodes else None
+
+    async def operations(self, node_id: str) -> Sequence[NodeOperation]:
+        return []
+
+    async def downstream(self, target: Target) -> int:
+        return self.below
+
+    def _count_read(self, api: str) -> None:
+        self.reads += 1
+        if self.read_faults:
+            self.read_faults -= 1
+            raise Transient(api, "InternalError", "not now")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    body: Mapping[str, Any]
+    request_id: str
+
+
+class Reading:
+    """The world as `Look` has it: its `instances` is a method there and a table here."""
+
+    def __init__(self, world: World) -> None:
+        self.instance = world.instance
+        self.instances = world.instances_of
+        self.node = world.node
+        self.operations = world.operations
+        self.downstream = world.downstream
+
+
+class PlainWords:
+    """Conditions are `True`, `False` or a results test in Python's words; templates are left as they are."""
+
+    def holds(self, condition: str, scene: Scene) -> tuple[bool, str]:
+        wanted = re.fullmatch(r"steps\.(\w+)\.outcome == '(\w+)'", condition)
+        if wanted:
+            return scene.results[wanted[1]].outcome == wanted[2], ""
+        return condition == "True", "" if condition in ("True", "False") else "cannot be evaluated"
+
+    def render(self, value: Any, scene: Scene) -> Any:
+        return value
+
+
+@dataclass(slots=True)
+class Stage:
+    """Everything that acting needs, on an in-memory store; `permit_reason` is what the guards of rules say."""
+
+    store: Store
+    world: World
+    courses: Courses
+    desk: Desk
+    ceilings: list[str]
+    permit_reason: str = ""
+
+    async def rows(self) -> list[Row]:
+        return await self.store.read(lambda tx: tx.all("steps_for_tests"))
+
+    async def firing(self, firing_id: str) -> Firing:
+        found = await self.store.read(lambda tx: journal.firing_of(tx, firing_id))
+        assert found
+        return found
+
+    async def add(self, firing: Firing, event: Event) -> None:
+        """Record a firing with its event as the pipeline does, and let it begin."""
+
+        def op(tx: Any) -> None:
+            journal.put_event(tx, event)
+            journal.put_firing(tx, firing)
+
+        await self.store.write(op)
+        self.courses.begin(firing, event)
+
+    async def ended(self, *firing_ids: str, within: float = 90_000.0) -> list[Firing]:
+        """The firings once all of them are over, in virtual time."""
+        deadline = self.world.clock.monotonic() + within
+        while True:
+            found = [await self.firing(firing_id) for firing_id in firing_ids]
+            if all(one.state in ("done", "failed", "skipped", "needs_decision") for one in found):
+                return found
+            assert self.world.clock.monotonic() < deadline, [(one.id, one.state, one.reason) for one in found]
+            await anyio.sleep(1.0)
+
+    async def last_step(self, firing_id: str, n: int = 0) -> Intent:
+        found = await self.store.read(lambda tx: journal.last_step(tx, firing_id, n))
+        assert found
+        return found
+
+
+@asynccontextmanager
+async def stage(store: Store | None = None, world: World | None = None, *, most: int = 500) -> AsyncGenerator[Stage]:
+    """A stage in virtual time; pass a store and a world to play a restart."""
+    clock = world.clock if world else LoopClock(START)
+    world = world or World(clock)
+    if store is None:
+        async with Store.open(":memory:", clock) as opened, stage(opened, world, most=most) as inner:
+            yield inner
+        return
+    book = Book(store)
+    reading = Reading(world)
+    ceilings: list[str] = []
+
+    async def over(reason: str) -> None:
+        ceilings.append(reason)
+
+    async with anyio.create_task_group() as group:
+        desk = Desk(world, book, Ceiling(most), clock, group, over)
+        settler = Settler(reading, book, clock, Patience(settle_after=15.0, born=clock.monotonic()))
+        hands = {"t": Hands(desk, settler, reading, world.read)}
+        actor = Actor(book, STEPS, PlainWords(), hands, clock, Holds())
+        glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
+        shown = Stage(store, world, None, desk, ceilings)  # type: ignore[arg-type]
+        shown.courses = Courses(
+            store, actor, PlainWords(), {"t": glass}, clock, group, lambda tx, firing, event: shown.permit_reason
+        )
+        yield shown
+        group.cancel_scope.cancel()
+
+
+def failed_event(instance: Instance) -> Event:
+    return Event(
+        id=event_id("test", instance.id, str(instance.started_at)),
+        type="instance.failed",
+        time=START,
+        tenant="t",
+        source="instances",
+        project=Project(id="7"),
+        instance=instance,
+        node=Node(id="n_1", name="dws"),
+    )
+
+
+def firing_of(event: Event, steps: Sequence[JsonObject], **changes: Any) -> Firing:
+    """A ready firing; steps get ids s0, s1, ... and the defaults that the loader gives."""
+    given = {"params": {}, "if": "", "on_error": "stop", "verify_s": None}
+    plan = {"if": "", "for_s": 0, "vars": {}, "limits": {}, **changes.pop("plan", {})}
+    plan["steps"] = [{**given, "id": f"s{n}", **step} for n, step in enumerate(steps)]
+    firing_id = changes.pop("id", f"fi_{event.id[3:]}")
+    key = changes.pop("key", event.id)
+    rule = changes.pop("rule", "r")
+    base = Firing(firing_id, event.id, "t", rule, "h", "armed", key, plan, "ready", created_at=START, started_at=START)
+    return replace(base, **changes)
+
+
+def _lists(command: Mapping[str, Any]) -> Any:
+    return (value for value in command.values() if isinstance(value, list))
+
+
+def _raise_before(api: str, fault: Fault | None) -> None:
+    if fault == "lost before":
+        raise Ambiguous(api, "timeout", "no answer came")
+    if fault == "throttled":
+        raise Throttled(api, "Throttling.User", "too many", retry_after=7.0)
+    if fault == "transient":
+        raise Transient(api, "connect", "no connection")
+    if fault == "refused":
+        raise Refused(api, "DPN.OP.NoPermission", "no")
+    if fault == "forbidden":
+        raise Forbidden(api, "Forbidden.RAM", "no")
+    if fault == "running":
+        raise Refused(api, "DPN.TaskScheduler.Task.TaskRunning", "runs")
