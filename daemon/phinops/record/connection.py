@@ -36,7 +36,7 @@ def open_writer(path: str, *, durable: bool) -> sqlite3.Connection:
     """The one connection that writes. Not `durable`: a store that need not outlive a power cut (a test's).
 
     Raises:
-        StoreError: the folder does not exist, or the file cannot be made, or is not a database.
+        StoreError: the file cannot be made, is not a database, or does not lie on a local disk.
     """
     if path != ":memory:":
         _make(path)
@@ -92,11 +92,6 @@ def machine_error(path: str, error: BaseException) -> StoreError | None:
 def _make(path: str) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except FileNotFoundError as error:
-        folder = os.path.dirname(path)
-        raise StoreError(
-            f"cannot open the store {path}: there is no folder {folder}; make it, or change [store].url"
-        ) from error
     except OSError as error:
         raise StoreError(f"cannot open the store {path}: {error.strerror}") from error
 

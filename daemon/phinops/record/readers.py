@@ -8,6 +8,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
 from phinops.clock import Clock
+from phinops.errors import StoreError
 from phinops.record.connection import open_reader, translated
 from phinops.record.tx import ReadOp, Snapshot, T
 
@@ -24,13 +25,17 @@ class Readers:
         self._epoch = epoch
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="phinops-reader")
+        self._open = True
 
     async def read(self, op: ReadOp[T]) -> T:
         """What the op reads, all of it as of one moment."""
+        if not self._open:
+            raise StoreError("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, op)
 
     async def close(self) -> None:
         """Wait for the reads that run and close the connections."""
+        self._open = False
         await asyncio.to_thread(self._threads.shutdown)
         while not self._idle.empty():
             self._idle.get().close()

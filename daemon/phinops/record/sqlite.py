@@ -198,6 +198,9 @@ class _OnDisk:
 
 def _locate(path: str, *, create: bool) -> str:
     real = os.path.realpath(path)  # two links to one file are one store, with one lock
+    folder = os.path.dirname(real)
+    if not os.path.isdir(folder):
+        raise StoreError(f"cannot open the store {real}: there is no folder {folder}; make it, or change [store].url")
     if not (create or os.path.exists(real)):
         raise StoreError(f"there is no store at {real} yet: the daemon makes it when it first runs")
     return real
