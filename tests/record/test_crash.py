@@ -35,7 +35,7 @@ async def test_a_full_disk_loses_nothing_acknowledged_and_mends_by_itself(tmp_pa
     path = tmp_path / "p.db"
     with script(HERE / "fill_the_disk.py", path) as filling:
         output, _ = filling.communicate(timeout=60)
-    report = json.loads(output)
+    report = json.loads(output.splitlines()[-1])  # the log stands before it
     written = report["written"]
     assert written > 10
     assert report["present"] == [True] * written + [False]

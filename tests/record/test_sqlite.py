@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -61,6 +62,11 @@ async def test_an_op_that_raises_changes_nothing_and_its_waiter_gets_the_error(s
 async def test_a_bare_next_in_an_op_does_not_hang_its_waiter(store: Store) -> None:
     with pytest.raises(RuntimeError, match="StopIteration"):
         await store.write(lambda tx: next(iter(tx.all("kv_get", name="none"))))
+
+
+async def test_a_mistake_in_a_read_is_no_trouble_of_the_store(store: Store) -> None:
+    with pytest.raises(sqlite3.ProgrammingError):
+        await store.read(lambda tx: tx.one("kv_get"))
 
 
 async def test_a_read_that_raises_hurts_no_other(store: Store) -> None:
@@ -191,6 +197,24 @@ async def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> Non
     with pytest.raises(StoreError, match=f"cannot open the store {tmp_path}/p.db: Is a directory"):
         async with Store.open(tmp_path / "p.db"):
             pass
+
+
+async def test_a_lock_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "p.db.lock").mkdir()
+    with pytest.raises(StoreError, match=r"cannot lock the store: .*p\.db\.lock: Is a directory"):
+        async with Store.open(tmp_path / "p.db"):
+            pass
+
+
+@pytest.mark.parametrize("fate", ["deleted", "replaced"])
+async def test_a_store_whose_file_is_gone_says_so(tmp_path: Path, fate: str) -> None:
+    path = tmp_path / "p.db"
+    async with Store.open(path) as store:
+        os.replace(path, tmp_path / "moved.db")
+        if fate == "replaced":
+            alter(path, "CREATE TABLE other (x)")
+        with pytest.raises(StoreLost, match=r"p\.db was moved, replaced or deleted while it was in use"):
+            await put(store, "a")
 
 
 async def test_who_only_looks_makes_no_store(tmp_path: Path) -> None:

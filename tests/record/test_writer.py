@@ -132,11 +132,11 @@ async def test_a_full_disk_fails_the_whole_batch_and_mends_by_itself(store: Stor
         with pytest.raises(StoreUnwritable):
             await put(store, "b", big)
         assert [await got(store, name) for name in ("a", "b", "c")] == [None] * 3
-    assert [line["event"] for line in logs] == ["store.trouble"]
-    await store.write(lambda tx: limit(tx, 100_000))
-    assert store.trouble != ""  # a transaction that changed nothing proves nothing
-    await put(store, "b", big)
+        await store.write(lambda tx: limit(tx, 100_000))
+        assert store.trouble != ""  # a transaction that changed nothing proves nothing
+        await put(store, "b", big)
     assert (await got(store, "b"), store.trouble) == (big, "")
+    assert [line["event"] for line in logs] == ["store.unwritable", "store.writable_again"]
 
 
 async def test_a_store_that_turned_read_only_is_unwritable_until_it_is_not(store: Store) -> None:

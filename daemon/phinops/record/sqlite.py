@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 import anyio
+import structlog
 
 from phinops.clock import Clock, SystemClock
 from phinops.errors import StoreError
@@ -21,6 +22,8 @@ from phinops.record.migrations import load_migrations, migrate
 from phinops.record.readers import Readers
 from phinops.record.tx import ReadOp, T, WriteOp
 from phinops.record.writer import Committed, Committer, Writer
+
+log = structlog.get_logger(__name__)
 
 MEMORY = ":memory:"
 
@@ -36,6 +39,7 @@ class Store:
 
     def __init__(self, backend: Backend, path: str) -> None:
         self._backend = backend
+        self._told = False
         self.path = path
 
     @classmethod
@@ -94,7 +98,14 @@ class Store:
             StoreError: the store is damaged or closed.
             Exception: whatever the op raised.
         """
-        return await self._backend.write(op)
+        try:
+            result = await self._backend.write(op)
+        except StoreError as error:
+            self._tell(str(error))
+            raise
+        if self._told and not self.trouble:
+            self._tell("")
+        return result
 
     async def read(self, op: ReadOp[T]) -> T:
         """What the op read, all as of one moment, everything acknowledged before included.
@@ -112,6 +123,13 @@ class Store:
             StoreError: it cannot.
         """
         await self.write(lambda tx: tx.run("kv_put", name="probe", value="", now=tx.now))
+
+    def _tell(self, trouble: str) -> None:
+        if trouble and not self._told:
+            log.error("store.unwritable", path=self.path, reason=trouble)
+        elif not trouble:
+            log.info("store.writable_again", path=self.path)
+        self._told = bool(trouble)
 
 
 class Backend(Protocol):

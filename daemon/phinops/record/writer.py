@@ -7,6 +7,7 @@ for the disk the next batch gathers.
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sqlite3
 import threading
@@ -54,6 +55,7 @@ class Committer:
         self._path = path
         self._clock = clock
         self._shard = shard
+        self._place = _place(path)
 
     def take_lease(self, holder: str) -> None:
         """Own the shard from here on, one epoch further.
@@ -73,7 +75,7 @@ class Committer:
         except BaseException as error:  # noqa: BLE001 - whoever waits for the op gets it; the thread must live on
             trouble = error if isinstance(error, StoreLost) else machine_error(self._path, error)
             if trouble is not None:
-                self._note_trouble(str(trouble))
+                self.trouble = str(trouble)
                 return [trouble] * len(ops)
             if len(ops) == 1:
                 return [_for_a_future(error)]
@@ -89,6 +91,7 @@ class Committer:
             self._roll_back()
 
     def _together(self, ops: Sequence[WriteOp[Any]]) -> list[Any]:
+        self._check_place()
         self._roll_back()
         before = self.connection.total_changes
         self.connection.execute("BEGIN IMMEDIATE")
@@ -104,6 +107,11 @@ class Committer:
             self.trouble = ""
         return values
 
+    def _check_place(self) -> None:
+        # SQLite would go on writing to a file that has no name any more, and a restart would find none of it.
+        if self._place is not None and _place(self._path) != self._place:
+            raise StoreLost(f"{self._path} was moved, replaced or deleted while it was in use")
+
     def _check_lease(self) -> None:
         lease = self._tx().one("lease_epoch", name=self._shard)
         if lease is None or lease["epoch"] != self.epoch:
@@ -117,10 +125,14 @@ class Committer:
     def _tx(self) -> Tx:
         return Tx(self.connection, self._clock.now(), self.epoch)
 
-    def _note_trouble(self, reason: str) -> None:
-        if not self.trouble:
-            log.error("store.trouble", path=self._path, reason=reason)
-        self.trouble = reason
+
+def _place(path: str) -> tuple[int, int] | None:
+    """The file that the name means now; None when it means none, as of a store in memory."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _for_a_future(error: BaseException) -> BaseException:
@@ -218,11 +230,13 @@ class Writer:
 
 
 def _resolve(outcomes: Sequence[tuple[asyncio.Future[Any], Outcome]]) -> None:
-    for future, outcome in outcomes:
-        if future.done():
-            if isinstance(outcome, BaseException):
-                log.warning("store.failure_unheard", reason=repr(outcome))
-        elif isinstance(outcome, Committed):
+    heard = [pair for pair in outcomes if not pair[0].done()]
+    for future, outcome in heard:
+        if isinstance(outcome, Committed):
             future.set_result(outcome.value)
         else:
             future.set_exception(outcome)
+    # Logging comes last: should it fail, everybody has their answer.
+    for future, outcome in outcomes:
+        if future.cancelled() and isinstance(outcome, BaseException):
+            log.warning("store.failure_unheard", reason=repr(outcome))
