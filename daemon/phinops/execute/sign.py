@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Literal, TypeAlias
 from urllib.parse import quote, quote_plus
 
@@ -57,7 +56,7 @@ class Unsigned:
     host: str
     query: Mapping[str, str]
     form: Mapping[str, str]
-    headers: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
