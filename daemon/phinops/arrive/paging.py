@@ -53,79 +53,80 @@ class Listing:
 
 
 @dataclass(slots=True)
-class _Pass:
+class _Walk:
     """One walk from the first page to the last."""
 
-    asked: int
-    steady: bool = True
+    size: int
+    most: int
     pages: int = 0
     received: int = 0
     total: int | None = None
+    steady: bool = True
+    given_up: bool = False
+
+    def saw(self, rows: int, total: int | None) -> None:
+        self.steady = self.steady and (self.pages == 0 or self.total == total)
+        self.pages, self.received, self.total = self.pages + 1, self.received + rows, total
+        self.given_up = self.pages == 1 and rows > 0 and (total or 0) > self.most * min(rows, self.size)
+
+    def is_over(self, rows: int, *, grew: bool) -> bool:
+        if rows == 0 or self.given_up or self.pages >= MAX_PAGES:
+            return True
+        if self.total is None:
+            return rows < self.size or not grew
+        # As many pages as the count needs: what shifted is found by a second walk.
+        return self.pages * (min(rows, self.size) if self.pages == 1 else self.size) >= self.total
 
 
-async def read_all(reader: ReadApi, source: ListApi) -> Listing:
+async def read_all(reader: ReadApi, source: ListApi, most: int = MAX_PAGES) -> Listing:
     """Every row of the list, each once.
 
     A page that comes shorter than asked for while more rows exist shows the service's own limit: the list is then
     asked for in pages of that size. When the count moved meanwhile, or rows are missing at the end, the list is read
     a second time; what is missing then is a fault, and left to the next poll's window. A row that cannot be read is
-    a fault, and does not cost the others.
+    a fault, and does not cost the others. Of a list that has more than `most` pages only the first page is read.
 
     Raises:
         ApiError: a page was not answered, or its envelope cannot be read.
         QuotaSpent: the day has no call left for polls.
     """
     listing = Listing()
-    walk = await _walk(reader, source, listing, PAGE_SIZE)
-    if not walk.steady or _short(listing, walk):
-        walk = await _walk(reader, source, listing, walk.asked)
+    walk = _Walk(PAGE_SIZE, most)
+    await _go(reader, source, listing, walk)
+    if not walk.given_up and (not walk.steady or _short(listing, walk)):
+        walk = _Walk(walk.size, most)
+        await _go(reader, source, listing, walk)
         if _short(listing, walk):
             missing = (walk.total or 0) - listing.known
             listing.faults.append(Fault(source.api, f"{missing} of {walk.total} rows not seen: pages shifted"))
     listing.total = walk.total if walk.total is not None else listing.known
-    listing.faults.extend(Fault(source.api, reason) for reason in listing.broken.values())
     for reason in listing.broken.values():
         log.warning("source.row_skipped", api=source.api, reason=reason)
+        listing.faults.append(Fault(source.api, reason))
     return listing
 
 
-def _short(listing: Listing, walk: _Pass) -> bool:
+def _short(listing: Listing, walk: _Walk) -> bool:
     if walk.pages == 1 and walk.received >= (walk.total or 0):
         # Nothing can shift within one page: a row that comes twice is the service's own.
         return False
     return walk.total is not None and listing.known < walk.total
 
 
-async def _walk(reader: ReadApi, source: ListApi, listing: Listing, size: int) -> _Pass:
-    walk = _Pass(asked=size)
-    page = 1
-    while page <= MAX_PAGES:
-        answer = read_page(
-            source.api, await reader.read(source.api, source.query(page, size)), source.envelope, source.rows
-        )
+async def _go(reader: ReadApi, source: ListApi, listing: Listing, walk: _Walk) -> None:
+    over = False
+    while not over:
+        known = listing.known
+        body = await reader.read(source.api, source.query(walk.pages + 1, walk.size))
         listing.calls += 1
-        walk.pages, walk.received = page, walk.received + len(answer.rows)
-        walk.steady = walk.steady and (walk.total is None or walk.total == answer.total)
-        walk.total = answer.total
-        for place, row in enumerate(answer.rows):
-            _take(source, listing, row, f"page {page} row {place + 1}")
-        if _is_last(len(answer.rows), answer.total, page, size):
-            break
-        if page == 1 and len(answer.rows) < size:
-            # Cut to the service's own limit. Whether its pages are counted in that or in what was asked is not known.
-            size = walk.asked = len(answer.rows)
-        page += 1
-    return walk
-
-
-def _is_last(got: int, total: int | None, page: int, size: int) -> bool:
-    if got == 0:
-        return True
-    if total is None:
-        return got < size
-    # As many pages as the count needs; what shifted is found by the second walk.
-    per_page = min(got, size) if page == 1 else size
-    return page * per_page >= total
+        page = read_page(source.api, body, source.envelope, source.rows)
+        walk.saw(len(page.rows), page.total)
+        for place, row in enumerate(page.rows):
+            _take(source, listing, row, f"page {walk.pages} row {place + 1}")
+        over = walk.is_over(len(page.rows), grew=listing.known > known)
+        if walk.pages == 1 and len(page.rows) < walk.size and not over:
+            # Cut to the service's own limit; whether it counts pages in that or in what was asked is not known.
+            walk.size = len(page.rows)
 
 
 def _take(source: ListApi, listing: Listing, row: Any, place: str) -> None:

@@ -10,7 +10,7 @@ import structlog
 
 from phinops.arrive.arrival import ReadApi
 from phinops.arrive.paging import ListApi, read_all
-from phinops.errors import ApiError, Malformed
+from phinops.errors import ApiError, Malformed, QuotaSpent
 from phinops.event import Project
 from phinops.vendor import read_id, read_list, read_object, read_text
 
@@ -72,10 +72,10 @@ class ProjectList:
         self._tried_at = now
         try:
             self._by_name = await self._fetch()
-        except ApiError as error:
+        except (ApiError, QuotaSpent) as error:
             if needed:
                 raise
-            log.warning("projects.unreadable", api=error.api, code=error.code, message=error.message)
+            log.warning("projects.unreadable", reason=str(error))
             return
         self._read_at = now
         if self._wanted != "all":
@@ -126,7 +126,7 @@ def data_service_projects(reader: ReadApi, wanted: Wanted) -> ProjectList:
         try:
             found |= await _members(reader, "GetDataServiceAuthorizedProjects")
         except ApiError as error:
-            log.warning("projects.unreadable", api=error.api, code=error.code, message=error.message)
+            log.warning("projects.unreadable", reason=str(error))
         return _index(found)
 
     return ProjectList(fetch, wanted)
@@ -134,7 +134,7 @@ def data_service_projects(reader: ReadApi, wanted: Wanted) -> ProjectList:
 
 async def _members(reader: ReadApi, api: str) -> dict[str, tuple[Project, tuple[str, ...]]]:
     body = await reader.read(api, {})
-    found = {}
+    found: dict[str, tuple[Project, tuple[str, ...]]] = {}
     for row in _rows(api, body):
         try:
             record = read_object(row, "ProjectList")

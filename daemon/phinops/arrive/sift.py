@@ -258,42 +258,44 @@ def _fresh_date(instance: Instance, known: InstanceSeen | None) -> datetime | No
     return None if known and seconds(dated) in (known.started, known.ended) else dated
 
 
-def sift_impact(
-    sight: Sight,
-    project: Project,
-    api: Api,
-    impact: Impact,
-    raw: object,
-    before: Mapping[str, Any] | None,
-    *,
-    whole: bool,
-) -> Sifted:
-    """Opened at its first errors; changed once a window when a whole one has more than was told; closed after a
-    whole window without any.
+@dataclass(frozen=True, slots=True)
+class Impacted:
+    """What an API's errors did in one window, which its `impact.window_start` names.
 
-    `impact.window_start` names the window; `whole` says that it is over, so that nothing more will be counted in it.
+    `whole` says that the window is over, so that nothing more will be counted in it.
     """
-    known = recall(ImpactSeen, before)
-    window, errors = seconds(impact.window_start) or 0, impact.errors or 0
-    kind = _impact_change(known, window, errors, whole=whole)
+
+    impact: Impact
+    whole: bool
+    last_bad: datetime | None = None
+    raw: Any = None
+
+
+def sift_impact(sight: Sight, project: Project, api: Api, found: Impacted, before: ImpactSeen | None) -> Sifted:
+    """Opened at its first errors; changed once a window, when a whole one has more than was told; closed after a
+    whole window without any.
+    """
+    window = seconds(found.impact.window_start) or 0
+    kind = impact_change(before, window, found.impact.errors or 0, whole=found.whole)
     if not kind:
         return NOTHING
-    state = ImpactSeen(project.id, api.name, window, errors, kind == "changed", kind != "closed")
+    state = ImpactSeen(project.id, api.name, window, found.impact.errors or 0, kind == "changed", kind != "closed")
     event = Event(
         id=event_id("impacts", sight.tenant, f"{project.id}/{api.id}", str(window), kind),
         type=f"impact.{kind}",
-        time=sight.now,
+        time=found.last_bad or sight.now,
         tenant=sight.tenant,
         source="impacts",
         project=project,
-        raw=raw,
+        raw=found.raw,
         api=api,
-        impact=impact,
+        impact=found.impact,
     )
     return Sifted((event,), asdict(state))
 
 
-def _impact_change(known: ImpactSeen | None, window: int, errors: int, *, whole: bool) -> str:
+def impact_change(known: ImpactSeen | None, window: int, errors: int, *, whole: bool) -> str:
+    """Which event `sift_impact` would make: opened, changed, closed or, for none, ""."""
     if known is None or not known.open:
         return "opened" if errors and (known is None or window > known.window) else ""
     if not whole:

@@ -1,0 +1,196 @@
+"""The source `impacts`: which APIs of the data service fail, per data service project.
+
+Cheapest first: one summary a project and window, and detail only where that counts errors. Windows of a fixed length
+are laid end to end. The one that has begun is looked at with every poll, so that an API that starts failing is seen
+soon; each is looked at once more when it is over, and that count is what `impact.changed` and `impact.closed` go by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import structlog
+
+from phinops.arrive.arrival import Arrival, Fault, Memory, ReadApi
+from phinops.arrive.poll.each import each_project
+from phinops.arrive.poll.impactlist import Failing, ImpactList, Window
+from phinops.arrive.progress import FORGET_AFTER, in_order
+from phinops.arrive.projects import ProjectList
+from phinops.arrive.sift import Impacted, ImpactSeen, Sifted, Sight, impact_change, recall, seconds, sift_impact
+from phinops.errors import ApiError, QuotaSpent
+from phinops.event import Api, Impact, JsonObject, Project
+
+log = structlog.get_logger(__name__)
+
+SETTLING = timedelta(seconds=60)
+"""How long after its end a window is counted for the last time: the service adds calls up by the minute."""
+
+AT_MOST = timedelta(days=7)
+"""The longest span to ask for in one call; what is older than that after downtime is not read any more."""
+
+CATCH_UP = 3
+"""So many windows that are over are read one by one; more, after downtime, as one long window."""
+
+DETAILED = 20
+"""Of so many APIs that an event is due for are the applications read, a window; those with most errors first."""
+
+
+@dataclass(slots=True)
+class _Look:
+    """One project's part of a poll. `states` are those of its APIs, as this poll has moved them so far."""
+
+    project: Project
+    asked: ImpactList
+    states: dict[str, ImpactSeen]
+    next: datetime
+    sifted: list[Sifted] = field(default_factory=list)
+    moved: dict[str, JsonObject] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+
+class ImpactSource:
+    """The failing APIs of the watched data service projects.
+
+    `window` is the length of a window, of whole seconds; `lookback` how far the first start looks back; `zone` that
+    of the service's texts.
+    """
+
+    name = "impacts"
+
+    def __init__(
+        self,
+        tenant: str,
+        reader: ReadApi,
+        memory: Memory,
+        projects: ProjectList,
+        *,
+        zone: tzinfo,
+        window: timedelta = timedelta(minutes=10),
+        lookback: timedelta = timedelta(hours=1),
+    ) -> None:
+        self._tenant = tenant
+        self._reader = reader
+        self._memory = memory
+        self._projects = projects
+        self._zone = zone
+        self._window = window
+        self._lookback = lookback
+
+    async def poll(self, now: datetime) -> Arrival:
+        """What changed since the last poll that was committed.
+
+        A project that is not answered is a fault; its windows are read when it is answered again.
+
+        Raises:
+            ApiError: no project was answered.
+            QuotaSpent: the day has no call left for polls.
+        """
+        cursor = await self._memory.cursor(self.name)
+        documents: dict[str, JsonObject] = dict((cursor or {}).get("projects", {}))
+        open_states = await self._memory.tracked(self.name)
+        projects = await self._projects.watched(now)
+        waiting = sorted(projects, key=lambda project: documents.get(project.id, {}).get("next", 0))
+        done = await each_project(
+            self.name,
+            waiting,
+            lambda project: self._look(now, project, documents.get(project.id), open_states),
+        )
+        documents |= {key: {"next": seconds(look.next)} for key, look in done.looks.items()}
+        return Arrival(
+            source=self.name,
+            tenant=self._tenant,
+            events=in_order(one for look in done.looks.values() for one in look.sifted),
+            seen={key: state for look in done.looks.values() for key, state in look.moved.items()},
+            cursor={"projects": documents},
+            forget_before=now - FORGET_AFTER if cursor else None,
+            faults=done.faults(projects, lambda look: look.faults),
+            calls=sum(look.asked.calls for look in done.looks.values()) + len(done.errors),
+        )
+
+    async def _look(
+        self, now: datetime, project: Project, past: JsonObject | None, open_states: Mapping[str, JsonObject]
+    ) -> _Look:
+        here = now.astimezone(self._zone)
+        begin = datetime.fromtimestamp(past["next"], UTC).astimezone(self._zone) if past else None
+        windows, following = windows_at(here, begin, self._window, here - self._lookback)
+        states = {key: state for key, document in open_states.items() if (state := recall(ImpactSeen, document))}
+        mine = {key: state for key, state in states.items() if state.project == project.id}
+        look = _Look(project, ImpactList(self._reader, project.id, self._zone), mine, following)
+        sight = Sight(self._tenant, here, here, stock=past is None)
+        for window in windows:
+            await self._read(look, window, sight)
+        look.faults += look.asked.faults
+        return look
+
+    async def _read(self, look: _Look, window: Window, sight: Sight) -> None:
+        failing: list[Failing] = []
+        if await look.asked.errors(window):
+            failing = await look.asked.failing(window)
+        keys = {f"{look.project.id}/{one.api.id}": one for one in failing}
+        new = [key for key in keys if key not in look.states]
+        if new:
+            found = await self._memory.seen(self.name, new)
+            look.states |= {key: state for key in new if (state := recall(ImpactSeen, found.get(key)))}
+        detailed = 0
+        for key, one in keys.items():
+            known = look.states.get(key)
+            if impact_change(known, seconds(window.start) or 0, one.errors, whole=window.whole):
+                detailed += 1
+                impacted = await self._detail(look, one, window, within=detailed <= DETAILED)
+                _keep(look, key, sift_impact(sight, look.project, one.api, impacted, known))
+        quiet = Impact(errors=0, error_rate=0.0, window_start=window.start, window_end=window.end)
+        for key, known in [(key, state) for key, state in look.states.items() if key not in keys]:
+            api = Api(key.partition("/")[2], known.name)
+            _keep(look, key, sift_impact(sight, look.project, api, Impacted(quiet, window.whole), known))
+
+    async def _detail(self, look: _Look, one: Failing, window: Window, *, within: bool) -> Impacted:
+        if not within:
+            return look.asked.plain(one, window)
+        try:
+            return await look.asked.detail(one, window)
+        except (ApiError, QuotaSpent) as error:
+            # That it fails is known, and worth telling without knowing whom it hits.
+            look.faults.append(Fault(look.project.name, str(error)))
+            return look.asked.plain(one, window)
+
+
+def windows_at(
+    now: datetime, begin: datetime | None, length: timedelta, first: datetime
+) -> tuple[list[Window], datetime]:
+    """The windows to read now, in order, and where those that are over end.
+
+    `begin` is where the last poll's ended; at the first start, when it is None, everything from `first` on is one
+    window. The last one has begun and is not over.
+    """
+    over = _aligned(now - SETTLING, length)
+    if begin is None:
+        begin, step = min(first, over), over - min(first, over)
+    else:
+        # A clock that was set back leaves the windows where they are.
+        over = max(over, begin)
+        begin = max(begin, over - AT_MOST)
+        step = length if over - begin <= CATCH_UP * length else over - begin
+    windows = []
+    while begin < over:
+        windows.append(Window(begin, min(begin + step, over), whole=True))
+        begin += step
+    if now > over:
+        windows.append(Window(over, min(now, over + length), whole=False))
+    return windows, over
+
+
+def _aligned(moment: datetime, length: timedelta) -> datetime:
+    size = int(length.total_seconds())
+    return datetime.fromtimestamp(int(moment.timestamp()) // size * size, moment.tzinfo)
+
+
+def _keep(look: _Look, key: str, sifted: Sifted) -> None:
+    if sifted.state is None:
+        return
+    look.sifted.append(sifted)
+    look.moved[key] = sifted.state
+    state = recall(ImpactSeen, sifted.state)
+    if state:
+        look.states[key] = state

@@ -1,0 +1,197 @@
+"""The source `instances`: failures, what becomes of them, and every state that a loaded rule names.
+
+The service lists the instances of one project a call and has no filter by the time of a change. So a window of
+business dates is listed with the statuses that are listened to, and compared with what was seen. An instance that
+was seen to fail and has left the list is looked at until it has succeeded.
+
+Instances that were started by hand (ScheduleType MANUAL) are not polled: whoever starts one is there to see its end,
+and they would double the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
+
+from phinops.arrive.arrival import Arrival, Fault, Memory, ReadApi
+from phinops.arrive.paging import PAGE_SIZE, read_all
+from phinops.arrive.poll.aftermath import follow
+from phinops.arrive.poll.each import each_project
+from phinops.arrive.poll.instancelist import InstanceList, Row, Span
+from phinops.arrive.progress import FORGET_AFTER, Progress, in_order, read_progress
+from phinops.arrive.projects import ProjectList
+from phinops.arrive.sift import InstanceSeen, Sifted, Sight, recall, sift_instance
+from phinops.event import STATE_EVENTS, JsonObject, Project
+
+NEAR_DAYS = 3
+"""A run's business date is the day before it: the window reaches this many days back behind the last good poll."""
+
+FAR_DAYS = 15
+"""How long the service keeps scheduled instances: a far window has them all."""
+
+FAR_EVERY = timedelta(hours=1)
+"""How often a far window is read when it has more than one page."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One project's part of a poll."""
+
+    progress: Progress
+    sifted: Mapping[str, Sifted]
+    faults: tuple[Fault, ...]
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What is known of one project: its progress, and the failures whose end was not seen."""
+
+    progress: Progress | None
+    tracked: Mapping[str, InstanceSeen]
+
+
+class InstanceSource:
+    """The scheduled instances of the watched projects.
+
+    `wanted` tells the event types that rules listen to; failures are always among them. `biz_date_format` is the
+    partition format of the business unit, in which the service wants business dates. `lookback` is how old a change
+    may be to be news at the very first start; `zone` is that of the service's texts.
+    """
+
+    name = "instances"
+
+    def __init__(
+        self,
+        tenant: str,
+        reader: ReadApi,
+        memory: Memory,
+        projects: ProjectList,
+        wanted: Callable[[], frozenset[str]],
+        *,
+        zone: tzinfo,
+        biz_date_format: str = "%Y-%m-%d",
+        lookback: timedelta = timedelta(hours=1),
+    ) -> None:
+        self._tenant = tenant
+        self._reader = reader
+        self._memory = memory
+        self._projects = projects
+        self._wanted = wanted
+        self._zone = zone
+        self._biz_date_format = biz_date_format
+        self._lookback = lookback
+
+    async def poll(self, now: datetime) -> Arrival:
+        """What changed since the last poll that was committed.
+
+        A project that is not answered is a fault; its part of the cursor stays where it was, so that nothing of it is
+        lost, and the next poll begins with it.
+
+        Raises:
+            ApiError: no project was answered.
+            QuotaSpent: the day has no call left for polls.
+        """
+        cursor = await self._memory.cursor(self.name)
+        documents: dict[str, JsonObject] = dict((cursor or {}).get("projects", {}))
+        projects = await self._projects.watched(now)
+        pasts = _pasts(projects, documents, await self._memory.tracked(self.name))
+        # The one that waits longest comes first, so that a day that ends early is shared by all.
+        waiting = sorted(projects, key=lambda project: _last_good(pasts[project.id]))
+        done = await each_project(self.name, waiting, lambda project: self._look(now, project, pasts[project.id]))
+        documents |= {key: look.progress.to_json() for key, look in done.looks.items()}
+        sifted = {key: one for look in done.looks.values() for key, one in look.sifted.items()}
+        return Arrival(
+            source=self.name,
+            tenant=self._tenant,
+            events=in_order(sifted.values()),
+            seen={key: one.state for key, one in sifted.items() if one.state is not None},
+            cursor={"projects": documents},
+            forget_before=now - FORGET_AFTER if cursor else None,
+            faults=done.faults(projects, lambda look: look.faults),
+            calls=sum(look.calls for look in done.looks.values()) + len(done.errors),
+        )
+
+    async def _look(self, now: datetime, project: Project, past: _Past) -> _Look:
+        sights = self._sights(now, past.progress)
+        far = _is_far(now, past.progress, sights)
+        today = now.astimezone(self._zone).date()
+        oldest = today - timedelta(days=FAR_DAYS)
+        span = Span(min(self._near(now, past.progress), oldest) if far else self._near(now, past.progress), today)
+        instances = InstanceList(self._reader, project.id, self._zone, self._biz_date_format)
+        states = set(sights)
+        if any(state.status == "RUNNING" for state in past.tracked.values()):
+            # Those that run again after a failure come with the same call.
+            states.add("RUNNING")
+        listing = await read_all(self._reader, instances.listed(span, states))
+        after = await follow(self._reader, instances, past.tracked, listing.values, span, oldest)
+        rows = {key: row for key, row in listing.values.items() if _is_meant(key, row, sights, past)} | after.rows
+        sifted = await self._sift(project, rows, sights)
+        ended = {key: Sifted(state=state) for key, state in after.ended.items()}
+        far_at, far_rows = now, listing.total
+        if past.progress and not far:
+            far_at, far_rows = past.progress.far_at, past.progress.far_rows
+        since = {state: sight.since for state, sight in sights.items()}
+        return _Look(
+            Progress(now, since, far_at, far_rows),
+            {**ended, **sifted},
+            (*listing.faults, *after.faults),
+            listing.calls + after.calls,
+        )
+
+    def _sights(self, now: datetime, progress: Progress | None) -> dict[str, Sight]:
+        """How each state that is listened to is looked at: what a new rule asks for is news from the last poll on."""
+        wanted = self._wanted()
+        states = {"FAILED"} | {state for state, event in STATE_EVENTS.items() if event in wanted}
+        known = progress.since if progress else {}
+        begin = progress.good if progress else now - self._lookback
+        here = now.astimezone(self._zone)
+        return {state: Sight(self._tenant, here, known.get(state, begin), state not in known) for state in states}
+
+    def _near(self, now: datetime, progress: Progress | None) -> date:
+        last = min(progress.good, now) if progress else now
+        return last.astimezone(self._zone).date() - timedelta(days=NEAR_DAYS)
+
+    async def _sift(self, project: Project, rows: Mapping[str, Row], sights: Mapping[str, Sight]) -> dict[str, Sifted]:
+        before = await self._memory.seen(self.name, list(rows))
+        return {
+            key: sift_instance(
+                sights.get(row.instance.status, sights["FAILED"]),
+                project,
+                row.instance,
+                row.node,
+                row.raw,
+                before.get(key),
+            )
+            for key, row in rows.items()
+        }
+
+
+def _pasts(
+    projects: Sequence[Project], documents: Mapping[str, JsonObject], tracked: Mapping[str, JsonObject]
+) -> dict[str, _Past]:
+    states = {key: state for key, document in tracked.items() if (state := recall(InstanceSeen, document))}
+    return {
+        project.id: _Past(
+            read_progress(documents.get(project.id)),
+            {key: state for key, state in states.items() if state.project == project.id},
+        )
+        for project in projects
+    }
+
+
+def _last_good(past: _Past) -> float:
+    return past.progress.good.timestamp() if past.progress else 0
+
+
+def _is_far(now: datetime, progress: Progress | None, sights: Mapping[str, Sight]) -> bool:
+    # Taking stock, of everything or of a state that is new: all that there is has to be seen once.
+    if progress is None or any(sight.stock for sight in sights.values()):
+        return True
+    return progress.far_is_due(now, FAR_EVERY, PAGE_SIZE)
+
+
+def _is_meant(key: str, row: Row, sights: Mapping[str, Sight], past: _Past) -> bool:
+    """Not one of those that run, and that nobody listens to, listed for the sake of those that run again."""
+    return row.instance.status in sights or key in past.tracked
