@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from phinops.errors import Refused
+from phinops.execute.steps.kind import BadStep, Target, Write, checked
+from phinops.execute.steps.notify import NotifyParams
+from phinops.execute.steps.table import NOT_YET, STEPS
+from stillness import Checked, StillLook, failure
+
+NOTIFY = STEPS["notify"]
+
+
+def notify(**given: object) -> NotifyParams:
+    return NotifyParams.model_validate({"to": "oncall", "message": "look", **given})
+
+
+async def test_a_notice_is_rendered_for_the_outbox() -> None:
+    write = await NOTIFY.write(notify(to=["oncall", "team", "oncall"], title="T"), failure(), StillLook())
+    assert write == Write(
+        step="notify",
+        api="",
+        target=Target("", "oncall, team"),
+        params={"to": ["oncall", "team"], "title": "T", "message": "look", "severity": "warning"},
+    )
+    assert not NOTIFY.writes(notify())
+
+
+async def test_a_missing_title_is_left_to_the_rule() -> None:
+    assert (await NOTIFY.write(notify(), failure(), StillLook())).params["title"] == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3, "3"),
+        (True, "true"),
+        (datetime(2026, 1, 5, tzinfo=UTC), "2026-01-05T00:00:00+00:00"),
+        (["a", 1], '["a", 1]'),
+    ],
+)
+def test_a_template_of_another_type_is_printed(value: object, text: str) -> None:
+    assert notify(message=value).message == text
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"severity": "fatal"}, "must be one of info, warning, critical, not 'fatal'"),
+        ({"to": []}, "at least 1"),
+        ({"to": ""}, "at least 1"),
+        ({"message": None}, "valid string"),
+        ({"chanel": "x"}, "Extra inputs"),
+    ],
+)
+def test_a_wrong_value_is_refused(given: dict[str, object], reason: str) -> None:
+    with pytest.raises(BadStep, match=reason):
+        checked(NOTIFY, {"to": "oncall", "message": "look", **given})
+
+
+def test_a_severity_may_come_from_a_template() -> None:
+    assert notify(severity="{{ vars.severity }}").severity == "{{ vars.severity }}"
+
+
+def test_unknown_notifiers_are_found_with_a_suggestion() -> None:
+    params = notify(to=["oncal", "oncall", "{{ vars.who }}"])
+    [(path, message)] = NOTIFY.problems(params, Checked(notifiers=("oncall",)))
+    assert path == ("to",)
+    assert message.endswith("did you mean oncall?")
+    [(_, message)] = NOTIFY.problems(notify(to="x"), Checked(notifiers=()))
+    assert message.endswith("the config has none")
+    assert NOTIFY.problems(params, Checked(notifiers=None)) == []
+
+
+async def test_a_notice_is_nothing_that_could_be_read_back() -> None:
+    write = await NOTIFY.write(notify(), failure(), StillLook())
+    assert await NOTIFY.baseline(StillLook(), write, None) == {}
+    assert await NOTIFY.probe(StillLook(), write, {}) == "unclear"
+    assert await NOTIFY.progress(StillLook(), write, {}) == "pending"
+    assert NOTIFY.items({}, []) == {}
+    assert NOTIFY.result({}) == {}
+    assert not NOTIFY.met(Refused("", "", ""))
+    with pytest.raises(ValueError, match="no call"):
+        NOTIFY.merge([write])
+
+
+def test_the_table_has_every_step_of_this_version() -> None:
+    assert set(STEPS) == {
+        "rerun_instance",
+        "terminate_instance",
+        "set_instance_success",
+        "pause_instance",
+        "resume_instance",
+        "pause_node",
+        "resume_node",
+        "call",
+        "notify",
+    }
+    assert all(step.name == name for name, step in STEPS.items())
+    assert not set(NOT_YET) & set(STEPS)

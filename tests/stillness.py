@@ -1,0 +1,78 @@
+"""Live state that stands still, for tests of steps: a look that shows what it was given, and events to begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from phinops.catalog.catalog import Edition
+from phinops.errors import Transient
+from phinops.event import Alert, Event, Instance, Node, Project
+from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def after(minutes: float) -> datetime:
+    """So many minutes after noon."""
+    return NOON + timedelta(minutes=minutes)
+
+
+@dataclass(slots=True)
+class StillLook:
+    """Shows `instances`, `nodes` and `logs`; `asked` counts the looks, `broken` makes each fail."""
+
+    shown_instances: dict[str, Instance] = field(default_factory=dict)
+    shown_nodes: dict[str, Node] = field(default_factory=dict)
+    logs: dict[str, list[NodeOperation]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    broken: bool = False
+
+    async def instance(self, project_id: str, instance_id: str) -> InstanceView | None:
+        return (await self.instances(project_id, [instance_id])).get(instance_id)
+
+    async def instances(self, project_id: str, ids: Collection[str]) -> Mapping[str, InstanceView]:
+        self._ask(*ids)
+        node = next(iter(self.shown_nodes.values()), Node())
+        found = {each: self.shown_instances[each] for each in ids if each in self.shown_instances}
+        return {each: InstanceView(instance, node, project_id) for each, instance in found.items()}
+
+    async def node(self, project_id: str, node_id: str) -> NodeView | None:
+        self._ask(node_id)
+        node = self.shown_nodes.get(node_id)
+        return NodeView(node, project_id) if node else None
+
+    async def operations(self, node_id: str) -> Sequence[NodeOperation]:
+        self._ask(f"log of {node_id}")
+        return self.logs.get(node_id, [])
+
+    def _ask(self, *what: str) -> None:
+        self.asked.extend(what)
+        if self.broken:
+            raise Transient("GetPhysicalInstance", "ServiceUnavailable", "come back later")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `check` knows of the config; nothing unless it is said."""
+
+    edition: Edition | None = None
+    notifiers: tuple[str, ...] | None = None
+
+
+def event_of(**parts: Any) -> Event:
+    """An event of project 7, a failure unless `parts` says otherwise."""
+    given = {"id": "ev_1", "type": "instance.failed", "time": NOON, "tenant": "prod", "source": "instances"}
+    return Event(**{**given, "project": Project("7", "sales"), **parts})
+
+
+def failure(instance_id: str = "t_1", **parts: Any) -> Event:
+    """The event of an instance that ran from noon to five past and failed."""
+    instance = Instance(id=instance_id, status="FAILED", started_at=NOON, ended_at=after(5), paused=False)
+    return event_of(instance=instance, node=Node(id="n_1", name="dws_orders"), **parts)
+
+
+def alert(unique_key: str = "t_1", **parts: Any) -> Event:
+    return event_of(type="alert.opened", source="alerts", alert=Alert(id="a_1", unique_key=unique_key), **parts)
