@@ -16,12 +16,12 @@ from typing import Any, Protocol
 import structlog
 from pydantic import BaseModel
 
-from phinops import event as events
 from phinops.clock import Clock
 from phinops.errors import ApiError, QuotaSpent
 from phinops.event import Event, JsonObject
 from phinops.execute.desk import Desk, Fate, Order
 from phinops.execute.journal import Journal
+from phinops.execute.notify.note import note_payload
 from phinops.execute.settle import Open, Settler
 from phinops.execute.steps.kind import BadStep, Look, Step, Target, Write, checked
 from phinops.firing import Ask, Firing, FiringState, Intent, Notice, Outcome, StepResult
@@ -279,16 +279,10 @@ class Actor:
 
     async def _notify(self, walk: Walk, params: Any) -> StepResult:
         shadow = walk.firing.mode == "shadow"
-        names = [params.to] if isinstance(params.to, str) else list(params.to)
-        payload = {
-            "title": params.title or walk.firing.rule,
-            "message": params.message,
-            "severity": params.severity,
-            "rule": walk.firing.rule,
-            "firing_id": walk.firing.id,
-            "event": events.to_json(walk.scene.event),
-            "links": {},
-        }
+        names = list(params.to)
+        rendered = {"title": params.title, "message": params.message, "severity": params.severity}
+        firing = walk.firing
+        payload = note_payload(rendered, rule=firing.rule, firing_id=firing.id, event=walk.scene.event)
         write = Write("notify", "", Target("", ", ".join(names)), payload)
         row = walk.row(1, write, outcome="shadow" if shadow else "accepted")
         notices = [Notice(f"msg_{uuid.uuid4().hex}", name, payload) for name in names]
