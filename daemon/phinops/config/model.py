@@ -248,20 +248,19 @@ def _address_mistakes(tenant: Tenant) -> Iterator[Mistake]:
     address = _split(tenant.endpoint)
     if address is None or address.scheme not in ("http", "https") or address.path not in ("", "/") or address.query:
         yield ("endpoint",), "must be https://HOST, without a path"
+    elif _has_login(address):
+        yield ("endpoint",), "must not hold a login: the keys are `access_key_id` and `access_key_secret`"
     elif address.scheme == "http" and not is_loopback(address.hostname or ""):
-        yield (
-            ("endpoint",),
-            "http:// is for loopback only: a key's signature must not travel in the clear, use https://",
-        )
-    proxy = _split(tenant.proxy) if tenant.proxy is not None else address
-    if proxy is None:
+        yield ("endpoint",), "http:// is for loopback only: calls must not travel in the clear, use https://"
+    proxy = _split(tenant.proxy or "")
+    if tenant.proxy is not None and (proxy is None or proxy.scheme not in ("http", "https")):
         yield ("proxy",), "must be http://HOST:PORT"
-    elif proxy.username is not None or proxy.password is not None:
-        name = "endpoint" if tenant.proxy is None else "proxy"
-        yield (
-            (name,),
-            "a login has no place in the config, and proxies that ask for one are not in this version yet",
-        )
+    elif proxy is not None and _has_login(proxy):
+        yield ("proxy",), "proxies that ask for a login are not in this version yet"
+
+
+def _has_login(address: SplitResult) -> bool:
+    return address.username is not None or address.password is not None
 
 
 def _split(url: str) -> SplitResult | None:

@@ -63,7 +63,8 @@ async def reload_announced(service: Service) -> None:
 async def _announce(daemon: Daemon) -> None:
     """READY once stock was taken, or after a while without; from then on the status and the signs of life."""
     with anyio.move_on_after(READY_WITHIN_S):
-        while not daemon.ready()[0]:
+        # Readiness is computed from many things: there is nobody who could set an event.
+        while not daemon.ready()[0]:  # noqa: ASYNC110
             await anyio.sleep(_LOOK_EVERY_S)
     ready, reasons = daemon.ready()
     log.info("daemon.ready", ready=ready, reasons=reasons)

@@ -6,12 +6,9 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import structlog
-
-Format = Literal["auto", "json", "text"]
-Level = Literal["debug", "info", "warning", "error"]
 
 # What these say at info is either said better by us or of no use to an operator.
 _CHATTY = ("apscheduler", "asyncio", "httpcore", "httpx", "stamina", "uvicorn")
@@ -22,8 +19,11 @@ def is_machine_read(stream: TextIO, environ: Mapping[str, str] = os.environ) -> 
     return bool(environ.get("JOURNAL_STREAM")) or not stream.isatty()
 
 
-def configure(level: Level = "info", form: Format = "auto", stream: TextIO | None = None) -> None:
-    """Sets up structlog and the standard library's logging to write to `stream`, stderr unless told."""
+def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
+    """Sets up structlog and the standard library's logging to write to `stream`, stderr unless told.
+
+    `level` is debug, info, warning or error; `form` is json, text or auto: JSON where a machine reads.
+    """
     out = stream or sys.stderr
     as_json = form == "json" or (form == "auto" and is_machine_read(out))
     shared: list[Any] = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import anyio
 import structlog
@@ -16,7 +17,9 @@ IMPATIENT = 130
 log = structlog.get_logger(__name__)
 
 
-async def obey_signals(stop: Callable[[], object], reload: Callable[[], Awaitable[object]] | None = None) -> None:
+async def obey_signals(
+    stop: Callable[[], object], reload: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> None:
     """Calls `stop` at the first signal to end and `reload` at each SIGHUP. Ends by cancellation.
 
     At a second signal the process ends there and then: the store is as after a crash, and that it survives.
@@ -24,14 +27,19 @@ async def obey_signals(stop: Callable[[], object], reload: Callable[[], Awaitabl
     asked = False
     wanted = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if reload is not None else [])]
     with anyio.open_signal_receiver(*wanted) as signals:
-        async for number in signals:
-            if number == signal.SIGHUP and reload is not None:
-                await reload()
-                continue
-            log.info("signal.received", signal=signal.Signals(number).name, draining=not asked)
-            if asked:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(IMPATIENT)
-            asked = True
-            stop()
+        async with anyio.create_task_group() as reloads:
+            async for number in signals:
+                log.info("signal.received", signal=signal.Signals(number).name)
+                if number == signal.SIGHUP and reload is not None:
+                    reloads.start_soon(reload)  # beside the loop: a reload that hangs must not hold a SIGTERM up
+                elif asked:
+                    _end_now()
+                else:
+                    asked = True
+                    stop()
+
+
+def _end_now() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(IMPATIENT)

@@ -71,8 +71,22 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except PhinopsError as error:
-            click.echo(f"phinops: {error}", err=True)
-            ctx.exit(exit_code(error))
+            _end(ctx, error)
+        except BaseExceptionGroup as group:  # what task groups make of it
+            expected, unexpected = group.split(PhinopsError)
+            if expected is None or unexpected is not None:
+                raise
+            _end(ctx, _first(expected))
+
+
+def _end(ctx: click.Context, error: PhinopsError) -> None:
+    click.echo(f"phinops: {error}", err=True)
+    ctx.exit(exit_code(error))
+
+
+def _first(group: BaseExceptionGroup[PhinopsError]) -> PhinopsError:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 def exit_code(error: PhinopsError) -> int:

@@ -64,7 +64,8 @@ def _stopped(config: Config, silence: NobodyAnswers) -> dict[str, Any]:
 
     async def read() -> dict[str, Any]:
         async with stopped_daemon(config, silence) as daemon:
-            return daemon.status()
+            document: dict[str, Any] = daemon.status()
+            return document
 
     document = anyio.run(read)
     return {**document, "ready": False, "reasons": ["no daemon is running"]}

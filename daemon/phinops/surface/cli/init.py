@@ -1,0 +1,44 @@
+"""`phinops init`: what a newcomer needs to begin with a tenant of their own."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+_FILES = {
+    "phinops.toml": "phinops.toml",
+    "rules/first.rules.yaml": "first.rules.yaml",
+    "rules/first.test.yaml": "first.test.yaml",
+}
+
+
+@click.command()
+@click.argument("folder", default=".", metavar="[DIR]", type=click.Path(file_okay=False, path_type=Path))
+def init(folder: Path) -> None:
+    """Write a commented config and a first rule with its test; nothing that exists is touched.
+
+    \b
+    Example:
+      phinops init ops && cd ops && phinops check
+    """
+    for name, template in _FILES.items():
+        _write(folder / name, files("phinops.surface").joinpath("templates", template).read_text(encoding="utf-8"))
+    click.echo(
+        "\nNext: set the tenant and its keys in phinops.toml, then `phinops check` and `phinops run`.\n"
+        "As a service: put phinops.toml and rules/ into /etc/phinops, the keys into files that only root can read,\n"
+        'name those with LoadCredential= in a drop-in of phinops.service, { credential = "NAME" } in the config,\n'
+        "and `systemctl enable --now phinops`."
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        click.echo(f"kept    {path}")
+    else:
+        click.echo(f"written {path}")
