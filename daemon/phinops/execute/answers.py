@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -65,17 +65,18 @@ _NO_MATTER_OF_RIGHT = ("Invalid", "Unsupported")
 class Answer:
     """What came over the wire, its envelope read as far as it could be.
 
-    `headers` are found by lower-case name. `document` is None where the body is not JSON; the texts are then "".
+    `headers` are found by lower-case name. `document` is None where the body is not JSON; the texts are then "", and
+    `start` is how the body begins.
     """
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = field(repr=False)
     document: object = field(repr=False)
     code: str
     message: str
     request_id: str
     success: object
+    start: str = field(repr=False)
 
     @classmethod
     def of(cls, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -85,7 +86,15 @@ class Answer:
             document = None
         envelope = document if isinstance(document, dict) else {}
         code, message, request_id = (_text(envelope.get(name)) for name in ("Code", "Message", "RequestId"))
-        return cls(status, headers, body, document, code, message, request_id, envelope.get("Success"))
+        start = "" if document is not None else body[:2000].decode(errors="replace")
+        return cls(status, headers, document, code, message, request_id, envelope.get("Success"), start)
+
+    def hiding(self, secrets: Iterable[str]) -> Answer:
+        """The same without these texts in what people may come to see: some services quote what was signed."""
+        message, start = self.message, self.start
+        for secret in secrets:
+            message, start = message.replace(secret, "***"), start.replace(secret, "***")
+        return replace(self, message=message, start=start)
 
     @property
     def throttled(self) -> bool:
@@ -158,8 +167,7 @@ def _unreadable(api: str, answer: Answer, *, reads: bool) -> ApiError:
     if answer.document is not None:
         kind: type[ApiError] = Malformed if reads else Ambiguous
         return _error(kind, api, answer, "phinops.NotAnObject", "the answer is JSON, but not an object")
-    start = answer.body[:80].decode(errors="replace").strip()
-    message = f"HTTP {answer.status} with an answer that is not JSON: {start!r}"
+    message = f"HTTP {answer.status} with an answer that is not JSON: {answer.start.strip()[:80]!r}"
     return _error(Transient if reads else Ambiguous, api, answer, "phinops.NotJson", message)
 
 

@@ -150,8 +150,11 @@ class Limiter:
     async def _slot(self, pool: RatePool, priority: Priority, level: int, deadline: float | None) -> Slot:
         if deadline is None:
             return await pool.take(priority, level)
+        left = deadline - self._clock.monotonic()
         try:
-            async with asyncio.timeout(self._clock.real(max(0.0, deadline - self._clock.monotonic()))):
-                return await pool.take(priority, level)
-        except TimeoutError as error:
-            raise QuotaSpent(f"no turn came for a call of level {level} ({priority.name}) in time") from error
+            if left > 0:
+                async with asyncio.timeout(self._clock.real(left)):
+                    return await pool.take(priority, level)
+        except TimeoutError:
+            log.debug("turn.late", level=level, priority=priority.name)
+        raise QuotaSpent(f"no turn came for a call of level {level} ({priority.name}) before its deadline")

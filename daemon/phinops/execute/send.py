@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import anyio
 import httpx
 import structlog
 
@@ -270,20 +271,19 @@ class Client:
     async def _post(self, call: _Call, turn: Turn) -> Answer:
         assert self._http is not None, "the client is not open"
         signed = self._signed(call)
-
-        async def told(event: str, info: Mapping[str, Any]) -> None:
-            # A proxy's CONNECT goes out the same way before it.
-            if event == "http11.send_request_headers.started" and info["request"].method == b"POST":
-                turn.sent()
-
+        tracing = _Tracing(turn)
         request = self._http.build_request(
             "POST",
             self._url.copy_with(raw_path=b"/?" + signed.query.encode()),
             headers=dict(signed.headers),
             content=signed.body,
-            extensions={"trace": told},
+            extensions={"trace": tracing},
         )
-        response = await self._http.send(request, stream=True)
+        try:
+            response = await self._http.send(request, stream=True)
+        except BaseException:
+            await tracing.close()
+            raise
         try:
             # What has an answer has arrived, whatever becomes of the rest of the answer.
             turn.answered()
@@ -294,13 +294,9 @@ class Client:
         if len(body) > LARGEST:
             kind: type[ApiError] = Malformed if call.reads else Ambiguous
             raise kind(call.spec.name, "phinops.TooLarge", f"the answer has more than {LARGEST} bytes")
-        return Answer.of(response.status_code, response.headers, self._hide(body))
-
-    def _hide(self, body: bytes) -> bytes:
-        """A service that quotes what was signed must not bring a secret into errors and logs."""
-        for pair in self._pairs.values():
-            body = body.replace(pair.secret.encode(), b"***")
-        return body
+        return Answer.of(response.status_code, response.headers, body).hiding(
+            pair.secret for pair in self._pairs.values()
+        )
 
     def _learn(self, call: _Call, answer: Answer) -> None:
         """Tell the limiter how the call fared, and take the server's clock where it refused ours."""
@@ -311,6 +307,32 @@ class Client:
             self._limiter.served(call.level)
         if answer.code in CLOCK_CODES and answer.time is not None:
             self._skew = answer.time - self._clock.now()
+
+
+class _Tracing:
+    """Follows a request down to its bytes, which httpx alone would not tell."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._socket: Any = None
+        self._half_open: Any = None
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            self._socket = info["return_value"]
+        elif event.endswith(".start_tls.started"):
+            self._half_open = self._socket
+        elif event.endswith(".start_tls.complete"):
+            self._half_open = None
+        # A proxy's CONNECT goes out the same way before it.
+        elif event == "http11.send_request_headers.started" and info["request"].method == b"POST":
+            self._turn.sent()
+
+    async def close(self) -> None:
+        """Close the connection whose TLS handshake was given up: httpcore 1.0 leaves it to the collector."""
+        if self._half_open is not None:
+            with anyio.CancelScope(shield=True):
+                await self._half_open.aclose()
 
 
 async def _whole(response: httpx.Response) -> bytes:
