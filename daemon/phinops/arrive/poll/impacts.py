@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 
-import structlog
-
 from phinops.arrive.arrival import Arrival, Fault, Memory, ReadApi
 from phinops.arrive.poll.each import each_project
 from phinops.arrive.poll.impactlist import Failing, ImpactList, Window
@@ -21,8 +19,6 @@ from phinops.arrive.projects import ProjectList
 from phinops.arrive.sift import Impacted, ImpactSeen, Sifted, Sight, impact_change, recall, seconds, sift_impact
 from phinops.errors import ApiError, QuotaSpent
 from phinops.event import Api, Impact, JsonObject, Project
-
-log = structlog.get_logger(__name__)
 
 SETTLING = timedelta(seconds=60)
 """How long after its end a window is counted for the last time: the service adds calls up by the minute."""
@@ -126,8 +122,10 @@ class ImpactSource:
 
     async def _read(self, look: _Look, window: Window, sight: Sight) -> None:
         failing: list[Failing] = []
+        faults = len(look.asked.faults)
         if await look.asked.errors(window):
             failing = await look.asked.failing(window)
+        readable = len(look.asked.faults) == faults
         keys = {f"{look.project.id}/{one.api.id}": one for one in failing}
         new = [key for key in keys if key not in look.states]
         if new:
@@ -140,6 +138,9 @@ class ImpactSource:
                 detailed += 1
                 impacted = await self._detail(look, one, window, within=detailed <= DETAILED)
                 _keep(look, key, sift_impact(sight, look.project, one.api, impacted, known))
+        if not readable:
+            # A row that could not be read may be the API that seems to be quiet.
+            return
         quiet = Impact(errors=0, error_rate=0.0, window_start=window.start, window_end=window.end)
         for key, known in [(key, state) for key, state in look.states.items() if key not in keys]:
             api = Api(key.partition("/")[2], known.name)
@@ -166,7 +167,8 @@ def windows_at(
     """
     over = _aligned(now - SETTLING, length)
     if begin is None:
-        begin, step = min(first, over), over - min(first, over)
+        begin = min(max(first, over - AT_MOST), over)
+        step = over - begin
     else:
         # A clock that was set back leaves the windows where they are.
         over = max(over, begin)
