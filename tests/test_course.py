@@ -59,9 +59,9 @@ def test_a_condition_that_no_longer_holds_drops_the_firing() -> None:
         async with stage() as shown:
             shown.world.add_failed("t_1")
             ended = await _wait_for(shown, plan={"if": "False"})
-            assert (ended.state, ended.reason) == ("skipped", "its if is no longer true of the fresh record")
+            assert (ended.state, ended.reason) == ("skipped", "of the fresh record, if is false")
             unclear = await _wait_for(shown, plan={"if": "event.nonsense"}, id="fi_2", key="k2")
-            assert unclear.reason == "cannot be evaluated"
+            assert unclear.reason == "of the fresh record, cannot be evaluated"
 
     run(main())
 

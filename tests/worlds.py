@@ -162,7 +162,9 @@ class PlainWords:
         wanted = re.fullmatch(r"steps\.(\w+)\.outcome == '(\w+)'", condition)
         if wanted:
             return scene.results[wanted[1]].outcome == wanted[2], ""
-        return condition == "True", "" if condition in ("True", "False") else "cannot be evaluated"
+        if condition in ("", "True"):
+            return True, ""
+        return False, "if is false" if condition == "False" else "cannot be evaluated"
 
     def render(self, value: Any, scene: Scene) -> Any:
         return value

@@ -112,12 +112,10 @@ class Courses:
         if now is None:
             await self._end(firing, "skipped", f"the object has left the state of {event.type}")
             return None
-        condition = firing.plan.get("if") or ""
-        if condition:
-            holds, why = self._words.holds(condition, Scene(now, {}, firing.plan.get("vars", {})))
-            if not holds:
-                await self._end(firing, "skipped", why or "its if is no longer true of the fresh record")
-                return None
+        holds, why = self._words.holds(firing.plan.get("if") or "", Scene(now, {}, firing.plan.get("vars", {})))
+        if not holds:
+            await self._end(firing, "skipped", f"of the fresh record, {why}")
+            return None
         reason = await self._store.write(lambda tx: self._start_if_permitted(tx, firing, now))
         if reason:
             await self._end(firing, "skipped", reason)

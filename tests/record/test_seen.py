@@ -45,16 +45,16 @@ async def test_a_source_remembers_what_it_saw_of_each_object(store: Store) -> No
 
 
 async def test_tenants_and_sources_remember_apart(store: Store) -> None:
-    await store.write(lambda tx: put_seen(tx, "prod", "instances", {"t_1": {"n": 1, "tracked": True}}))
+    await store.write(lambda tx: put_seen(tx, "prod", "instances", {"t_1": {"n": 1, "open": True}}))
     for tenant, source in (("test", "instances"), ("prod", "alerts")):
         assert await store.read(lambda tx, t=tenant, s=source: seen(tx, t, s, ["t_1"])) == {}  # type: ignore[misc]
         assert await store.read(lambda tx, t=tenant, s=source: tracked(tx, t, s)) == {}  # type: ignore[misc]
 
 
 async def test_a_source_follows_what_it_tracks_until_it_says_otherwise(store: Store) -> None:
-    states = {"t_1": {"tracked": True}, "t_2": {"tracked": False}, "t_3": {}}
+    states = {"t_1": {"open": True}, "t_2": {"open": False}, "t_3": {}}
     await store.write(lambda tx: put_seen(tx, "prod", "instances", states))
-    assert await store.read(lambda tx: tracked(tx, "prod", "instances")) == {"t_1": {"tracked": True}}
+    assert await store.read(lambda tx: tracked(tx, "prod", "instances")) == {"t_1": {"open": True}}
     await store.write(lambda tx: put_seen(tx, "prod", "instances", {"t_1": {"status": "SUCCESS"}}))
     assert await store.read(lambda tx: tracked(tx, "prod", "instances")) == {}
 
@@ -89,10 +89,10 @@ async def test_a_source_can_ask_its_memory_by_itself(store: Store) -> None:
     memory = StoreMemory(store)
     assert await memory.cursor("alerts", "prod") is None
     await store.write(lambda tx: put_cursor(tx, "prod", "alerts", {"page": 1}))
-    await store.write(lambda tx: put_seen(tx, "prod", "alerts", {"a": {"tracked": True}}))
+    await store.write(lambda tx: put_seen(tx, "prod", "alerts", {"a": {"open": True}}))
     assert await memory.cursor("alerts", "prod") == {"page": 1}
-    assert await memory.seen("alerts", "prod", ["a", "b"]) == {"a": {"tracked": True}}
-    assert await memory.tracked("alerts", "prod") == {"a": {"tracked": True}}
+    assert await memory.seen("alerts", "prod", ["a", "b"]) == {"a": {"open": True}}
+    assert await memory.tracked("alerts", "prod") == {"a": {"open": True}}
 
 
 async def test_a_switch_stays_as_it_was_set(store: Store) -> None:

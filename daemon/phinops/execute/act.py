@@ -48,7 +48,7 @@ class Words(Protocol):
     """Evaluates what rules say: their conditions and their templates."""
 
     def holds(self, condition: str, scene: Scene) -> tuple[bool, str]:
-        """Whether the condition is true, and why it could not be evaluated."""
+        """Whether the condition ("" always is) is true, and if not, why."""
         ...
 
     def render(self, value: Any, scene: Scene) -> Any:
@@ -170,7 +170,7 @@ class Actor:
         if walk.planned.condition:
             holds, reason = self._words.holds(walk.planned.condition, walk.scene)
             if not holds:
-                return StepResult("skipped", reason or "its if is false")
+                return StepResult("skipped", reason)
         params = checked(walk.step, self._words.render(walk.planned.params, walk.scene))
         if walk.planned.kind == "notify":
             return await self._notify(walk, params)

@@ -33,6 +33,17 @@ class Past:
     own_firings: int
 
 
+@dataclass(frozen=True, slots=True)
+class DueNotice:
+    """A notice that may be tried now."""
+
+    id: str
+    notifier: str
+    payload: JsonObject
+    attempts: int
+    created_at: datetime
+
+
 def put_event(tx: Tx, event: Event) -> bool:
     """Record an event; False when it was known already."""
     body = to_text(events.to_json(event))
@@ -61,7 +72,7 @@ def put_firing(tx: Tx, firing: Firing) -> None:
     tx.run(
         "put_firing",
         id=firing.id,
-        event_id=firing.event_id,
+        event_id=firing.event_id or None,
         tenant=firing.tenant,
         rule=firing.rule,
         rule_hash=firing.rule_hash,
@@ -254,6 +265,27 @@ def put_notice(tx: Tx, notice_id: str, firing_id: str, n: int, notifier: str, pa
     )
 
 
+def due_notices(tx: Snapshot, notifier: str, now: datetime, limit: int) -> list[DueNotice]:
+    """The notices of one notifier that may be tried now, oldest first."""
+    return [
+        DueNotice(
+            row["id"], row["notifier"], from_text(row["payload"]), row["attempts"], from_micros(row["created_at"])
+        )
+        for row in tx.all("due_notices", notifier=notifier, now=now, limit=limit)
+    ]
+
+
+def abandon_operator_calls(tx: Tx) -> int:
+    """A person's own write that was under way when the daemon died cannot be verified: its outcome is unknown."""
+    reason = "the daemon stopped before the answer came; it cannot be read back"
+    rows = tx.all("open_operator_calls")
+    for row in rows:
+        if row["action_id"]:
+            settle(tx, row["action_id"], "unknown", "unknown", result={"reason": reason})
+        end(tx, row["firing_id"], "needs_decision" if row["action_id"] else "failed", reason)
+    return len(rows)
+
+
 def counts(tx: Snapshot) -> JsonObject:
     """Totals for summaries and metrics: events, firings, actions by outcome, notices by state."""
     totals = tx.one("table_counts") or {}
@@ -325,7 +357,7 @@ def _intent(row: Row) -> Intent:
 def _firing(row: Row) -> Firing:
     return Firing(
         id=row["id"],
-        event_id=row["event_id"],
+        event_id=row["event_id"] or "",
         tenant=row["tenant"],
         rule=row["rule"],
         rule_hash=row["rule_hash"],

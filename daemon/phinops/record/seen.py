@@ -2,7 +2,7 @@
 
 The functions run inside the transaction that also records the events which follow from what was seen, so that a change
 is one event once, whatever dies in between. What a state or a cursor holds is the source's own business, but for one
-key: a source follows an object whose state says `"tracked": true` until a later state no longer says so.
+key: a source follows an object whose state says `"open": true` until a later state no longer says so.
 """
 
 from __future__ import annotations
@@ -46,10 +46,30 @@ def put_seen(tx: Tx, tenant: str, source: str, states: Mapping[str, JsonObject])
     tx.many(
         "put_seen",
         (
-            {**here, "object_id": object_id, "state": to_text(state), "tracked": bool(state.get("tracked"))}
+            {**here, "object_id": object_id, "state": to_text(state), "tracked": bool(state.get("open"))}
             for object_id, state in states.items()
         ),
     )
+
+
+def put_arrival(
+    tx: Tx,
+    tenant: str,
+    source: str,
+    states: Mapping[str, JsonObject],
+    body: JsonObject,
+    *,
+    forget_before: datetime | None = None,
+) -> None:
+    """What a whole poll saw and how far it came; without a cursor (`body` is empty) nothing but what it saw.
+
+    States that are not open and were not written since `forget_before` are deleted.
+    """
+    put_seen(tx, tenant, source, states)
+    if body:
+        put_cursor(tx, tenant, source, body)
+    if forget_before is not None:
+        tx.run("seen_forget", tenant=tenant, source=source, before=forget_before)
 
 
 def cursor(tx: Snapshot, tenant: str, source: str) -> JsonObject | None:

@@ -25,6 +25,12 @@ SELECT * FROM firing
  WHERE state IN ('waiting', 'queued', 'ready', 'running', 'settling')
  ORDER BY seq;
 
+-- open_operator_calls --
+-- Calls of persons, which have no event, that were never ended, with the intent that is open if there is one.
+SELECT f.id AS firing_id, s.action_id AS action_id
+  FROM firing AS f LEFT JOIN step AS s ON s.firing_id = f.id AND s.state = 'intent'
+ WHERE f.event_id IS NULL AND f.state = 'running';
+
 -- queued_firing --
 -- The one firing that waits for this key.
 SELECT * FROM firing WHERE rule = :rule AND key = :key AND state = 'queued' ORDER BY seq DESC LIMIT 1;

@@ -14,6 +14,10 @@ VALUES (:tenant, :source, :object_id, :state, :tracked, :now)
     ON CONFLICT (tenant, source, object_id) DO UPDATE
        SET state = excluded.state, tracked = excluded.tracked, updated_at = excluded.updated_at;
 
+-- seen_forget --
+-- Drops what a source will not be shown again.
+DELETE FROM seen WHERE tenant = :tenant AND source = :source AND tracked = 0 AND updated_at < :before;
+
 -- get_cursor --
 -- How far a source has come, and when it last answered.
 SELECT body, good_at FROM cursor WHERE tenant = :tenant AND source = :source;

@@ -1,0 +1,194 @@
+"""The way of every event: matched, permitted, recorded with what follows from it in one transaction, begun."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import anyio.lowlevel
+import structlog
+
+from phinops.arrive.arrival import Arrival
+from phinops.clock import Clock
+from phinops.course import Courses
+from phinops.decide.language import FALSE, Language
+from phinops.decide.match import Match, match
+from phinops.decide.permit import History, Verdict, permit
+from phinops.decide.rule import Rule, RuleSet
+from phinops.event import Event
+from phinops.firing import Firing, FiringState, Mode
+from phinops.record import journal, seen
+from phinops.record.sqlite import Store
+from phinops.record.tx import Tx
+
+log = structlog.get_logger(__name__)
+
+DAY = timedelta(hours=24)
+AT_A_TIME = 50
+"""Events matched before other tasks get their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The rules in force, and whether none of them is armed, whatever it says."""
+
+    rules: RuleSet
+    shadow: bool = False
+
+    def mode_of(self, rule: Rule) -> Mode:
+        return "shadow" if self.shadow or rule.mode == "shadow" else "armed"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What an arrival brought: the events that were new, and how many firings began or were skipped."""
+
+    new: tuple[Event, ...]
+    begun: int
+    skipped: int
+
+
+class Pipeline:
+    """What arrives goes through here, whoever brought it: polls, hooks, schedules, the daemon itself."""
+
+    def __init__(
+        self,
+        store: Store,
+        language: Language,
+        in_force: Callable[[], InForce],
+        courses: Courses,
+        clock: Clock,
+        tell: Callable[[Sequence[Event]], None],
+    ) -> None:
+        self._store = store
+        self._language = language
+        self._in_force = in_force
+        self._courses = courses
+        self._clock = clock
+        self._tell = tell
+
+    async def take(self, arrival: Arrival, *, also: Callable[[Tx], None] | None = None) -> Taken:
+        """Make the arrival durable with all that follows from it, then let its firings begin.
+
+        `also` runs in the same transaction, for what must not be recorded without the events.
+
+        Raises:
+            StoreError: nothing was recorded; the same arrival may be brought again.
+        """
+        in_force = self._in_force()
+        matches = await self._match(in_force, arrival.events)
+        new, firings = await self._store.write(lambda tx: self._record(tx, in_force, arrival, matches, also))
+        self._tell(new)
+        for firing, event in firings:
+            if firing.state == "skipped":
+                log.info("rule.skipped", rule=firing.rule, event_id=event.id, reason=firing.reason)
+            else:
+                log.info("rule.fired", rule=firing.rule, event_id=event.id, firing=firing.id, mode=firing.mode)
+                self._courses.begin(firing, event)
+        skipped = sum(firing.state == "skipped" for firing, _ in firings)
+        return Taken(tuple(new), len(firings) - skipped, skipped)
+
+    async def _match(self, in_force: InForce, events: Sequence[Event]) -> dict[str, list[Match]]:
+        matches: dict[str, list[Match]] = {}
+        for number, event in enumerate(events):
+            matches[event.id] = match(self._language, in_force.rules, event, self._clock.now())
+            if number % AT_A_TIME == AT_A_TIME - 1:
+                await anyio.lowlevel.checkpoint()
+        return matches
+
+    def _record(
+        self,
+        tx: Tx,
+        in_force: InForce,
+        arrival: Arrival,
+        matches: dict[str, list[Match]],
+        also: Callable[[Tx], None] | None,
+    ) -> tuple[list[Event], list[tuple[Firing, Event]]]:
+        new: list[Event] = []
+        firings: list[tuple[Firing, Event]] = []
+        for arrived in arrival.events:
+            event = _with_cause(tx, arrived)
+            if not journal.put_event(tx, event):
+                continue
+            new.append(event)
+            for found in matches[event.id]:
+                firing = _decide(tx, in_force, found, event)
+                if firing is not None:
+                    journal.put_firing(tx, firing)
+                    firings.append((firing, event))
+        seen.put_arrival(
+            tx, arrival.tenant, arrival.source, arrival.seen, arrival.cursor, forget_before=arrival.forget_before
+        )
+        if also:
+            also(tx)
+        return new, firings
+
+
+def permit_again(tx: Tx, firing: Firing, event: Event) -> str:
+    """Why a firing that waited may not begin now, or "": the guards of its rule as it was when the firing was born."""
+    rule = Rule.from_json(firing.plan)
+    verdict = permit(rule, event, _history(tx, rule, firing.key, event, besides=firing.id), tx.now)
+    return verdict.reason
+
+
+def _decide(tx: Tx, in_force: InForce, found: Match, event: Event) -> Firing | None:
+    """The firing of a match, permitted or skipped with its reason; None where the condition is plainly false."""
+    rule = found.rule
+    if found.verdict == FALSE:
+        return None
+    firing = Firing(
+        id=f"fi_{uuid.uuid4().hex[:20]}",
+        event_id=event.id,
+        tenant=event.tenant,
+        rule=rule.id,
+        rule_hash=rule.hash,
+        mode=in_force.mode_of(rule),
+        key=found.key,
+        plan=rule.to_json(),
+        state="ready",
+        created_at=tx.now,
+    )
+    if not found.verdict.holds:
+        return replace(firing, state="skipped", reason=found.verdict.reason, ended_at=tx.now)
+    verdict = permit(rule, event, _history(tx, rule, found.key, event), tx.now)
+    state = _state(rule, verdict)
+    if state == "queued":
+        journal.supersede_queued(tx, rule.id, found.key, firing.id)
+    return replace(
+        firing,
+        state=state,
+        reason=verdict.reason,
+        wake_at=tx.now + rule.hold if state == "waiting" and rule.hold else None,
+        started_at=tx.now if state == "ready" else None,
+        ended_at=tx.now if state == "skipped" else None,
+    )
+
+
+def _state(rule: Rule, verdict: Verdict) -> FiringState:
+    if verdict.queue:
+        return "queued"
+    if not verdict.allowed:
+        return "skipped"
+    return "waiting" if rule.hold else "ready"
+
+
+def _history(tx: Tx, rule: Rule, key: str, event: Event, *, besides: str = "") -> History:
+    window = rule.limits.firings.per if rule.limits.firings else timedelta()
+    past = journal.past(tx, rule.id, key, window=window, own_window=DAY, besides=besides)
+    return History(
+        last_started=past.last_started,
+        busy=past.busy > 0,
+        own_firings=past.own_firings,
+        caused_by_own=journal.rule_of_action(tx, event.caused_by) == rule.id,
+        firings_in_window=past.started_in_window,
+    )
+
+
+def _with_cause(tx: Tx, event: Event) -> Event:
+    """The event with the action of ours that its object was last the target of, if that was within a day."""
+    target = event.instance.id if event.instance else event.alert.unique_key if event.alert else ""
+    if event.caused_by or not target:
+        return event
+    return replace(event, caused_by=journal.cause_of(tx, event.tenant, target, tx.now - DAY))

@@ -1,0 +1,228 @@
+"""Everything that serves one tenant: its client, its eyes, its hands and its sources."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+import anyio.abc
+
+from phinops.arrive.arrival import Arrival
+from phinops.arrive.poll.alerts import AlertSource
+from phinops.arrive.poll.impacts import ImpactSource
+from phinops.arrive.poll.instances import InstanceSource
+from phinops.arrive.projects import data_service_projects, tenant_projects
+from phinops.catalog.catalog import load_catalog
+from phinops.catalog.quotas import plan_for
+from phinops.clock import Clock
+from phinops.config import Tenant
+from phinops.event import JsonObject
+from phinops.execute.act import Hands
+from phinops.execute.desk import Desk
+from phinops.execute.fresh import Glass
+from phinops.execute.guard import Ceiling
+from phinops.execute.journal import Journal
+from phinops.execute.limit import Limiter, Priority
+from phinops.execute.look import Look
+from phinops.execute.send import Client, Endpoint
+from phinops.execute.settle import Patience, Settler
+from phinops.record import seen
+from phinops.record.ledger import StoreLedger
+from phinops.record.sqlite import Store
+
+
+class Source(Protocol):
+    """One polled source of a tenant."""
+
+    name: str
+
+    async def poll(self, now: datetime) -> Arrival: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The tenant's key pairs, read anew each time: a file may have been replaced."""
+
+    tenant: Tenant
+
+    def read(self) -> tuple[str, str]:
+        return self.tenant.access_key_id.reveal(), self.tenant.access_key_secret.reveal()
+
+    def write(self) -> tuple[str, str]:
+        own = self.tenant.write_access_key_id, self.tenant.write_access_key_secret
+        if own[0] is None or own[1] is None:
+            return self.read()
+        return own[0].reveal(), own[1].reveal()
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """The client, for reading at one priority."""
+
+    client: Client
+    priority: Priority
+
+    async def read(self, api: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        return (await self.client.read(api, params, priority=self.priority)).body
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the sources of one tenant have seen, from the store."""
+
+    store: Store
+    tenant: str
+
+    async def seen(self, source: str, ids: Sequence[str]) -> Mapping[str, JsonObject]:
+        return await self.store.read(lambda tx: seen.seen(tx, self.tenant, source, ids))
+
+    async def tracked(self, source: str) -> Mapping[str, JsonObject]:
+        return await self.store.read(lambda tx: seen.tracked(tx, self.tenant, source))
+
+    async def cursor(self, source: str) -> JsonObject | None:
+        return await self.store.read(lambda tx: seen.cursor(tx, self.tenant, source))
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """One tenant, being served."""
+
+    config: Tenant
+    client: Client
+    limiter: Limiter
+    desk: Desk
+    hands: Hands
+    glass: Glass
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all tenants share."""
+
+    store: Store
+    journal: Journal
+    clock: Clock
+    zone: ZoneInfo
+    ceiling: Ceiling
+    group: anyio.abc.TaskGroup
+    wanted: Callable[[], frozenset[str]]
+    over: Callable[[str, str], Awaitable[None]]
+
+
+@asynccontextmanager
+async def limiters(tenants: Sequence[Tenant], common: Common) -> AsyncGenerator[Mapping[str, Limiter]]:
+    """One limiter for each account, by tenant name: tenants of one account share its quota.
+
+    Tenants are of one account when their config says so or when their key is the same. The ledger goes by the name in
+    the config, so that a new key does not begin a new day.
+    """
+    by_key: dict[tuple[str, str], Limiter] = {}
+    found: dict[str, Limiter] = {}
+    opened: list[Limiter] = []
+    try:
+        for tenant in tenants:
+            named = ("account", tenant.account)
+            key = ("key", tenant.quota.account or f"{tenant.access_key_id.reveal()} {tenant.endpoint.rstrip('/')}")
+            limiter = by_key.get(named) or by_key.get(key)
+            if limiter is None:
+                limiter = _limiter(tenant, tenants, common)
+                await limiter.open()
+                opened.append(limiter)
+            by_key[named] = by_key[key] = found[tenant.name] = limiter
+        yield found
+    finally:
+        with anyio.CancelScope(shield=True):
+            for limiter in opened:
+                await limiter.close()
+
+
+def _limiter(tenant: Tenant, tenants: Collection[Tenant], common: Common) -> Limiter:
+    quota = tenant.quota
+    longest = max(each.timeout.total_seconds() for each in tenants)
+    return Limiter(
+        tenant.account,
+        plan_for(tenant.edition, quota.qps, quota.daily),
+        StoreLedger(common.store),
+        common.clock,
+        share=quota.share,
+        action_reserve=quota.action_reserve,
+        timeout=longest,
+        zone=common.zone,
+    )
+
+
+@asynccontextmanager
+async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGenerator[Serving]:
+    """The tenant, reachable until the context ends.
+
+    Raises:
+        ConfigError: a key cannot be used, or the CA file.
+    """
+    endpoint = Endpoint(
+        url=config.endpoint,
+        op_tenant_id=config.op_tenant_id,
+        edition=config.edition,
+        env=config.env,
+        timeout_s=config.timeout.total_seconds(),
+        ca_file=config.ca_file,
+        proxy=config.proxy,
+        signature=config.signature,
+        level_overrides=config.quota.levels,
+        zone=common.zone,
+    )
+    async with Client(endpoint, Keys(config), limiter, load_catalog(), common.clock) as client:
+        verifying = _look(client, Priority.VERIFY, config, common)
+        deciding = _look(client, Priority.DECIDE, config, common)
+
+        async def over(reason: str) -> None:
+            await common.over(config.name, reason)
+
+        patience = Patience(config.settle_after.total_seconds(), common.clock.monotonic())
+        desk = Desk(client, common.journal, common.ceiling, common.clock, common.group, over)
+        settler = Settler(verifying, common.journal, common.clock, patience)
+        read = Reads(client, Priority.DECIDE).read
+        yield Serving(
+            config,
+            client,
+            limiter,
+            desk,
+            Hands(desk, settler, deciding, read),
+            Glass(deciding, read, common.clock, common.zone, config.sources.impacts.window),
+            _sources(config, client, common),
+        )
+
+
+def _look(client: Client, priority: Priority, config: Tenant, common: Common) -> Look:
+    return Look(Reads(client, priority).read, common.zone, biz_date_format=config.biz_date_format)
+
+
+def _sources(config: Tenant, client: Client, common: Common) -> tuple[Source, ...]:
+    memory = Remembered(common.store, config.name)
+    alerts, polls = Reads(client, Priority.ALERTS), Reads(client, Priority.POLL)
+    projects = tenant_projects(polls, config.projects, config.env)
+    lookback = config.sources.lookback
+    sources: list[Source] = [
+        AlertSource(config.name, alerts, memory, projects, zone=common.zone, lookback=lookback),
+        InstanceSource(
+            config.name,
+            polls,
+            memory,
+            projects,
+            common.wanted,
+            zone=common.zone,
+            biz_date_format=config.biz_date_format,
+            lookback=lookback,
+        ),
+    ]
+    if config.served_projects:
+        served = data_service_projects(polls, config.served_projects)
+        window = config.sources.impacts.window
+        sources.append(
+            ImpactSource(config.name, polls, memory, served, zone=common.zone, window=window, lookback=lookback)
+        )
+    return tuple(sources)
