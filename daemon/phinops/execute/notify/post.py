@@ -119,7 +119,7 @@ def _cause(error: httpx.ConnectError) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted ({cause.verify_message})"
         if isinstance(cause, ssl.SSLError):
-            return f"TLS failed ({cause.reason})"
+            return f"TLS failed ({getattr(cause, 'reason', None) or 'no reason given'})"
         if isinstance(cause, ConnectionRefusedError):
             return "refused"
         cause = cause.__cause__ or cause.__context__
