@@ -76,6 +76,6 @@ def modes_in(folder: Path) -> dict[str, int]:
 
 def script(*arguments: str | Path) -> subprocess.Popen[str]:
     """A program of this folder, running, its output lines readable."""
-    paths = [Path(phinops.__file__).parents[1], Path(__file__).parent]
+    paths = [*sys.path, Path(phinops.__file__).parents[1], Path(__file__).parent]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     return subprocess.Popen([sys.executable, *map(str, arguments)], stdout=subprocess.PIPE, text=True, env=environment)

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import anyio
 import structlog
 
 from phinops.clock import Clock
@@ -173,7 +174,10 @@ class Writer:
         try:
             committer = await self._begun
         except BaseException:
+            # Whether `begin` failed or nobody waits for it any more: what it took is given back before we return.
             self._queue.put(None)
+            with anyio.CancelScope(shield=True):
+                await asyncio.to_thread(self._thread.join)
             raise
         self._open = True
         return committer
