@@ -179,6 +179,7 @@ class Stage:
     courses: Courses
     desk: Desk
     ceilings: list[str]
+    events: list[Event]
     permit_reason: str = ""
 
     async def rows(self) -> list[Row]:
@@ -231,13 +232,18 @@ async def stage(store: Store | None = None, world: World | None = None, *, most:
     async def over(reason: str) -> None:
         ceilings.append(reason)
 
+    events: list[Event] = []
+
+    async def told(event: Event) -> None:
+        events.append(event)
+
     async with anyio.create_task_group() as group:
         desk = Desk(world, book, Ceiling(most), clock, group, over)
         settler = Settler(reading, book, clock, Patience(settle_after=15.0, born=clock.monotonic()))
         hands = {"t": Hands(desk, settler, reading, world.read)}
-        actor = Actor(book, STEPS, PlainWords(), hands, clock, Holds())
+        actor = Actor(book, STEPS, PlainWords(), hands, clock, Holds(), told)
         glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
-        shown = Stage(store, world, None, desk, ceilings)  # type: ignore[arg-type]
+        shown = Stage(store, world, None, desk, ceilings, events)  # type: ignore[arg-type]
         shown.courses = Courses(
             store, actor, PlainWords(), {"t": glass}, clock, group, lambda tx, firing, event: shown.permit_reason
         )

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import anyio.abc
 import structlog
 
 from phinops.clock import Clock
 from phinops.errors import ApiError, QuotaSpent, StoreError, StoreLost
 from phinops.event import Event
 from phinops.execute.act import Actor, Scene, Words
+from phinops.execute.desk import Starter
 from phinops.execute.fresh import Glass
 from phinops.firing import Firing, FiringState
 from phinops.record import journal
@@ -42,7 +42,7 @@ class Courses:
         words: Words,
         glasses: Mapping[str, Glass],
         clock: Clock,
-        group: anyio.abc.TaskGroup,
+        group: Starter,
         permit: Permit,
     ) -> None:
         self._store = store

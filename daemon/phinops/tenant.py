@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-import anyio.abc
+import anyio
 
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.poll.alerts import AlertSource
@@ -22,7 +22,7 @@ from phinops.clock import Clock
 from phinops.config import Tenant
 from phinops.event import JsonObject
 from phinops.execute.act import Hands
-from phinops.execute.desk import Desk
+from phinops.execute.desk import Desk, Starter
 from phinops.execute.fresh import Glass
 from phinops.execute.guard import Ceiling
 from phinops.execute.journal import Journal
@@ -109,7 +109,7 @@ class Common:
     clock: Clock
     zone: ZoneInfo
     ceiling: Ceiling
-    group: anyio.abc.TaskGroup
+    group: Starter
     wanted: Callable[[], frozenset[str]]
     over: Callable[[str, str], Awaitable[None]]
 

@@ -31,6 +31,9 @@ def test_a_rerun_is_sent_once_and_accepted() -> None:
             assert shown.world.reruns == {"t_1": 1}
             step = await shown.last_step(ended.id)
             assert (step.state, step.request_id, step.probe["status"]) == ("done", "R1", "FAILED")
+            (told,) = shown.events
+            assert told.action is not None
+            assert (told.type, told.action.outcome, told.action.target) == ("action.settled", "accepted", "t_1")
 
     run(main())
 

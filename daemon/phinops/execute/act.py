@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from phinops.clock import Clock
 from phinops.errors import ApiError, QuotaSpent
-from phinops.event import Event, JsonObject
+from phinops.event import Action, Event, JsonObject, Project, event_id
 from phinops.execute.desk import Desk, Fate, Order
 from phinops.execute.journal import Journal
 from phinops.execute.notify.note import note_payload
@@ -124,7 +124,10 @@ class Walk:
 
 
 class Actor:
-    """Carries out firings. One for the whole daemon; `hands` by tenant, `held` serialises writes to one target."""
+    """Carries out firings. One for the whole daemon.
+
+    `hands` are by tenant, `held` keeps writes to one target apart, `tell` takes `action.settled`.
+    """
 
     def __init__(
         self,
@@ -134,6 +137,7 @@ class Actor:
         hands: Mapping[str, Hands],
         clock: Clock,
         held: Callable[[tuple[str, str, str]], AbstractAsyncContextManager[None]],
+        tell: Callable[[Event], Awaitable[object]],
     ) -> None:
         self._journal = journal
         self._steps = steps
@@ -141,6 +145,7 @@ class Actor:
         self._hands = hands
         self._clock = clock
         self._held = held
+        self._tell = tell
 
     async def walk(self, firing: Firing, event: Event) -> tuple[FiringState, str]:
         """Do the firing's steps from its cursor on; the state that it ends in, with the reason."""
@@ -152,6 +157,8 @@ class Actor:
                 result = await self._do(Walk(firing, planned, self._steps[planned.kind], scene))
             except BadStep as error:
                 result = await self._refuse(firing, planned, str(error))
+            if result.action_id:
+                await self._report(firing, n, result)
             results = {**results, planned.id: result}
             await self._journal.advance(firing.id, n + 1, results)
             log.info(
@@ -288,6 +295,25 @@ class Actor:
         notices = [Notice(f"msg_{uuid.uuid4().hex}", name, payload) for name in names]
         await self._journal.put_step(row, [] if shadow else notices)
         return StepResult("shadow" if shadow else "accepted", "", row.action_id)
+
+    async def _report(self, firing: Firing, n: int, result: StepResult) -> None:
+        """`action.settled`, for what was written to Dataphin; told again after a crash, it is the same event."""
+        row = await self._journal.last_step(firing.id, n)
+        if row is None or row.kind in ("notify", "read") or result.outcome == "shadow":
+            return
+        action = Action(row.action_id, row.kind, row.api, row.target_id, result.outcome, firing.rule)
+        await self._tell(
+            Event(
+                id=event_id("actions", firing.tenant, row.action_id, result.outcome, "settled"),
+                type="action.settled",
+                time=self._clock.now(),
+                tenant=firing.tenant,
+                source="actions",
+                project=Project(id=row.project_id),
+                caused_by=row.action_id,
+                action=action,
+            )
+        )
 
     async def _refuse(self, firing: Firing, planned: Planned, reason: str) -> StepResult:
         """A step that never left is recorded as well: somebody will ask why nothing happened."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import anyio
-import anyio.abc
 import structlog
 
 from phinops.clock import Clock
@@ -58,6 +57,12 @@ class Writer(Protocol):
             QuotaSpent: its turn did not come; `prepare` was not called.
         """
         ...
+
+
+class Starter(Protocol):
+    """A task group, as those see it who only start tasks in it."""
+
+    def start_soon(self, func: Callable[..., Awaitable[Any]], *args: Any) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,7 @@ class Desk:
         journal: Journal,
         ceiling: Ceiling,
         clock: Clock,
-        group: anyio.abc.TaskGroup,
+        group: Starter,
         over: Callable[[str], Awaitable[None]],
     ) -> None:
         self._writer = writer
