@@ -129,3 +129,10 @@ async def test_no_address_reaches_a_log(caplog: pytest.LogCaptureFixture) -> Non
     async with post_to(httpx.Response(200)) as post:
         await post.send(URL, b"{}", {})
     assert caplog.text == ""
+
+
+async def test_where_nobody_listens_the_connection_is_refused() -> None:
+    async with Post() as post:
+        with pytest.raises(Undelivered, match="no connection: refused") as caught:
+            await post.send("http://127.0.0.1:1/t0ps3cret", b"{}", {})
+    assert caught.value.retry

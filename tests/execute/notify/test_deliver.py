@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+
+import fastloop
+from phinops.clock import LoopClock
+from phinops.errors import StoreError
+from phinops.execute.notify.deliver import AT_A_TIME, LIFE, Deliveries, Letter
+from phinops.execute.notify.note import Note, Undelivered
+from stillness import NOON
+
+BUSY = Undelivered("HTTP 503", retry=True)
+
+
+@dataclass(slots=True)
+class Row:
+    letter: Letter
+    next_at: datetime
+    state: str = "ready"
+    error: str = ""
+
+
+@dataclass(slots=True)
+class MemoryOutbox:
+    """The outbox in memory; `broken` methods raise. `looks` counts how often it was looked at."""
+
+    clock: LoopClock
+    rows: dict[str, Row] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    looks: int = 0
+
+    def put(self, id: str, notifier: str = "oncall", *, age: timedelta = timedelta(), **payload: object) -> None:
+        now = self.clock.now()
+        letter = Letter(id, notifier, {"rule": "r", "message": id, **payload}, 0, now - age)
+        self.rows[id] = Row(letter, now)
+
+    async def due(self, notifier: str, now: datetime, limit: int) -> Sequence[Letter]:
+        self.looks += 1
+        self._check("due")
+        ready = [row for row in self.rows.values() if row.state == "ready" and row.next_at <= now]
+        return [row.letter for row in ready if row.letter.notifier == notifier][:limit]
+
+    async def sent(self, id: str) -> None:
+        self._check("sent")
+        self.rows[id].state = "sent"
+
+    async def retry(self, id: str, at: datetime, error: str) -> None:
+        row = self.rows[id]
+        row.letter = replace(row.letter, attempts=row.letter.attempts + 1)
+        row.next_at, row.error = at, error
+
+    async def dead(self, id: str, error: str) -> None:
+        self.rows[id].state, self.rows[id].error = "dead", error
+
+    def _check(self, method: str) -> None:
+        if method in self.broken:
+            raise StoreError("the disk is full")
+
+
+@dataclass(slots=True)
+class Bell:
+    """A channel that keeps when it was rung by which notice, takes `lasts` seconds and meets `answers` in turn."""
+
+    clock: LoopClock
+    answers: deque[Exception] = field(default_factory=deque)
+    always: Exception | None = None
+    lasts: float = 0.0
+    rung: list[tuple[float, str]] = field(default_factory=list)
+
+    async def send(self, note: Note) -> None:
+        self.rung.append((round((self.clock.now() - NOON).total_seconds(), 1), note.id))
+        await anyio.sleep(self.lasts)
+        error = self.answers.popleft() if self.answers else self.always
+        if error is not None:
+            raise error
+
+
+@dataclass(slots=True)
+class Scene:
+    clock: LoopClock
+    outbox: MemoryOutbox
+    bells: dict[str, Bell]
+    deliveries: Deliveries
+
+    @property
+    def bell(self) -> Bell:
+        return self.bells["oncall"]
+
+    def state(self, id: str) -> str:
+        return self.outbox.rows[id].state
+
+    async def pass_by(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+
+
+def play(script: Callable[[Scene], Awaitable[None]], *notifiers: str) -> None:
+    """Run the script beside deliveries without jitter, in virtual time that begins at noon."""
+
+    async def main() -> None:
+        clock = LoopClock(NOON - timedelta(seconds=asyncio.get_running_loop().time()))
+        bells = {name: Bell(clock) for name in notifiers or ("oncall",)}
+        outbox = MemoryOutbox(clock)
+        scene = Scene(clock, outbox, bells, Deliveries(outbox, bells, clock, chance=lambda: 0.0))
+        async with anyio.create_task_group() as group:
+            group.start_soon(scene.deliveries.run)
+            await script(scene)
+            group.cancel_scope.cancel()
+
+    fastloop.run(main())
+
+
+def test_what_is_in_the_outbox_is_sent_at_once_and_once() -> None:
+    async def script(scene: Scene) -> None:
+        scene.outbox.put("a")
+        scene.outbox.put("b")
+        await scene.pass_by(3600)
+        assert scene.bell.rung == [(0.0, "a"), (0.0, "b")]
+        assert (scene.state("a"), scene.state("b")) == ("sent", "sent")
+
+    play(script)
+
+
+def test_a_new_notice_is_sent_when_it_is_told() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.pass_by(10)
+        scene.outbox.put("a")
+        scene.deliveries.wake()
+        await scene.pass_by(1)
+        assert scene.bell.rung == [(10.0, "a")]
+
+    play(script)
+
+
+def test_a_new_notice_that_nobody_tells_is_found_by_itself() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.pass_by(1)
+        scene.outbox.put("a")
+        await scene.pass_by(30)
+        assert scene.bell.rung == [(30.0, "a")]
+
+    play(script)
+
+
+def test_pauses_grow_and_the_notice_keeps_its_id() -> None:
+    async def script(scene: Scene) -> None:
+        scene.bell.answers.extend([BUSY] * 4)
+        scene.outbox.put("a")
+        await scene.pass_by(200)
+        assert scene.bell.rung == [(0.0, "a"), (5.0, "a"), (15.0, "a"), (35.0, "a"), (75.0, "a")]
+        assert (scene.state("a"), scene.outbox.rows["a"].error) == ("sent", "HTTP 503")
+
+    play(script)
+
+
+def test_the_receiver_s_own_wait_is_kept_by_all_that_are_in_line() -> None:
+    async def script(scene: Scene) -> None:
+        scene.bell.answers.append(Undelivered("errcode 130101", retry=True, after=60.0))
+        scene.outbox.put("a")
+        scene.outbox.put("b")
+        await scene.pass_by(100)
+        assert sorted(scene.bell.rung) == [(0.0, "a"), (60.0, "a"), (60.0, "b")]
+
+    play(script)
+
+
+def test_a_refusal_for_good_is_dead_at_once() -> None:
+    async def script(scene: Scene) -> None:
+        scene.bell.answers.append(Undelivered("HTTP 404", retry=False))
+        scene.outbox.put("a")
+        scene.outbox.put("b")
+        with capture_logs() as logs:
+            await scene.pass_by(1)
+        assert (scene.state("a"), scene.outbox.rows["a"].error) == ("dead", "HTTP 404")
+        assert scene.state("b") == "sent"
+        assert [entry["event"] for entry in logs] == ["notice.dead", "notice.sent"]
+
+    play(script)
+
+
+def test_a_notice_is_dead_after_a_day() -> None:
+    async def script(scene: Scene) -> None:
+        scene.bell.always = BUSY
+        scene.outbox.put("a")
+        await scene.pass_by(LIFE.total_seconds() + 60)
+        assert scene.state("a") == "dead"
+        assert scene.outbox.rows["a"].error == "given up after 1 day, 0:00:00: HTTP 503"
+        last = scene.bell.rung[-1][0]
+        assert LIFE.total_seconds() <= last <= LIFE.total_seconds() + 30
+        assert len(scene.bell.rung) == pytest.approx(34, abs=2)
+
+    play(script)
+
+
+def test_a_slow_notifier_delays_nobody_else() -> None:
+    async def script(scene: Scene) -> None:
+        scene.bells["slow"].lasts = 15.0
+        scene.bells["slow"].always = BUSY
+        for n in range(20):
+            scene.outbox.put(f"s{n}", "slow")
+            scene.outbox.put(f"q{n}", "quick")
+        await scene.pass_by(1)
+        assert len(scene.bells["quick"].rung) == 20
+        assert len(scene.bells["slow"].rung) == 1
+
+    play(script, "slow", "quick")
+
+
+def test_a_channel_that_trips_over_a_notice_stops_nothing() -> None:
+    async def script(scene: Scene) -> None:
+        scene.bell.answers.append(KeyError("https://token.example"))
+        scene.outbox.put("a")
+        scene.outbox.put("b")
+        with capture_logs() as logs:
+            await scene.pass_by(1)
+        assert scene.state("b") == "sent"
+        assert scene.outbox.rows["a"].error == "phinops failed to send it (KeyError)"
+        assert "token.example" not in str(logs)
+        await scene.pass_by(10)
+        assert scene.state("a") == "sent"
+
+    play(script)
+
+
+def test_a_store_that_does_not_answer_is_asked_again() -> None:
+    async def script(scene: Scene) -> None:
+        scene.outbox.broken.add("due")
+        scene.outbox.put("a")
+        await scene.pass_by(40)
+        assert scene.bell.rung == []
+        scene.outbox.broken.clear()
+        await scene.pass_by(30)
+        assert scene.state("a") == "sent"
+
+    play(script)
+
+
+def test_a_notice_is_not_sent_again_because_the_store_could_not_be_told() -> None:
+    async def script(scene: Scene) -> None:
+        scene.outbox.broken.add("sent")
+        scene.outbox.put("a")
+        await scene.pass_by(100)
+        assert len(scene.bell.rung) == 1
+        scene.outbox.broken.clear()
+        await scene.pass_by(30)
+        assert (scene.state("a"), len(scene.bell.rung)) == ("sent", 1)
+
+    play(script)
+
+
+def test_a_long_line_is_worked_off_without_a_rest() -> None:
+    async def script(scene: Scene) -> None:
+        for n in range(3 * AT_A_TIME):
+            scene.outbox.put(f"a{n}")
+        await scene.pass_by(1)
+        assert len(scene.bell.rung) == 3 * AT_A_TIME
+
+    play(script)
+
+
+def test_an_idle_outbox_is_looked_at_twice_a_minute() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.pass_by(600)
+        assert scene.outbox.looks == pytest.approx(20, abs=1)
+
+    play(script)
+
+
+def test_an_overdue_notice_of_an_earlier_process_gets_one_more_try() -> None:
+    async def script(scene: Scene) -> None:
+        scene.outbox.put("a", age=LIFE * 2)
+        scene.bell.answers.append(BUSY)
+        scene.outbox.put("b", age=LIFE * 2)
+        await scene.pass_by(1)
+        assert (scene.state("a"), scene.state("b")) == ("dead", "sent")
+
+    play(script)
