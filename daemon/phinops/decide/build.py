@@ -1,0 +1,83 @@
+"""From one item of `rules:` to a `Rule`, or to every mistake in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from phinops.decide import later
+from phinops.decide.document import Node
+from phinops.decide.mistakes import InNode, keys_at, misspelt, validated
+from phinops.decide.model import LimitsModel, RuleModel, WindowModel
+from phinops.decide.plan import Steps
+from phinops.decide.reading import Reading
+from phinops.decide.rule import Limits, Rule, Window, hash_of
+from phinops.decide.trigger import Trigger, read_trigger
+from phinops.event import ADDS
+
+_ANY = (*ADDS, "hook.any", "custom.any")
+"""Where `on` is wrong, the rest is checked as if it were any event, so that no mistake follows from that one."""
+
+_LASTING = ("instance.", "alert.", "impact.")
+"""Events of objects that have a state which can be read again."""
+
+
+def build_rule(node: Node, reading: Reading) -> Rule | None:
+    """The rule, or None; mistakes are in `reading.findings`, and a rule with any must not be used."""
+    if not isinstance(node.value, dict):
+        reading.findings.error("bad-value", node.place, "a rule is a mapping that begins with `id`")
+        return None
+    model = validated(RuleModel, node.plain(), InNode(node), reading.findings, later.RULE_KEYS)
+    on = node.value.get("on")
+    trigger = read_trigger(on, reading.findings, reading.setting.hooks) if on else None
+    types = trigger.types if trigger else _ANY
+    language, names = reading.language, reading.names(types)
+    reading.expression("if", node.value.get("if"), language.check_condition, names)
+    reading.expression("key", node.value.get("key"), language.check_key, names)
+    steps = Steps(reading, types, trigger is not None)
+    do = node.value.get("do")
+    plan = steps.read(do.value) if do and isinstance(do.value, list) else ()
+    if trigger:
+        _check_hold(node, trigger, reading)
+    if steps.writes and "mode" not in node.value and not misspelt("mode", node.value, keys_at(RuleModel, ())):
+        message = "the rule writes to Dataphin, so it must say `mode: shadow` or `mode: armed`"
+        reading.findings.error("mode-missing", node.place, message)
+    if model is None or trigger is None:
+        return None
+    rule = Rule(
+        id=model.id,
+        types=trigger.types,
+        steps=plan,
+        mode=model.mode or "armed",
+        description=model.description,
+        cron=trigger.cron,
+        condition=model.if_ or "",
+        hold=model.for_,
+        key=model.key or "",
+        cooldown=model.cooldown,
+        concurrency=model.concurrency,
+        limits=_limits(model.limits),
+        max_age=model.max_age,
+        vars=reading.vars,
+        writes=steps.writes,
+        file=reading.findings.file,
+        line=node.line,
+    )
+    return replace(rule, hash=hash_of(rule.to_json()))
+
+
+def _check_hold(node: Node, trigger: Trigger, reading: Reading) -> None:
+    without = [kind for kind in trigger.types if not kind.startswith(_LASTING)]
+    if "for" in node.keys and without:
+        message = f"«for» waits for a state to last, and {', '.join(without)} has none"
+        reading.findings.error("bad-value", node.keys["for"].place, message)
+
+
+def _limits(model: LimitsModel | None) -> Limits:
+    if model is None:
+        return Limits()
+    downstream = model.downstream.max if model.downstream else None
+    return Limits(_window(model.firings), _window(model.targets), downstream)
+
+
+def _window(model: WindowModel | None) -> Window | None:
+    return Window(model.max, model.per) if model else None

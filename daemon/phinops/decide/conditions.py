@@ -1,0 +1,193 @@
+"""Conditions and keys: CEL, typed against the event model, compiled once, evaluated without side effects.
+
+Nothing outside this file and its two neighbours (`shape`, `checked`) knows which CEL runtime is used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+
+from cel_expr_python import cel
+
+from phinops.decide import functions
+from phinops.decide.celtext import flaws_of, function_names, unknown_key, unknown_part
+from phinops.decide.checked import guarded, reads
+from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
+from phinops.decide.shape import ABSENT, OPTIONAL_TIMES, UNTYPED, environment, event_message, step_messages
+from phinops.durations import format_duration
+from phinops.event import Event, parts_of
+
+_MAY_BE_ABSENT = re.compile(rf"\b(?:{'|'.join(sorted({*PARTS, *OPTIONAL_TIMES, 'raw'}))})\b")
+_KEYED = re.compile(r"\b(?:steps|vars)\b")
+_UNKEYED_PARTS = frozenset(UNTYPED)
+_OVERLOADS = re.compile(r"No matching overloads found : (\S+?)\((.*)\)$")
+_STATUS = re.compile(r"^[A-Z_]+: ")
+
+Wanted = str
+BOOL, SCALAR = "BOOL", "SCALAR"
+_SCALAR_TYPES = frozenset({"BOOL", "INT", "UINT", "DOUBLE", "STRING", "TIMESTAMP", "DURATION", "DYN"})
+
+
+class Conditions:
+    """Compiles and evaluates CEL. Expressions are kept compiled by source and by what their event has."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        self._env = environment(_functions(zone))
+        self._compiled: dict[tuple[str, frozenset[str]], _Compiled] = {}
+        self._bindings: _Bindings | None = None
+
+    def check(self, source: str, names: Names, wanted: Wanted = BOOL) -> list[Flaw]:
+        """Every mistake in the expression for events of `names.types`; empty when it can be evaluated.
+
+        `wanted` is BOOL for a condition, SCALAR for a key.
+        """
+        try:
+            expression = self._env.compile(source)
+        except RuntimeError as error:
+            return flaws_of(str(error), source, names)
+        flaws = self._check_reads(expression, source, names)
+        kind = expression.return_type().name()
+        if wanted == BOOL and kind not in ("BOOL", "DYN"):
+            flaws.append(Flaw("expression-type", 0, f"is {_type_text(kind)}, and a condition must be true or false"))
+        if wanted == SCALAR and kind not in _SCALAR_TYPES:
+            flaws.append(Flaw("expression-type", 0, f"is {_type_text(kind)}, and a key must be one text or number"))
+        return flaws
+
+    def _check_reads(self, expression: Any, source: str, names: Names) -> list[Flaw]:
+        parts = names.parts()
+        if not _KEYED.search(source) and not any(part in source for part in PARTS - parts):
+            return []
+        flaws = []
+        for read in reads(expression.serialize()):
+            if read.owner == "Event" and read.field in PARTS and read.field not in parts:
+                flaws.append(unknown_part(read, source, names))
+            elif read.owner == "steps" and read.field not in names.steps:
+                flaws.append(unknown_key(read, source, "steps", names.steps))
+            elif read.owner == "vars" and read.field not in names.vars and not read.tested:
+                flaws.append(unknown_key(read, source, "vars", names.vars))
+        return flaws
+
+    def value(self, source: str, scope: Scope) -> Any:
+        """The value of the expression as a bool, int, float, str, datetime, timedelta or None.
+
+        Raises:
+            CannotEvaluate: it has no value for this event: something is absent, null, or of the wrong type.
+        """
+        parts = frozenset(parts_of(scope.event.type) or ())
+        compiled = self._compiled.get((source, parts)) or self._compile(source, parts)
+        result = compiled.expression.eval(self._activation(compiled, scope))
+        if result.type() == cel.Type.ERROR:
+            raise CannotEvaluate(_error_text(str(result.value())))
+        return result.value()
+
+    def text(self, source: str, scope: Scope) -> str:
+        """The value as the text of a key; times in RFC 3339.
+
+        Raises:
+            CannotEvaluate: it has no value for this event, or it is null or a collection.
+        """
+        value = self.value(source, scope)
+        match value:
+            case bool():
+                return str(value).lower()
+            case str():
+                return value
+            case int() | float():
+                return str(value)
+            case datetime():
+                return value.astimezone(self._zone).isoformat()
+            case timedelta():
+                return format_duration(value)
+            case None:
+                raise CannotEvaluate("it is null")
+            case _:
+                raise CannotEvaluate("it is neither text nor a number")
+
+    def _compile(self, source: str, parts: frozenset[str]) -> _Compiled:
+        try:
+            expression = self._env.compile(source)
+        except RuntimeError as error:
+            raise CannotEvaluate(f"not a valid expression: {error}") from None
+        if _MAY_BE_ABSENT.search(source):
+            expression = self._env.deserialize(guarded(expression.serialize(), PARTS - parts))
+        compiled = _Compiled(expression, "vars" in source, "steps" in source)
+        self._compiled[source, parts] = compiled
+        return compiled
+
+    def _activation(self, compiled: _Compiled, scope: Scope) -> Any:
+        bindings = self._bindings
+        if bindings is None or bindings.event is not scope.event or bindings.now != scope.now:
+            bindings = self._bindings = _Bindings(self._env, scope.event, scope.now)
+        if not compiled.reads_vars and not compiled.reads_steps:
+            return bindings.shared
+        extra = {"vars": scope.vars} if compiled.reads_vars else {}
+        if compiled.reads_steps:
+            extra["steps"] = step_messages(scope.steps)
+        return bindings.with_names(extra)
+
+
+class _Compiled:
+    """An expression ready to be evaluated, and whether it speaks of what differs from rule to rule."""
+
+    __slots__ = ("expression", "reads_steps", "reads_vars")
+
+    def __init__(self, expression: Any, reads_vars: bool, reads_steps: bool) -> None:
+        self.expression = expression
+        self.reads_vars = reads_vars
+        self.reads_steps = reads_steps
+
+
+class _Bindings:
+    """The values of one event, made once and shared by every rule that looks at it."""
+
+    __slots__ = ("_env", "_values", "event", "now", "shared")
+
+    def __init__(self, env: Any, event: Event, now: datetime) -> None:
+        self.event = event
+        self.now = now
+        self._env = env
+        untyped = {f"@{name}": getattr(event, name) for name in UNTYPED}
+        self._values: Mapping[str, Any] = {"event": event_message(event), "now": now, **untyped}
+        self.shared = env.Activation(self._values)
+
+    def with_names(self, extra: Mapping[str, Any]) -> Any:
+        """An activation that knows more than the event."""
+        return self._env.Activation({**self._values, **extra})
+
+
+def _functions(zone: tzinfo) -> list[Any]:
+    kinds = cel.Type
+    return [
+        _function("bizdate", [kinds.TIMESTAMP], kinds.STRING, lambda moment: functions.bizdate(moment, zone)),
+        _function("days_before", [kinds.STRING, kinds.INT], kinds.STRING, functions.days_before),
+        _function(ABSENT, [kinds.STRING], kinds.DYN, _absent),
+    ]
+
+
+def _function(name: str, takes: list[Any], gives: Any, does: Callable[..., Any]) -> Any:
+    return cel.FunctionDecl(name, [cel.Overload(name, return_type=gives, parameters=takes, impl=does)])
+
+
+def _absent(message: str) -> Any:
+    raise ValueError(message)
+
+
+def _error_text(text: str) -> str:
+    overloads = _OVERLOADS.search(text)
+    if overloads:
+        operator, kinds = overloads[1].strip("_"), overloads[2].replace("null_type", "null")
+        return f"`{operator}` cannot be applied to ({kinds.replace('int64', 'int')})"
+    if "Applying SELECT to non-message type" in text:
+        return "a field is read of something that has none"
+    return _STATUS.sub("", text).replace("Key not found in map :", "there is no key")
+
+
+def _type_text(kind: str) -> str:
+    return kind.removeprefix("phinops.").lower()
+
+
+__all__ = ["BOOL", "SCALAR", "Conditions", "function_names"]

@@ -1,0 +1,76 @@
+"""What `check` says of rule and test files: stable codes, and the problems of one file as they are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from phinops.catalog.catalog import nearest
+from phinops.problem import Problem
+
+CODES: Mapping[str, str] = {
+    "file-unreadable": "The file cannot be read, is not UTF-8 or is too large.",
+    "file-shape": "The file's outermost level is not what its kind of file has.",
+    "none-found": "A path that was named does not exist or holds nothing to check.",
+    "yaml-syntax": "The file is not YAML.",
+    "yaml-quotes": "YAML reads the value as something else than text: it needs quotes.",
+    "yaml-duplicate-key": "A mapping has the same key twice.",
+    "yaml-alias": "An alias names no finished anchor.",
+    "yaml-too-big": "More nodes, or deeper nesting, than a rule file may have.",
+    "yaml-comment": "A comment begins inside what looks like the value (warning).",
+    "unknown-key": "The key is not part of the language.",
+    "missing-key": "A key that is required is not there.",
+    "bad-value": "The value is not of the kind that the key takes.",
+    "not-yet": "This version of phinops does not have it yet.",
+    "duplicate-id": "Two rules, or two steps of a rule, have the same id.",
+    "mode-missing": "A rule that writes to Dataphin must say its mode.",
+    "never-fires": "Nothing can make this rule fire (warning).",
+    "unknown-event": "There is no such event type.",
+    "unknown-hook": "The config has no such hook.",
+    "bad-cron": "The schedule is not a cron expression.",
+    "expression-syntax": "The condition or key is not CEL.",
+    "expression-name": "The condition or key speaks of a name, field, step or function that does not exist.",
+    "expression-type": "Types in the condition or key do not fit, or its result is of the wrong type.",
+    "template-syntax": "The template is not Jinja, or uses what templates here do not have.",
+    "template-name": "The template speaks of a name, field, step, filter or test that does not exist.",
+    "step-kind": "The step has no kind, two kinds, or an unknown one.",
+    "step-parameter": "A parameter of the step, or of the API it calls, is unknown, missing or wrong.",
+    "step-target": "The rule's events do not say which instance or node the step means.",
+    "step-verify": "What the step does cannot be verified.",
+    "test-rules": "The rule file that a test names does not exist.",
+    "test-event": "The test's event has an unknown type or field, or a value of the wrong type.",
+    "test-empty": "The test expects nothing.",
+}
+"""Every code with the sentence that explains it; docs/check-codes.md has examples and cures."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`: did you mean «x»?` for the known word that is nearest, or nothing."""
+    near = nearest(word, sorted(known))
+    return f": did you mean «{near}»?" if near else ""
+
+
+def listed(words: Iterable[str]) -> str:
+    """The words in order, for the end of a message."""
+    return ", ".join(sorted(words))
+
+
+@dataclass(slots=True)
+class Findings:
+    """The problems of one file, gathered while it is read."""
+
+    file: str
+    problems: list[Problem] = field(default_factory=list)
+
+    def error(self, code: str, place: tuple[int, int], message: str) -> None:
+        """Something that must be mended; `place` is line and column from 1."""
+        self.problems.append(Problem(self.file, *place, code, message))
+
+    def warning(self, code: str, place: tuple[int, int], message: str) -> None:
+        """Something to look at; the rule works all the same."""
+        self.problems.append(Problem(self.file, *place, code, message, "warning"))
+
+    @property
+    def errors(self) -> int:
+        """How many errors there are so far."""
+        return sum(problem.severity == "error" for problem in self.problems)

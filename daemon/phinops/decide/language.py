@@ -1,0 +1,69 @@
+"""The language of rules in one place: conditions, keys and texts, for those who decide and those who act."""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+from typing import Any
+
+from phinops.decide.conditions import SCALAR, Conditions
+from phinops.decide.scope import CannotEvaluate, Flaw, Names, Scope, Truth
+from phinops.decide.templates import Templates
+
+TRUE = Truth(True)
+FALSE = Truth(False, "if is false")
+
+
+class Language:
+    """Evaluates what rules say. Compiled expressions are kept, so one for the whole daemon; not for several threads.
+
+    `zone` is where days begin and end, for business dates.
+    """
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._conditions = Conditions(zone)
+        self._templates = Templates(zone)
+
+    def holds(self, source: str, scope: Scope) -> Truth:
+        """Whether the condition is true; without one it is. What cannot be evaluated does not hold, and says why."""
+        if not source:
+            return TRUE
+        try:
+            value = self._conditions.value(source, scope)
+        except CannotEvaluate as error:
+            return Truth(False, f"if cannot be evaluated: {error}")
+        if value is True:
+            return TRUE
+        if value is False:
+            return FALSE
+        what = "null" if value is None else f"a {type(value).__name__}"
+        return Truth(False, f"if cannot be evaluated: it is {what}, neither true nor false")
+
+    def value(self, source: str, scope: Scope) -> str:
+        """The text of a key.
+
+        Raises:
+            CannotEvaluate: it has no value for this event.
+        """
+        return self._conditions.text(source, scope)
+
+    def render(self, value: Any, scope: Scope) -> Any:
+        """The value with every template in it rendered, through lists and maps.
+
+        A text that is a single `{{ expression }}` becomes what the expression is, in JSON's types.
+
+        Raises:
+            CannotEvaluate: a template has no value for this event, or needs too much work or space.
+        """
+        return self._templates.render(value, scope)
+
+    def check_condition(self, source: str, names: Names) -> list[Flaw]:
+        """The mistakes in a condition."""
+        return self._conditions.check(source, names)
+
+    def check_key(self, source: str, names: Names) -> list[Flaw]:
+        """The mistakes in a key."""
+        return self._conditions.check(source, names, SCALAR)
+
+    def check_template(self, source: str, names: Names) -> list[Flaw]:
+        """The mistakes in a text."""
+        return self._templates.check(source, names)

@@ -1,0 +1,58 @@
+"""Which rules an event speaks to, on which key, and whether their conditions hold of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from phinops.decide.language import Language
+from phinops.decide.rule import Rule, RuleSet
+from phinops.decide.scope import CannotEvaluate, Scope, Truth
+from phinops.event import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A rule that looks at the event. `key` is "" where the verdict is no."""
+
+    rule: Rule
+    key: str
+    verdict: Truth
+
+
+def match(language: Language, rules: RuleSet, event: Event, now: datetime) -> list[Match]:
+    """One match for each rule that looks at events of this type, in the order of the files, true or not.
+
+    The event is made ready for conditions once, whatever the number of rules.
+    """
+    return [judge(language, rule, event, now) for rule in rules.of_type(event.type) if _is_its_own(rule, event)]
+
+
+def judge(language: Language, rule: Rule, event: Event, now: datetime) -> Match:
+    """What the rule says of the event now."""
+    scope = Scope(event, now, vars=rule.vars)
+    verdict = language.holds(rule.condition, scope)
+    if not verdict.holds:
+        return Match(rule, "", verdict)
+    try:
+        return Match(rule, language.value(rule.key, scope) if rule.key else default_key(rule, event), verdict)
+    except CannotEvaluate as error:
+        return Match(rule, "", Truth(False, f"key cannot be evaluated: {error}"))
+
+
+def _is_its_own(rule: Rule, event: Event) -> bool:
+    """A rule with a schedule looks at its own only."""
+    return not rule.cron or event.schedule is None or event.schedule.cron == rule.cron
+
+
+def default_key(rule: Rule, event: Event) -> str:
+    """What a rule without `key` is keyed on: the event's object; for a schedule, and where there is none, the rule."""
+    if event.instance is not None:
+        return event.instance.id
+    if event.alert is not None:
+        return event.alert.id
+    if event.api is not None:
+        return f"{event.project.id}/{event.api.id}"
+    if event.type.startswith(("hook.", "custom.")):
+        return event.id
+    return rule.id

@@ -1,0 +1,173 @@
+"""The keys of rule files as models: what is allowed where, and the JSON Schema for editors.
+
+A step's own parameters have their models beside the step; expressions and templates are checked after these.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from phinops.decide import later
+from phinops.durations import parse_duration
+
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+# Words that CEL keeps for itself cannot follow `steps.`.
+_RESERVED = frozenset(
+    ["true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import",
+     "let", "loop", "package", "namespace", "return", "var", "void", "while"]
+)  # fmt: skip
+
+
+class Model(BaseModel):
+    """A mapping of a rule file: unknown keys are mistakes, and values are of the type that was written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+def _span(value: object) -> timedelta:
+    try:
+        span = parse_duration(str(value))
+    except ValueError:
+        shown = _with_unit(value)
+        raise ValueError(f"must be a duration, a number with a unit such as {shown}, not {_shown(value)}") from None
+    except OverflowError:
+        raise ValueError(f"«{value}» is longer than any calendar") from None
+    if span <= timedelta():
+        raise ValueError("must be longer than nothing")
+    return span
+
+
+def _with_unit(value: object) -> str:
+    return f"{value}s or {value}m" if isinstance(value, int) and not isinstance(value, bool) else "90s, 15m or 2d"
+
+
+def _shown(value: object) -> str:
+    return "a collection" if isinstance(value, dict | list) else f"«{value}»"
+
+
+Span = Annotated[
+    timedelta,
+    BeforeValidator(_span),
+    WithJsonSchema({"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$", "examples": ["90s", "1h30m"]}),
+]
+"""A duration such as 90s or 1h30m."""
+
+
+def _expression(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()  # `if: true` is a bool to YAML and an expression to us
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("is empty: leave the key out")
+    return value
+
+
+Expression = Annotated[str, BeforeValidator(_expression), WithJsonSchema({"type": "string", "description": "CEL"})]
+"""A CEL expression."""
+
+
+def _rule_id(value: object) -> object:
+    if isinstance(value, str) and not _RULE_ID.fullmatch(value):
+        raise ValueError("must be letters, digits, `-`, `_` and `.`, at most 100, beginning with a letter or digit")
+    return value
+
+
+def _step_id(value: object) -> object:
+    if isinstance(value, str) and not IDENTIFIER.fullmatch(value):
+        raise ValueError("must be letters, digits and `_`, not beginning with a digit: conditions say steps.ID.outcome")
+    if value in _RESERVED:
+        raise ValueError(f"«{value}» is a word of CEL: conditions could not say steps.{value}.outcome")
+    return value
+
+
+def _concurrency(value: object) -> object:
+    if value in later.CONCURRENCY:
+        raise PydanticCustomError("not-yet", "{text}", {"text": later.not_yet(f"as «{value}»")})
+    return value
+
+
+def _retry(value: object) -> object:
+    if value == 0 and not isinstance(value, bool):
+        return 0
+    raise PydanticCustomError("not-yet", "{text}", {"text": later.not_yet("(repeating a step, but for 0)")})
+
+
+class WindowModel(Model):
+    """At most `max` in any span of `per`."""
+
+    max: int = Field(ge=1)
+    per: Span
+
+
+class DownstreamModel(Model):
+    """At most `max` nodes below the target."""
+
+    max: int = Field(ge=0)
+
+
+class LimitsModel(Model):
+    """What a rule may do at most, over all its keys."""
+
+    firings: WindowModel | None = None
+    targets: WindowModel | None = None
+    downstream: DownstreamModel | None = None
+
+
+class VerifyModel(Model):
+    """How long the target may take to come to the step's end."""
+
+    within: Span
+
+
+def _mapping_schema(key: str, description: str) -> dict[str, Any]:
+    value = {"type": "string", "description": description}
+    return {"type": "object", "properties": {key: value}, "required": [key], "additionalProperties": False}
+
+
+_ON_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "description": "an event type"},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        _mapping_schema("schedule", "a cron expression of five fields"),
+        _mapping_schema("hook", "the name of a hook in the config"),
+    ]
+}
+
+
+class StepModel(Model):
+    """The keys that every step takes beside the one that names its kind."""
+
+    id: Annotated[str, BeforeValidator(_step_id)] | None = None
+    if_: Expression | None = Field(None, alias="if")
+    on_error: Literal["stop", "continue"] = "stop"
+    retry: Annotated[int, BeforeValidator(_retry)] = 0
+    verify: VerifyModel | None = None
+
+
+class RuleModel(Model):
+    """One rule. `on` and the items of `do` are read apart from it, with their own places."""
+
+    id: Annotated[str, BeforeValidator(_rule_id)]
+    description: str = ""
+    on: Annotated[Any, WithJsonSchema(_ON_SCHEMA)]
+    if_: Expression | None = Field(None, alias="if")
+    for_: Span | None = Field(None, alias="for")
+    mode: Literal["off", "shadow", "armed"] | None = None
+    key: Expression | None = None
+    cooldown: Span | None = None
+    concurrency: Annotated[Literal["single", "queued"], BeforeValidator(_concurrency)] = "queued"
+    limits: LimitsModel | None = None
+    max_age: Span | None = None
+    do: Annotated[list[Any], Field(min_length=1)]
+
+
+class FileModel(Model):
+    """The outermost level of a rule file."""
+
+    vars: dict[str, Any] = Field(default_factory=dict)
+    rules: list[RuleModel]

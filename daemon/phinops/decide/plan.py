@@ -1,0 +1,169 @@
+"""`do`: the steps of a rule, each of one kind, with what its kind and the language say of its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from phinops.decide import later
+from phinops.decide.document import Node, Path
+from phinops.decide.findings import did_you_mean, listed
+from phinops.decide.mistakes import InNode, keys_at, validated
+from phinops.decide.model import StepModel
+from phinops.decide.reading import Reading
+from phinops.decide.rule import RuleStep, StepKind
+
+_SHARED = keys_at(StepModel, ())
+_WITH_TARGET = ("instance.", "alert.")
+"""Events that bear an instance, and through it a node and a project of nodes."""
+
+
+class Steps:
+    """Reads the items of `do` in order; a step may speak of those before it."""
+
+    def __init__(self, reading: Reading, types: tuple[str, ...], types_known: bool) -> None:
+        self._reading = reading
+        self._findings = reading.findings
+        self._kinds = reading.setting.kinds
+        self._types = types
+        self._types_known = types_known
+        self._named: dict[str, Node] = {}
+        self._steps: list[RuleStep] = []
+        self.writes = False
+
+    def read(self, nodes: list[Node]) -> tuple[RuleStep, ...]:
+        """The steps that can be used; the mistakes of the others are reported."""
+        for node in nodes:
+            if isinstance(node.value, dict):
+                self._step(node)
+            else:
+                self._findings.error("bad-value", node.place, "a step is a mapping such as { rerun_instance: {} }")
+        return tuple(self._steps)
+
+    def _step(self, node: Node) -> None:
+        name = self._kind_of(node)
+        kind = self._kinds.get(name)
+        beside = kind.beside if kind else frozenset()
+        shared = {key: item.plain() for key, item in node.value.items() if key != name and key not in beside}
+        if kind is None:
+            # Without a kind nothing tells a parameter from a mistake.
+            shared = {key: item for key, item in shared.items() if key in _SHARED}
+        model = validated(StepModel, shared, InNode(node), self._findings)
+        names = self._reading.names(self._types, tuple(self._named))
+        self._reading.expression("if", node.value.get("if"), self._reading.language.check_condition, names)
+        params = self._params(node, name, kind) if kind else None
+        if kind and params is not None:
+            self._check_params(node, kind, params)
+        if model:
+            self._keep(node, name, kind, params or {}, model)
+
+    def _keep(self, node: Node, name: str, kind: StepKind | None, params: dict[str, Any], model: StepModel) -> None:
+        within = model.verify.within if model.verify else None
+        if kind and within and not kind.verifiable:
+            self._findings.error("step-verify", node.keys["verify"].place, f"{name} cannot be verified by reading")
+        if model.id:
+            self._name(model.id, node.value["id"])
+        step_id = model.id or self._own_id(name)
+        self._steps.append(_step(step_id, name, params, model, within))
+
+    def _name(self, step_id: str, node: Node) -> None:
+        if step_id in self._named:
+            first = self._named[step_id].line
+            message = f"the step id «{step_id}» is taken: it stands in line {first}"
+            self._findings.error("duplicate-id", node.place, message)
+        self._named.setdefault(step_id, node)
+
+    def _own_id(self, name: str) -> str:
+        """The name of a step that was given none; no condition can speak of it."""
+        return f"{name}-{len(self._steps) + 1}"
+
+    def _kind_of(self, node: Node) -> str:
+        """The key that names the step's kind, or "" and the mistake reported."""
+        kinds: list[str] = [key for key in node.value if key in self._kinds or key in later.STEPS]
+        for second in kinds[1:]:
+            message = f"«{second}» makes this step two: begin a step of its own with `-`"
+            self._findings.error("step-kind", node.keys[second].place, message)
+        if not kinds:
+            self._unknown_kind(node)
+            return ""
+        if kinds[0] not in self._kinds:
+            self._findings.error("not-yet", node.keys[kinds[0]].place, later.not_yet(f"the step «{kinds[0]}»"))
+            return ""
+        return kinds[0]
+
+    def _unknown_kind(self, node: Node) -> None:
+        others = [key for key in node.value if key not in _SHARED]
+        if not others:
+            message = f"the step does nothing: it needs one of {listed(self._kinds)}"
+            self._findings.error("step-kind", node.place, message)
+            return
+        near = did_you_mean(others[0], (*self._kinds, *_SHARED)) or f": there are {listed(self._kinds)}"
+        self._findings.error("step-kind", node.keys[others[0]].place, f"there is no step «{others[0]}»{near}")
+
+    def _params(self, node: Node, name: str, kind: StepKind) -> dict[str, Any] | None:
+        own = node.value[name]
+        params: dict[str, Any] = {key: node.value[key].plain() for key in kind.beside if key in node.value}
+        if isinstance(own.value, dict):
+            return {**own.plain(), **params}
+        if kind.scalar:
+            return {kind.scalar: own.plain(), **params}
+        if own.value is None:
+            return params
+        self._findings.error("bad-value", own.place, f"«{name}» takes a mapping of parameters, not «{own.plain()}»")
+        return None
+
+    def _check_params(self, node: Node, kind: StepKind, params: dict[str, Any]) -> None:
+        where = _InStep(node, kind)
+        names = self._reading.names(self._types, tuple(self._named))
+        for part in (kind.name, *sorted(kind.beside)):
+            if part in node.value:
+                self._reading.templates(node.value[part], names)
+        model = validated(kind.params, params, where, self._findings, code="step-parameter")
+        self.writes = self.writes or (kind.writes(model) if model else kind.target is not None)
+        if model:
+            for path, message in kind.problems(model, self._reading.setting):
+                code = "not-yet" if later.NOT_YET in message else "step-parameter"
+                self._findings.error(code, where.value(path), message)
+        if kind.target and self._types_known:
+            self._check_target(node, kind, params)
+
+    def _check_target(self, node: Node, kind: StepKind, params: Mapping[str, Any]) -> None:
+        given = {name for name in (f"{kind.target}_id", "project_id") if params.get(name) is not None}
+        without = [each for each in self._types if not each.startswith(_WITH_TARGET)]
+        wanted = [name for name in (f"{kind.target}_id", "project_id") if name not in given]
+        if wanted and without:
+            message = f"{', '.join(without)} has no {kind.target}: {kind.name} needs {' and '.join(wanted)}"
+            self._findings.error("step-target", node.keys[kind.name].place, message)
+
+
+def _step(step_id: str, name: str, params: dict[str, Any], model: StepModel, within: timedelta | None) -> RuleStep:
+    return RuleStep(step_id, name, params, model.if_ or "", model.on_error, within)
+
+
+class _InStep:
+    """Where a step's parameters stand: below its key, after it, or beside it."""
+
+    def __init__(self, step: Node, kind: StepKind) -> None:
+        self._step = step
+        self._kind = kind
+
+    def value(self, path: Path) -> tuple[int, int]:
+        node, rest = self._root(path)
+        found, left = node.deepest(rest)
+        return found.place_of_key(left[:1]) if left and isinstance(found.value, dict) else found.place
+
+    def key(self, path: Path) -> tuple[int, int]:
+        node, rest = self._root(path)
+        return node.place_of_key(rest) if rest and isinstance(node.value, dict) else self._own_place()
+
+    def _root(self, path: Path) -> tuple[Node, Path]:
+        if path and path[0] in self._kind.beside:
+            return self._step, path
+        own = self._step.value[self._kind.name]
+        if path and path[0] == self._kind.scalar and not isinstance(own.value, dict):
+            return own, path[1:]
+        return own, path
+
+    def _own_place(self) -> tuple[int, int]:
+        return self._step.keys[self._kind.name].place

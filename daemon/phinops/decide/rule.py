@@ -1,0 +1,268 @@
+"""A rule as it is decided and carried out, and the rules that are in force together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta, tzinfo
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel
+
+from phinops.event import JsonObject
+
+Mode = Literal["off", "shadow", "armed"]
+Concurrency = Literal["single", "queued"]
+OnError = Literal["stop", "continue"]
+Path = tuple[str | int, ...]
+
+
+class StepSetting(Protocol):
+    """What a kind of step is told of the config when it checks its parameters. None: there is no config."""
+
+    @property
+    def edition(self) -> str | None: ...
+
+    @property
+    def notifiers(self) -> Collection[str] | None: ...
+
+
+class StepKind(Protocol):
+    """What the language needs to know of a kind of step."""
+
+    @property
+    def name(self) -> str:
+        """Its key in rule files."""
+        ...
+
+    @property
+    def params(self) -> type[BaseModel]:
+        """The model of its parameters; texts may hold templates."""
+        ...
+
+    @property
+    def target(self) -> Literal["instance", "node"] | None:
+        """What it acts on when its parameters name nothing: the event's own instance or node."""
+        ...
+
+    @property
+    def scalar(self) -> str:
+        """The parameter that a plain value after the step's key stands for, or ""."""
+        ...
+
+    @property
+    def beside(self) -> frozenset[str]:
+        """Parameters that are written beside the step's key and not below it."""
+        ...
+
+    @property
+    def verifiable(self) -> bool:
+        """Whether reading can tell what became of it, so that `verify` has a meaning."""
+        ...
+
+    def writes(self, params: Any) -> bool:
+        """Whether it changes anything in Dataphin; `params` is an instance of the model."""
+        ...
+
+    def problems(self, params: Any, setting: Any) -> list[tuple[Path, str]]:
+        """What the model cannot see: the path of each mistake below the parameters, and its text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What rules are checked against. None stands for a config that there is not, and is not checked then."""
+
+    kinds: Mapping[str, StepKind]
+    zone: tzinfo
+    edition: str | None = None
+    notifiers: Collection[str] | None = None
+    hooks: Collection[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """At most `max` within any time span of `per`."""
+
+    max: int
+    per: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a whole rule; `firings` is a guard, the others are kept when a write asks to leave."""
+
+    firings: Window | None = None
+    targets: Window | None = None
+    downstream: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleStep:
+    """One step of a plan. `params` are as written, with their templates; `verify` is how long it may take."""
+
+    id: str
+    kind: str
+    params: JsonObject
+    condition: str = ""
+    on_error: OnError = "stop"
+    verify: timedelta | None = None
+
+    def to_json(self) -> JsonObject:
+        """The step as a firing keeps it."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "params": self.params,
+            "if": self.condition,
+            "on_error": self.on_error,
+            "verify_s": _seconds(self.verify),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> RuleStep:
+        """The step that `to_json` wrote."""
+        return cls(
+            id=document["id"],
+            kind=document["kind"],
+            params=document["params"],
+            condition=document["if"],
+            on_error=document["on_error"],
+            verify=_span(document["verify_s"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `types` are the event types that it looks at, `cron` its own schedule or "".
+
+    `condition` and `key` are CEL, "" where the rule has none; `hold` is its `for`.
+    """
+
+    id: str
+    types: tuple[str, ...]
+    steps: tuple[RuleStep, ...]
+    mode: Mode = "armed"
+    description: str = ""
+    cron: str = ""
+    condition: str = ""
+    hold: timedelta | None = None
+    key: str = ""
+    cooldown: timedelta | None = None
+    concurrency: Concurrency = "queued"
+    limits: Limits = Limits()
+    max_age: timedelta | None = None
+    vars: JsonObject = field(default_factory=dict)
+    writes: bool = False
+    file: str = ""
+    line: int = 0
+    hash: str = field(default="", compare=False)
+
+    def to_json(self) -> JsonObject:
+        """The rule's meaning as JSON: the plan of its firings. Without `file`, `line` and `description`."""
+        return {
+            "id": self.id,
+            "on": list(self.types),
+            "cron": self.cron,
+            "if": self.condition,
+            "for_s": _seconds(self.hold),
+            "mode": self.mode,
+            "key": self.key,
+            "cooldown_s": _seconds(self.cooldown),
+            "concurrency": self.concurrency,
+            "limits": _limits_json(self.limits),
+            "max_age_s": _seconds(self.max_age),
+            "vars": self.vars,
+            "writes": self.writes,
+            "steps": [step.to_json() for step in self.steps],
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Rule:
+        """The rule that `to_json` wrote."""
+        limits = document["limits"]
+        downstream = limits.get("downstream")
+        return cls(
+            id=document["id"],
+            types=tuple(document["on"]),
+            steps=tuple(map(RuleStep.from_json, document["steps"])),
+            mode=document["mode"],
+            cron=document["cron"],
+            condition=document["if"],
+            hold=_span(document["for_s"]),
+            key=document["key"],
+            cooldown=_span(document["cooldown_s"]),
+            concurrency=document["concurrency"],
+            limits=Limits(_window(limits, "firings"), _window(limits, "targets"), downstream and downstream["max"]),
+            max_age=_span(document["max_age_s"]),
+            vars=document["vars"],
+            writes=document["writes"],
+            hash=hash_of(document),
+        )
+
+
+def hash_of(document: Mapping[str, Any]) -> str:
+    """The hash of a rule's meaning, from its JSON: equal for rules that decide and do the same."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _limits_json(limits: Limits) -> JsonObject:
+    windows = {"firings": limits.firings, "targets": limits.targets}
+    found: JsonObject = {
+        name: {"max": window.max, "per_s": window.per.total_seconds()} for name, window in windows.items() if window
+    }
+    if limits.downstream is not None:
+        found["downstream"] = {"max": limits.downstream}
+    return found
+
+
+def _window(limits: Mapping[str, Any], name: str) -> Window | None:
+    found = limits.get(name)
+    return Window(found["max"], timedelta(seconds=found["per_s"])) if found else None
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else span.total_seconds()
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+class RuleSet:
+    """The rules in force, found by what they look at. `hash` names this very set."""
+
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        self._rules = {rule.id: rule for rule in rules}
+        self._by_type: dict[str, list[Rule]] = {}
+        for rule in self:
+            for kind in rule.types:
+                self._by_type.setdefault(kind, []).append(rule)
+        self.hash = hash_of({rule.id: rule.hash for rule in self})
+
+    def __iter__(self) -> Iterator[Rule]:
+        return iter(self._rules.values())
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def get(self, rule_id: str) -> Rule | None:
+        """The rule of that id, or None."""
+        return self._rules.get(rule_id)
+
+    def of_type(self, event_type: str) -> list[Rule]:
+        """The rules that look at events of this type, in the order of the files."""
+        return self._by_type.get(event_type, [])
+
+    @property
+    def event_types(self) -> frozenset[str]:
+        """Every type that some rule, whatever its mode, looks at: what sources have to watch for."""
+        return frozenset(self._by_type)
+
+    @property
+    def crons(self) -> frozenset[str]:
+        """Every schedule of a rule."""
+        return frozenset(rule.cron for rule in self if rule.cron)

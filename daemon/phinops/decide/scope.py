@@ -1,0 +1,64 @@
+"""What a rule may speak of when a condition is evaluated or a text is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from phinops.errors import PhinopsError
+from phinops.event import ADDS, ALWAYS, Event, parts_of
+from phinops.firing import StepResult
+
+
+class CannotEvaluate(PhinopsError):
+    """An expression or a template has no value for this event; the text says why, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The names of rules with their values: `steps` are the results so far, by step id."""
+
+    event: Event
+    now: datetime
+    steps: Mapping[str, StepResult] = field(default_factory=dict)
+    vars: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What may be spoken of, as `check` knows it: events of the types in `on`, the steps before, the vars."""
+
+    types: tuple[str, ...]
+    steps: tuple[str, ...] = ()
+    vars: frozenset[str] = frozenset()
+
+    def parts(self) -> frozenset[str]:
+        """The parts that an event of any of the types has."""
+        return frozenset(part for kind in self.types for part in parts_of(kind) or ())
+
+    def event_fields(self) -> tuple[str, ...]:
+        """The fields of `event` that may be spoken of."""
+        return (*ALWAYS, *sorted(self.parts()))
+
+
+PARTS = frozenset({part for parts in ADDS.values() for part in parts} | {"body", "data"})
+"""Every field that only events of some types have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A mistake in an expression or a template, `offset` characters into it."""
+
+    code: str
+    offset: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Whether a condition holds, and if not, why: it is false, or what could not be evaluated."""
+
+    holds: bool
+    reason: str = ""

@@ -1,0 +1,126 @@
+"""`on`: which events a rule looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+
+from cronsim import CronSim, CronSimError
+
+from phinops.decide import later
+from phinops.decide.document import Node
+from phinops.decide.findings import Findings, did_you_mean, listed
+from phinops.event import ADDS, parts_of
+
+SCHEDULE = "schedule.fired"
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """The event types of a rule, and the cron expression of its own schedule or ""."""
+
+    types: tuple[str, ...]
+    cron: str = ""
+
+
+def read_trigger(node: Node, findings: Findings, hooks: Collection[str] | None) -> Trigger | None:
+    """What `on` says, or None and its mistakes reported. `hooks` are those of the config, None without one."""
+    if isinstance(node.value, str):
+        return _types([node], findings, hooks)
+    if isinstance(node.value, list):
+        if not node.value:
+            findings.error("bad-value", node.place, "«on» must name an event type")
+        return _types(node.value, findings, hooks)
+    if isinstance(node.value, dict):
+        return _mapping(node, findings, hooks)
+    findings.error(
+        "bad-value", node.place, "«on» is an event type, a list of them, { schedule: CRON } or { hook: NAME }"
+    )
+    return None
+
+
+def _types(nodes: list[Node], findings: Findings, hooks: Collection[str] | None) -> Trigger | None:
+    before = findings.errors
+    for node in nodes:
+        message = _type_mistake(node, hooks)
+        if message:
+            findings.error(*message[:1], node.place, message[1])
+    if findings.errors > before or not nodes:
+        return None
+    return Trigger(tuple(dict.fromkeys(node.value for node in nodes)))
+
+
+def _type_mistake(node: Node, hooks: Collection[str] | None) -> tuple[str, str] | None:
+    name = node.value
+    if not isinstance(name, str):
+        return "bad-value", "«on» lists event types only: a schedule or a hook needs a rule of its own"
+    if name in later.EVENTS:
+        return "not-yet", later.not_yet(f"{name} {later.EVENTS[name]}")
+    if name.startswith("custom."):
+        return "not-yet", later.not_yet(f"«{name}» comes from the step emit, which")
+    if parts_of(name) is None:
+        near = did_you_mean(name, ADDS) or f": there are {listed(ADDS)} and hook.NAME"
+        return "unknown-event", f"there is no event «{name}»{near}"
+    return _hook_mistake(name.removeprefix("hook."), hooks) if name.startswith("hook.") else None
+
+
+def _hook_mistake(name: str, hooks: Collection[str] | None) -> tuple[str, str] | None:
+    if hooks is None or name in hooks:
+        return None
+    near = did_you_mean(name, hooks) or (f": it has {listed(hooks)}" if hooks else ": add a table [hooks.NAME]")
+    return "unknown-hook", f"the config has no hook «{name}»{near}"
+
+
+def _mapping(node: Node, findings: Findings, hooks: Collection[str] | None) -> Trigger | None:
+    kind = next((key for key in ("schedule", "hook") if key in node.value), "")
+    others = [key for key in node.value if key != kind]
+    later_keys = [key for key in others if key in later.CORRELATION_KEYS]
+    if later_keys and not kind:
+        findings.error("not-yet", node.place, later.not_yet(f"«on» with {', '.join(later_keys)}"))
+        return None
+    for key in others:
+        near = did_you_mean(key, ("schedule", "hook")) or ": it knows schedule and hook"
+        comma = ": a comma ends a value inside of { }, put it in quotes" if node.value[key].value is None else ""
+        findings.error("unknown-key", node.keys[key].place, f"«{key}» is not a key of on{comma or near}")
+    if others or not kind:
+        if not node.value:
+            findings.error("bad-value", node.place, "«on» is empty")
+        return None
+    return _schedule(node.value[kind], findings) if kind == "schedule" else _hook(node.value[kind], findings, hooks)
+
+
+def _schedule(node: Node, findings: Findings) -> Trigger | None:
+    reason = cron_mistake(node.value) if isinstance(node.value, str) else 'it must be text such as "0 6 * * *"'
+    if reason:
+        findings.error("bad-cron", node.place, f"«schedule» {reason}")
+        return None
+    return Trigger((SCHEDULE,), node.value)
+
+
+def _hook(node: Node, findings: Findings, hooks: Collection[str] | None) -> Trigger | None:
+    if not isinstance(node.value, str) or not node.value:
+        findings.error("bad-value", node.place, "«hook» is the name of a hook in the config")
+        return None
+    mistake = _hook_mistake(node.value, hooks)
+    if mistake:
+        findings.error(mistake[0], node.place, mistake[1])
+        return None
+    return Trigger((f"hook.{node.value}",))
+
+
+@cache
+def cron_mistake(text: str) -> str:
+    """Why the text is not a cron expression that ever comes due, or ""."""
+    fields = len(text.split())
+    if fields != 5:
+        return f"«{text}» has {fields} fields: minute, hour, day of the month, month and day of the week are 5"
+    try:
+        next(CronSim(text, _SOME_DAY))
+    except CronSimError as error:
+        return f"«{text}» is not a cron expression: {str(error).lower() or 'bad value'}"
+    except StopIteration:
+        return f"«{text}» names a day that never comes"
+    return ""
