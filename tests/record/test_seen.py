@@ -6,18 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from phinops.clock import LoopClock
-from phinops.record.seen import (
-    LastDue,
-    StoreMemory,
-    cursor,
-    last_due,
-    last_good,
-    put_cursor,
-    put_last_due,
-    put_seen,
-    seen,
-    tracked,
-)
+from phinops.record.seen import cursor, last_good, put_arrival, put_cursor, put_seen, seen, tracked
 from phinops.record.sqlite import Store
 from phinops.record.switches import set_switch, switch
 
@@ -77,22 +66,18 @@ async def test_a_cursor_stays_where_it_was_put_with_the_time_of_the_good_poll(st
     assert good["alerts"] >= START + timedelta(hours=1)
 
 
-async def test_a_due_time_never_goes_back(store: Store) -> None:
-    noon = LastDue("0 12 * * *", START + timedelta(hours=12))
-    assert await store.read(lambda tx: last_due(tx, "prod", "daily")) is None
-    await store.write(lambda tx: put_last_due(tx, "prod", "daily", noon))
-    await store.write(lambda tx: put_last_due(tx, "prod", "daily", LastDue("0 6 * * *", START)))
-    assert await store.read(lambda tx: last_due(tx, "prod", "daily")) == LastDue("0 6 * * *", noon.due)
-
-
-async def test_a_source_can_ask_its_memory_by_itself(store: Store) -> None:
-    memory = StoreMemory(store)
-    assert await memory.cursor("alerts", "prod") is None
-    await store.write(lambda tx: put_cursor(tx, "prod", "alerts", {"page": 1}))
-    await store.write(lambda tx: put_seen(tx, "prod", "alerts", {"a": {"open": True}}))
-    assert await memory.cursor("alerts", "prod") == {"page": 1}
-    assert await memory.seen("alerts", "prod", ["a", "b"]) == {"a": {"open": True}}
-    assert await memory.tracked("alerts", "prod") == {"a": {"open": True}}
+async def test_an_arrival_forgets_what_is_old_and_no_longer_open(store: Store, clock: LoopClock) -> None:
+    old = {"done": {"open": False}, "going_on": {"open": True}}
+    await store.write(lambda tx: put_arrival(tx, "prod", "instances", old, {"until": "10:00"}))
+    clock.jumped = timedelta(days=3)
+    new = {"new": {"open": False}}
+    await store.write(
+        lambda tx: put_arrival(tx, "prod", "instances", new, {}, forget_before=tx.now - timedelta(days=1))
+    )
+    remembered = await store.read(lambda tx: seen(tx, "prod", "instances", [*old, *new]))
+    assert set(remembered) == {"going_on", "new"}
+    # The second poll had no cursor of its own: the first one's stays.
+    assert await store.read(lambda tx: cursor(tx, "prod", "instances")) == {"until": "10:00"}
 
 
 async def test_a_switch_stays_as_it_was_set(store: Store) -> None:

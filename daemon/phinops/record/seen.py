@@ -1,4 +1,4 @@
-"""The memory of the sources: what they last saw of each object, how far they have come, which due times have fired.
+"""The memory of the sources: what they last saw of each object and how far they have come.
 
 The functions run inside the transaction that also records the events which follow from what was seen, so that a change
 is one event once, whatever dies in between. What a state or a cursor holds is the source's own business, but for one
@@ -8,22 +8,12 @@ key: a source follows an object whose state says `"open": true` until a later st
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from phinops.event import JsonObject
 from phinops.record.documents import from_text, to_text
 from phinops.record.moments import from_micros
-from phinops.record.sqlite import Store
 from phinops.record.tx import Row, Snapshot, Tx
-
-
-@dataclass(frozen=True, slots=True)
-class LastDue:
-    """The newest due time of a scheduled rule that became an event, and the cron that it had then."""
-
-    cron: str
-    due: datetime
 
 
 def seen(tx: Snapshot, tenant: str, source: str, ids: Collection[str]) -> Mapping[str, JsonObject]:
@@ -90,48 +80,6 @@ def put_cursor(tx: Tx, tenant: str, source: str, body: JsonObject) -> None:
 def last_good(tx: Snapshot, tenant: str) -> Mapping[str, datetime]:
     """When each source of the tenant last had a good poll; one that never had any is missing."""
     return {row["source"]: from_micros(row["good_at"]) for row in tx.all("all_cursors", tenant=tenant)}
-
-
-def last_due(tx: Snapshot, tenant: str, rule: str) -> LastDue | None:
-    """The newest due time of the rule that became an event, or None before the first."""
-    row = tx.one("schedule_last", tenant=tenant, rule=rule)
-    return LastDue(row["cron"], from_micros(row["last_due"])) if row else None
-
-
-def put_last_due(tx: Tx, tenant: str, rule: str, last: LastDue) -> None:
-    """The due time became an event; an earlier one than is kept already changes the cron only."""
-    tx.run("schedule_put", tenant=tenant, rule=rule, cron=last.cron, due=last.due)
-
-
-class StoreMemory:
-    """The memory of the sources as they ask for it: each question a read of its own."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def seen(self, source: str, tenant: str, ids: Collection[str]) -> Mapping[str, JsonObject]:
-        """As `seen`.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        return await self._store.read(lambda tx: seen(tx, tenant, source, ids))
-
-    async def tracked(self, source: str, tenant: str) -> Mapping[str, JsonObject]:
-        """As `tracked`.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        return await self._store.read(lambda tx: tracked(tx, tenant, source))
-
-    async def cursor(self, source: str, tenant: str) -> JsonObject | None:
-        """As `cursor`.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        return await self._store.read(lambda tx: cursor(tx, tenant, source))
 
 
 def _states(rows: Collection[Row]) -> Mapping[str, JsonObject]:

@@ -30,12 +30,3 @@ INSERT INTO cursor (tenant, source, body, good_at) VALUES (:tenant, :source, :bo
 -- all_cursors --
 -- When each source of a tenant last answered.
 SELECT source, good_at FROM cursor WHERE tenant = :tenant ORDER BY source;
-
--- schedule_last --
--- The last due time of a scheduled rule that became an event.
-SELECT cron, last_due FROM schedule WHERE tenant = :tenant AND rule = :rule;
-
--- schedule_put --
--- Keeps that a due time became an event; an earlier one never takes the place of a later.
-INSERT INTO schedule (tenant, rule, cron, last_due) VALUES (:tenant, :rule, :cron, :due)
-    ON CONFLICT (tenant, rule) DO UPDATE SET cron = excluded.cron, last_due = max(last_due, excluded.last_due);

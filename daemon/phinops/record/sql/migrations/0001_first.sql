@@ -161,15 +161,6 @@ CREATE TABLE ledger (
     PRIMARY KEY (account, day, level)
 ) WITHOUT ROWID;
 
--- The last due time of each scheduled rule that became an event.
-CREATE TABLE schedule (
-    tenant   TEXT NOT NULL,
-    rule     TEXT NOT NULL,
-    cron     TEXT NOT NULL,
-    last_due INTEGER NOT NULL,
-    PRIMARY KEY (tenant, rule)
-) WITHOUT ROWID;
-
 -- Switches that survive a restart.
 CREATE TABLE kv (
     name       TEXT PRIMARY KEY,
