@@ -155,6 +155,36 @@ async def test_the_business_unit_s_date_format_is_used() -> None:
     assert service.calls == {"ListInstances": 1}
 
 
+def dated(count: int, within: str, biz_date: str) -> Service:
+    return Service(
+        instances={f"t_{n}_{within}_9": record(n, Id=f"t_{n}_{within}_9", biz_date=biz_date) for n in range(count)}
+    )
+
+
+async def test_an_id_that_bears_its_business_date_spares_asking_for_it() -> None:
+    service = dated(40, "20260104", "2026-01-04")
+    assert len(await look_at(service).instances("7", list(service.instances))) == 40
+    assert service.calls == {"ListInstances": 1}
+
+
+async def test_a_date_in_an_id_that_is_no_business_date_costs_one_call() -> None:
+    service = dated(40, "20260105", "2026-01-04")
+    service.instances["t_x"] = record(99, Id="t_x", biz_date="2026-01-05")
+    look = look_at(service)
+    wanted = [each for each in service.instances if each != "t_x"]
+    assert len(await look.instances("7", wanted)) == 40
+    assert service.calls == {"ListInstances": 1, "GetPhysicalInstance": 40}
+    service.asked.clear()
+    assert len(await look.instances("7", wanted)) == 40
+    assert service.calls == {"ListInstances": 1}
+
+
+async def test_a_number_in_an_id_that_is_no_date_is_none() -> None:
+    service = dated(2, "20269999", "2026-01-04")
+    assert len(await look_at(service).instances("7", list(service.instances))) == 2
+    assert service.calls == {"GetPhysicalInstance": 2}
+
+
 async def test_concurrent_looks_share_their_calls() -> None:
     service = tenant(30)
     look = await acquainted(service)

@@ -7,6 +7,7 @@ still missing. Whatever a list did not show is asked for by itself: pages shift,
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,6 +45,8 @@ _LINEAGE_TYPES = {
     "LOGICAL_TABLE": "BBOX_LOGIC_TABLE_NODE",
 }
 """NodeType of GetInstanceDownStream where a record's type is of a coarser list."""
+
+_DATED_ID = re.compile(r"t_[0-9]+_([0-9]{8})_[0-9]+")
 
 Read = Callable[[str, JsonObject], Awaitable[Mapping[str, Any]]]
 """One read of Dataphin: the API and its parameters without OpTenantId and Env, giving the reply's body.
@@ -163,12 +166,14 @@ class Look:
         found: dict[str, InstanceView | PhinopsError] = {}
         by_date: dict[str, set[str]] = defaultdict(set)
         for instance_id in ids:
-            by_date[self._biz_dates.get(instance_id, "")].add(instance_id)
+            by_date[self._biz_dates.get(instance_id) or _date_within(instance_id)].add(instance_id)
         for biz_date, wanted in by_date.items():
             if biz_date:
+                sure = not wanted.isdisjoint(self._biz_dates)
                 listing = self._instance_listing(project_id, biz_date)
+                key = (project_id, biz_date)
                 await self._list_into(
-                    found, (project_id, biz_date), listing, wanted, lambda row: self._instance_view(project_id, row)
+                    found, key, listing, wanted, lambda row: self._instance_view(project_id, row), sure=sure
                 )
         await self._get_into(found, ids, lambda each: self._get_instance(project_id, each))
         return found
@@ -253,11 +258,13 @@ class Look:
         listing: _Listing,
         wanted: Collection[str],
         view: Callable[[vendor.Record], _View],
+        *,
+        sure: bool = True,
     ) -> None:
         """Put into `found` what pages of the list show of `wanted`, while that saves calls.
 
         `key` is what the number of its pages is remembered under. When a page cannot be read, neither can what is
-        still missing.
+        still missing. A list of which it is not `sure` that it holds them is left when its first page shows none.
         """
         missing = set(wanted)
         number, size, left = 0, 0, self._pages.get(key, 1)
@@ -273,6 +280,8 @@ class Look:
             size = max(size, len(page.rows))
             left = _pages_left(page, number, size)
             _remember(self._pages, key, number + left)
+            if not sure and len(missing) == len(wanted):
+                return
 
     async def _get_into(
         self,
@@ -335,6 +344,18 @@ def _views(rows: Sequence[Any], wanted: Collection[str], view: Callable[[vendor.
             except ValueError:
                 continue
     return found
+
+
+def _date_within(instance_id: str) -> str:
+    """The date that ids of the form `t_<digits>_<yyyymmdd>_<digits>` bear, "" for any other.
+
+    That it is the business date is only a guess, good for choosing where to look first.
+    """
+    shape = _DATED_ID.fullmatch(instance_id)
+    try:
+        return date.fromisoformat(shape.group(1)).isoformat() if shape else ""
+    except ValueError:
+        return ""
 
 
 def _pages_left(page: vendor.Page, number: int, size: int) -> int:
