@@ -6,7 +6,7 @@ call: the turn is taken first, then the intents are committed, then the bytes go
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -62,7 +62,7 @@ class Writer(Protocol):
 class Starter(Protocol):
     """A task group, as those see it who only start tasks in it."""
 
-    def start_soon(self, func: Callable[..., Awaitable[Any]], *args: Any) -> None: ...
+    def start_soon(self, func: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

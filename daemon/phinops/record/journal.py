@@ -252,8 +252,8 @@ def rule_of_action(tx: Snapshot, action_id: str) -> str:
     return str(row["rule"]) if row else ""
 
 
-def put_notice(tx: Tx, notice_id: str, firing_id: str, n: int, notifier: str, payload: JsonObject) -> None:
-    """Queue a notice; its id stays the same over every try."""
+def put_notice(tx: Tx, notice_id: str, firing_id: str | None, n: int, notifier: str, payload: JsonObject) -> None:
+    """Queue a notice, without a firing when it is the daemon's own; its id stays the same over every try."""
     tx.run(
         "put_notice",
         id=notice_id,
