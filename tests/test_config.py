@@ -147,6 +147,8 @@ def test_everything_that_can_be_said_is_understood(tmp_path: Path) -> None:
 def test_data_services_are_watched_from_basic_on(tmp_path: Path, edition: str, watched: object) -> None:
     config = load_config(written(tmp_path, MINIMAL.replace('"basic"', f'"{edition}"')))
     assert config.tenants[0].served_projects == watched
+    stated = load_config(written(tmp_path, with_tenant('data_service_projects = "all"').replace("basic", edition)))
+    assert stated.tenants[0].served_projects == "all"
 
 
 def test_a_relative_store_lies_in_the_state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,17 +176,16 @@ alerts = { every = "auto", evry = "1m" }
 listen = "8642"
 """
     assert problems(tmp_path, text) == [
-        "1:12 config-value `timezone`: no time zone is called «Asia/Shangai»: did you mean «Asia/Shanghai»?",
-        "2:1 config-unknown-key `bogus` is not a key of the file; it knows timezone, tenants, notifiers, hooks, rules,"
+        "1:12 bad-value `timezone`: no time zone is called «Asia/Shangai»: did you mean «Asia/Shanghai»?",
+        "2:1 unknown-key `bogus` is not a key of the file; it knows timezone, tenants, notifiers, hooks, rules,"
         " safety, store, server",
-        "3:1 config-missing-key `access_key_secret` is missing in [tenants]",
-        "7:11 config-value `edition`: must be one of personal, agile, basic, intelligent, private:"
-        " did you mean «basic»?",
-        "9:1 config-unknown-key `timeuot` is not a key of [tenants]: did you mean «timeout»?",
-        "10:18 config-value `settle_after`: «5» is not a duration: write a number with a unit, such as 90s, 15m,"
+        "3:1 missing-key `access_key_secret` is missing in [tenants]",
+        "7:11 bad-value `edition`: must be one of personal, agile, basic, intelligent, private: did you mean «basic»?",
+        "9:1 unknown-key `timeuot` is not a key of [tenants]: did you mean «timeout»?",
+        "10:18 bad-value `settle_after`: «5» is not a duration: write a number with a unit, such as 90s, 15m,"
         " 1h30m or 2d",
-        "12:28 config-unknown-key `evry` is not a key of [tenants.sources.alerts]: did you mean «every»?",
-        "14:10 config-value `listen`: must be HOST:PORT, such as 127.0.0.1:8642",
+        "12:28 unknown-key `evry` is not a key of [tenants.sources.alerts]: did you mean «every»?",
+        "14:10 bad-value `listen`: must be HOST:PORT, such as 127.0.0.1:8642",
     ]
 
 
@@ -211,13 +212,13 @@ listen = "8642"
 )
 def test_a_bad_value_is_told_where_it_begins(tmp_path: Path, line: str, column: int, part: str) -> None:
     found = only(problems(tmp_path, with_tenant(line)))
-    assert found.startswith(f"8:{column} config-value ")
+    assert found.startswith(f"8:{column} bad-value ")
     assert part in found
 
 
 def test_an_edition_without_a_published_quota_must_state_it(tmp_path: Path) -> None:
     text = MINIMAL.replace('"basic"', '"private"')
-    assert "5:11 config-value `edition`: state the quota" in only(problems(tmp_path, text))
+    assert "5:11 bad-value `edition`: state the quota" in only(problems(tmp_path, text))
     config, found = check_config(written(tmp_path, text + 'quota = { qps = { "1+2+3" = 10 } }\n'))
     assert config is not None
     assert found == []
@@ -241,7 +242,7 @@ def test_plain_http_is_for_loopback(tmp_path: Path, name: str) -> None:
 )
 def test_an_endpoint_is_a_safe_address(tmp_path: Path, endpoint: str, part: str) -> None:
     found = problems(tmp_path, MINIMAL.replace("https://dataphin-public.cn-shanghai.aliyuncs.com", endpoint))
-    assert found[0].startswith("3:12 config-value `endpoint`:")
+    assert found[0].startswith("3:12 bad-value `endpoint`:")
     assert part in found[0]
     assert "pw" not in found[0]
 
@@ -249,7 +250,7 @@ def test_an_endpoint_is_a_safe_address(tmp_path: Path, endpoint: str, part: str)
 @pytest.mark.parametrize("value", ['"LTAI5tSecretValue"', '["LTAI5tSecretValue"]', '{ value = "LTAI5tSecretValue" }'])
 def test_a_secret_in_the_file_is_refused_and_not_repeated(tmp_path: Path, value: str) -> None:
     found = only(problems(tmp_path, MINIMAL.replace('{ env = "KEY_ID" }', value)))
-    assert found.startswith("6:17 config-secret") or "config-unknown-key" in found
+    assert found.startswith("6:17 secret-inline") or "unknown-key" in found
     assert "LTAI5tSecretValue" not in found
 
 
@@ -266,30 +267,30 @@ def test_a_secret_has_one_place(tmp_path: Path) -> None:
 
 def test_proxies_with_a_login_are_for_later(tmp_path: Path) -> None:
     found = only(problems(tmp_path, with_tenant('proxy = "http://me:pw@proxy:1"')))
-    assert found == "8:9 config-not-yet `proxy`: proxies that ask for a login are not in this version yet"
+    assert found == "8:9 not-yet `proxy`: proxies that ask for a login are not in this version yet"
 
 
 def test_keys_for_writes_come_in_pairs(tmp_path: Path) -> None:
     found = only(problems(tmp_path, with_tenant('write_access_key_id = { env = "W" }')))
-    assert found.startswith("1:1 config-value `tenants`: `write_access_key_id` and")
+    assert found.startswith("1:1 bad-value `tenants`: `write_access_key_id` and")
 
 
 def test_notifiers_of_later_versions_are_told_apart_from_unknown_ones(tmp_path: Path) -> None:
     text = MINIMAL + '[notifiers.a]\ntype = "slack"\nhook = 1\n[notifiers.b]\ntype = "pigeon"\nurl = { env = "U" }\n'
     assert problems(tmp_path, text) == [
-        "9:8 config-not-yet `type`: notifiers of type slack are not in this version yet",
-        "12:8 config-value `type`: must be one of webhook, dingtalk",
+        "9:8 not-yet `type`: notifiers of type slack are not in this version yet",
+        "12:8 bad-value `type`: must be one of webhook, dingtalk",
     ]
 
 
 def test_a_webhook_needs_what_signs_it(tmp_path: Path) -> None:
     found = problems(tmp_path, MINIMAL + '[notifiers.a]\ntype = "webhook"\nurl = { env = "U" }\n')
-    assert only(found).startswith("8:1 config-value `a`: a webhook is signed")
+    assert only(found).startswith("8:1 bad-value `a`: a webhook is signed")
 
 
 @pytest.mark.parametrize(
     ("url", "code"),
-    [("postgresql://db/x", "config-not-yet"), ("sqlite://x.db", "config-value"), ("x.db", "config-value")],
+    [("postgresql://db/x", "not-yet"), ("sqlite://x.db", "bad-value"), ("x.db", "bad-value")],
 )
 def test_the_store_is_a_file(tmp_path: Path, url: str, code: str) -> None:
     assert only(problems(tmp_path, MINIMAL + f'[store]\nurl = "{url}"\n')).startswith(f"9:7 {code} `url`")
@@ -313,7 +314,7 @@ def test_a_port_beyond_the_last_is_refused(tmp_path: Path) -> None:
 
 def test_tenants_have_names_of_their_own(tmp_path: Path) -> None:
     found = only(problems(tmp_path, MINIMAL + MINIMAL))
-    assert found == "9:8 config-value `name`: another tenant is called «prod» too"
+    assert found == "9:8 bad-value `name`: another tenant is called «prod» too"
 
 
 def test_tenants_of_one_account_have_one_quota(tmp_path: Path) -> None:
@@ -321,21 +322,20 @@ def test_tenants_of_one_account_have_one_quota(tmp_path: Path) -> None:
     assert load_config(written(tmp_path, MINIMAL + second)).tenants[1].name == "test"
     found = only(problems(tmp_path, MINIMAL + second + "quota = { share = 0.5 }\n"))
     assert (
-        found
-        == "8:1 config-value `tenants`: shares its account with tenant prod, so edition and quota must be the same"
+        found == "8:1 bad-value `tenants`: shares its account with tenant prod, so edition and quota must be the same"
     )
     other = second.replace('"KEY_ID"', '"OTHER"').replace('"basic"', '"agile"')
     assert load_config(written(tmp_path, MINIMAL + other)).tenants[1].edition == "agile"
 
 
 def test_a_config_needs_a_tenant(tmp_path: Path) -> None:
-    assert only(problems(tmp_path, "tenants = []\n")) == "1:11 config-value `tenants`: at least one tenant is needed"
-    assert only(problems(tmp_path, "")) == "1:1 config-missing-key `tenants` is missing in the file"
+    assert only(problems(tmp_path, "tenants = []\n")) == "1:11 bad-value `tenants`: at least one tenant is needed"
+    assert only(problems(tmp_path, "")) == "1:1 missing-key `tenants` is missing in the file"
 
 
 def test_names_are_plain_words(tmp_path: Path) -> None:
     found = problems(tmp_path, MINIMAL + '[hooks."de ploy"]\nsecret = { env = "S" }\n')
-    assert only(found).startswith("8:1 config-value `de ploy`: «de ploy» is not a name")
+    assert only(found).startswith("8:1 bad-value `de ploy`: «de ploy» is not a name")
 
 
 @pytest.mark.parametrize(
@@ -343,14 +343,14 @@ def test_names_are_plain_words(tmp_path: Path) -> None:
     [('a = "\n', "1:6"), ("a = 1\na = 2\n", "2:6"), ("[x\n", "1:3"), ("a = [1,\n", "2:1"), ("a = 1 = 2", "1:7")],
 )
 def test_what_is_not_toml_is_told_with_its_place(tmp_path: Path, text: str, place: str) -> None:
-    assert only(problems(tmp_path, text)).startswith(f"{place} config-syntax ")
+    assert only(problems(tmp_path, text)).startswith(f"{place} toml-syntax ")
 
 
 def test_a_file_that_cannot_be_read_is_a_problem_too(tmp_path: Path) -> None:
     config, found = check_config(tmp_path / "none.toml")
     assert config is None
     assert [(each.code, each.message) for each in found] == [
-        ("config-unreadable", "cannot be read: No such file or directory")
+        ("file-unreadable", "cannot be read: No such file or directory")
     ]
     (tmp_path / "latin.toml").write_bytes(b"# \xe4\n")
     assert [each.message for each in check_config(tmp_path / "latin.toml")[1]] == ["is not UTF-8 text: byte 2"]
@@ -361,7 +361,7 @@ def test_loading_a_broken_config_tells_every_problem(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert [each.line for each in caught.value.problems] == [1, 9]
-    assert str(caught.value).startswith(f"{path}: 2 mistakes\n{path}:1:1: config-unknown-key")
+    assert str(caught.value).startswith(f"{path}: 2 mistakes\n{path}:1:1: unknown-key")
     with pytest.raises(ConfigError, match="1 mistake\n"):
         load_config(written(tmp_path, "a = 1\n" + MINIMAL))
 

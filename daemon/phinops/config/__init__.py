@@ -1,10 +1,10 @@
 """`phinops.toml`: models named after its tables, every mistake at once with its place and its cure."""
 
+from phinops.catalog.catalog import Edition
 from phinops.config.load import check_config, find_config, load_config
 from phinops.config.model import (
     AutoRerun,
     Config,
-    Edition,
     Hook,
     ImpactSettings,
     Notifier,

@@ -60,7 +60,7 @@ def _every(value: object) -> object:
 
 
 def _names(value: object) -> object:
-    if value is None or value == "all":
+    if value == "all":
         return value
     if isinstance(value, list | tuple) and all(isinstance(item, str | int) for item in value):
         return tuple(str(item) for item in value)

@@ -52,9 +52,9 @@ def check_config(path: str | Path) -> tuple[Config | None, list[Problem]]:
         text = file.read_bytes().decode()
         document = tomllib.loads(text)
     except OSError as error:
-        return None, [Problem(str(path), 1, 1, "config-unreadable", f"cannot be read: {error.strerror}")]
+        return None, [Problem(str(path), 1, 1, "file-unreadable", f"cannot be read: {error.strerror}")]
     except UnicodeDecodeError as error:
-        return None, [Problem(str(path), 1, 1, "config-syntax", f"is not UTF-8 text: byte {error.start}")]
+        return None, [Problem(str(path), 1, 1, "toml-syntax", f"is not UTF-8 text: byte {error.start}")]
     except tomllib.TOMLDecodeError as error:
         return None, [_syntax_problem(str(path), text, str(error))]
     try:
@@ -75,15 +75,15 @@ def _validated(file: Path, document: dict[str, Any]) -> Config:
 def _syntax_problem(file: str, text: str, message: str) -> Problem:
     found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
     if found and found[2]:
-        return Problem(file, int(found[2]), int(found[3]), "config-syntax", found[1])
+        return Problem(file, int(found[2]), int(found[3]), "toml-syntax", found[1])
     lines = text.split("\n")
-    return Problem(file, len(lines), len(lines[-1]) + 1, "config-syntax", message)
+    return Problem(file, len(lines), len(lines[-1]) + 1, "toml-syntax", message)
 
 
 def _problems(file: str, places: Places, error: ValidationError) -> Iterator[Problem]:
     for details in error.errors(include_url=False):
         for place, code, message in _mistakes(details):
-            at = places.key if code in ("config-unknown-key", "config-missing-key") else places.value
+            at = places.key if code in ("unknown-key", "missing-key") else places.value
             line, column = at(place)
             yield Problem(file, line, column, code, message)
 
@@ -96,25 +96,25 @@ def _mistakes(details: ErrorDetails) -> Iterator[tuple[Place, str, str]]:
             for below, message in context["mistakes"]:
                 yield (*place, *below), _code(message), _about((*place, *below), message)
         case "extra_forbidden":
-            yield place, "config-unknown-key", _unknown(place)
+            yield place, "unknown-key", _unknown(place)
         case "missing":
-            yield place, "config-missing-key", f"`{place[-1]}` is missing in {_table(place[:-1])}"
+            yield place, "missing-key", f"`{place[-1]}` is missing in {_table(place[:-1])}"
         case "value_error":
             message = str(context["error"])
             yield place, _code(message), _about(place, message)
         case "literal_error":
             words = re.findall(r"'([^']*)'", str(context["expected"]))
             cure = did_you_mean(str(details["input"]), words)
-            yield place, "config-value", _about(place, f"must be one of {', '.join(words)}{cure}")
+            yield place, "bad-value", _about(place, f"must be one of {', '.join(words)}{cure}")
         case _:
             message = details["msg"].replace("Input should", "should").replace("Tuple", "List")
-            yield place, "config-value", _about(place, message)
+            yield place, "bad-value", _about(place, message)
 
 
 def _code(message: str) -> str:
     if "not in this version yet" in message:
-        return "config-not-yet"
-    return "config-secret" if message.startswith("a secret is never") else "config-value"
+        return "not-yet"
+    return "secret-inline" if message.startswith("a secret is never") else "bad-value"
 
 
 def _about(place: Place, message: str) -> str:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
+from phinops.catalog.catalog import Edition
 from phinops.config.fields import (
     Amount,
     DateFormat,
@@ -30,7 +31,6 @@ from phinops.config.fields import (
 )
 from phinops.config.secret import Secret
 
-Edition = Literal["personal", "agile", "basic", "intelligent", "private"]
 NOTIFIERS_TO_COME = ("feishu", "wecom", "slack", "email", "apprise")
 
 

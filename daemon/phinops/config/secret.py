@@ -27,8 +27,6 @@ class Secret(Model):
     @model_validator(mode="before")
     @classmethod
     def _is_one_reference(cls, value: object) -> object:
-        if isinstance(value, cls):
-            return value
         if not isinstance(value, Mapping):
             refuse([((), CURE)])
         elif len(value) != 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from phinops.errors import StoreError, StoreHeld
 from phinops.surface.cli.options import config_of, config_option, json_option, limit_option, tenant_of, tenant_option
 from phinops.surface.cli.output import print_json, print_rows
 from phinops.surface.cli.reach import NobodyAnswers, Remote
+from phinops.surface.words import what_of
 
 Rows = list[dict[str, Any]]
 
@@ -68,24 +69,6 @@ def actions(config_path: Path | None, tenant: str | None, limit: int, as_json: b
     """
     columns = {"TIME": "time", "STEP": "step", "TARGET": "target", "OUTCOME": "outcome", "API": "api", "ID": "id"}
     _show("actions", config_of(config_path), tenant, limit, as_json, columns)
-
-
-def what_of(event: Mapping[str, Any]) -> str:
-    """What an event is about, in a few words."""
-    node, instance, alert = (event.get(part) or {} for part in ("node", "instance", "alert"))
-    if instance:
-        return f"{node.get('name') or node.get('id')} {instance['id']} {instance.get('biz_date') or ''}".strip()
-    if alert:
-        return f"{(alert.get('object') or {}).get('name') or ''} {alert.get('reason') or alert['id']}".strip()
-    others: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
-        ("api", lambda part: str(part.get("name") or part.get("id"))),
-        ("schedule", lambda part: str(part.get("cron"))),
-        ("action", lambda part: f"{part.get('step')} {part.get('target')} {part.get('outcome')}"),
-        ("health", lambda part: f"{part.get('name')} {part.get('reason') or ''}"),
-        ("quota", lambda part: f"pool {part.get('pool')}: {part.get('used')} of {part.get('limit')}"),
-        ("rule", lambda part: str(part.get("id"))),
-    )
-    return next((told(event[part]).strip() for part, told in others if event.get(part)), "")
 
 
 def _show(kind: str, config: Config, tenant: str | None, limit: int, as_json: bool, columns: Mapping[str, str]) -> None:

@@ -1,0 +1,131 @@
+"""`phinops check`: everything that is wrong with rules, tests and config, at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import click
+
+from phinops.config import Config, check_config, find_config
+from phinops.decide.load import load_rules
+from phinops.decide.rule import Setting
+from phinops.errors import ConfigError
+from phinops.execute.steps.table import STEPS
+from phinops.problem import Problem
+from phinops.surface.cli.options import config_option
+from phinops.surface.cli.output import print_json
+
+CONFIG_NAME = "phinops.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is to check: configs, and files or folders of rules. `config` is what rules are checked against."""
+
+    config: Path | None
+    configs: tuple[Path, ...]
+    rules: tuple[Path, ...]
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@config_option
+@click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True)
+@click.pass_context
+def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None, form: str) -> None:
+    """Validate rule, test and config files: everything at once, as FILE:LINE:COLUMN: CODE MESSAGE.
+
+    Folders are walked for *.rules.yaml, *.test.yaml and phinops.toml. Without PATH: what [rules].paths of the config
+    names, else ./rules. Errors give exit code 1, warnings do not, nothing found does. No secret is read.
+
+    \b
+    Example:
+      phinops check rules --format github
+    """
+    if config_path is not None and not config_path.is_file():
+        raise ConfigError(f"{config_path}: no such file")
+    found = _find(paths, config_path)
+    checked = {path: check_config(path) for path in found.configs}
+    config = checked[found.config][0] if found.config is not None else None
+    loaded = load_rules(found.rules or _own_rules(config), _setting(config))
+    problems = sorted([*loaded.problems, *(each for _, problems in checked.values() for each in problems)])
+    _FORMATS[form](problems)
+    _tell_what_was_not_checked(found, config)
+    nothing = not loaded.files and not (paths and found.configs)
+    errors = sum(each.severity == "error" for each in problems)
+    files = len(loaded.files) + len(found.configs)
+    click.echo(f"{files} files: {errors} errors, {len(problems) - errors} warnings", err=True)
+    if nothing:
+        click.echo("nothing to check: no *.rules.yaml, no *.test.yaml", err=True)
+    ctx.exit(1 if errors or nothing else 0)
+
+
+def _find(paths: Sequence[Path], explicit: Path | None) -> Found:
+    """What the arguments name. A config among them is also the one to check rules against, unless another is named."""
+    walked = tuple(config for path in paths for config in _configs_in(path))
+    stated = explicit or os.environ.get("PHINOPS_CONFIG")
+    config = find_config(explicit) if stated or not walked else walked[0]
+    configs = tuple(dict.fromkeys((*walked, *([config] if config is not None else []))))
+    return Found(config, configs, tuple(path for path in paths if path not in walked))
+
+
+def _configs_in(path: Path) -> Iterator[Path]:
+    if path.suffix == ".toml":
+        yield path
+    elif path.is_dir():
+        for here, folders, names in os.walk(path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            if CONFIG_NAME in names:
+                yield Path(here, CONFIG_NAME)
+
+
+def _own_rules(config: Config | None) -> Sequence[Path]:
+    return config.rules.paths if config is not None else [Path("rules")]
+
+
+def _setting(config: Config | None) -> Setting:
+    if config is None:
+        return Setting(STEPS, ZoneInfo("Asia/Shanghai"))
+    edition = config.tenants[0].edition if len({tenant.edition for tenant in config.tenants}) == 1 else None
+    return Setting(STEPS, config.timezone, edition, set(config.notifiers), set(config.hooks))
+
+
+def _tell_what_was_not_checked(found: Found, config: Config | None) -> None:
+    if config is None:
+        why = "no config" if found.config is None else f"{found.config} is broken"
+        click.echo(f"{why}: notifiers, hooks and edition were not checked", err=True)
+
+
+def _print_text(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        click.echo(f"{problem}{' (warning)' if problem.severity == 'warning' else ''}")
+
+
+def _print_json(problems: Sequence[Problem]) -> None:
+    print_json([dataclasses.asdict(problem) for problem in problems])
+
+
+def _print_github(problems: Sequence[Problem]) -> None:
+    for each in problems:
+        place = f"file={_property(each.file)},line={each.line},col={each.column},title={_property(each.code)}"
+        click.echo(f"::{each.severity} {place}::{_data(each.message)}")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+_FORMATS: Mapping[str, Callable[[Sequence[Problem]], None]] = {
+    "text": _print_text,
+    "json": _print_json,
+    "github": _print_github,
+}

@@ -1,0 +1,73 @@
+"""What happens in a daemon, line by line, for a person who looks on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import anyio
+
+from phinops.event import JsonObject
+from phinops.surface.words import what_of
+
+_LOOK_EVERY_S = 0.2
+_AT_ONCE = 500
+
+
+class Watched(Protocol):
+    """The lists of the daemon that are looked at."""
+
+    async def events(self, limit: int) -> list[JsonObject]: ...
+    async def firings(self, limit: int) -> list[JsonObject]: ...
+    async def actions(self, limit: int) -> list[JsonObject]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One thing that happened: when, what kind, in which state, and what it is about."""
+
+    time: str
+    kind: Literal["event", "rule", "action"]
+    name: str
+    state: str
+    about: str
+
+
+class Watch:
+    """Looks at the lists again and again, and gives what is new or has changed, oldest first."""
+
+    def __init__(self, service: Watched) -> None:
+        self._service = service
+        self._seen: dict[str, str] = {}
+
+    async def sights(self) -> AsyncGenerator[Sight]:
+        """What happens from now on. Ends by cancellation."""
+        while True:
+            for sight in await self.look():
+                yield sight
+            await anyio.sleep(_LOOK_EVERY_S)
+
+    async def look(self) -> list[Sight]:
+        """What is new or has changed since the last look."""
+        events = [(row, _event(row)) for row in reversed(await self._service.events(_AT_ONCE))]
+        firings = [(row, _firing(row)) for row in reversed(await self._service.firings(_AT_ONCE))]
+        actions = [(row, _action(row)) for row in reversed(await self._service.actions(_AT_ONCE))]
+        return [sight for row, sight in (*events, *firings, *actions) if self._is_news(row["id"], sight)]
+
+    def _is_news(self, id: str, sight: Sight) -> bool:
+        known = self._seen.get(id)
+        self._seen[id] = sight.state
+        return known != sight.state
+
+
+def _event(row: Mapping[str, Any]) -> Sight:
+    return Sight(row["time"], "event", row["type"], "", what_of(row))
+
+
+def _firing(row: Mapping[str, Any]) -> Sight:
+    return Sight(row["time"], "rule", row["rule"], row["state"], row["reason"] or "")
+
+
+def _action(row: Mapping[str, Any]) -> Sight:
+    return Sight(row["time"], "action", row["step"], row["outcome"] or "under way", row["target"] or row["api"])
