@@ -41,8 +41,11 @@ def judge(language: Language, rule: Rule, event: Event, now: datetime) -> Match:
 
 
 def _is_its_own(rule: Rule, event: Event) -> bool:
-    """A rule with a schedule looks at its own only."""
-    return not rule.cron or event.schedule is None or event.schedule.cron == rule.cron
+    """A rule with a schedule looks at its own only: the event names its rule, one that names none goes by the cron."""
+    if not rule.cron or event.schedule is None:
+        return True
+    owner = event.raw.get("rule") if isinstance(event.raw, dict) else None
+    return owner == rule.id if owner else event.schedule.cron == rule.cron
 
 
 def default_key(rule: Rule, event: Event) -> str:
