@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from fake_dataphin import START, ZONE, FakeDataphin, FakeMemory, kinds, millis, paged, projects, text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fake_dataphin import START, ZONE, FakeDataphin, FakeMemory, kinds, millis, paged, projects, text
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.poll.alerts import AlertSource
 from phinops.arrive.projects import tenant_projects
@@ -288,7 +288,9 @@ def test_every_change_of_every_alert_is_seen_once(
         told = kinds(mine)
         assert told.count("alert.opened") == 1
         assert told.count("alert.closed") == (row["Status"] == "FINISH")
-        counts = [event.alert.times for event in mine if event.alert and event.type in ("alert.opened", "alert.repeated")]
+        counts = [
+            event.alert.times for event in mine if event.alert and event.type in ("alert.opened", "alert.repeated")
+        ]
         assert counts == sorted(set(counts), key=lambda times: times or 0)
         assert counts[-1] == row["TotalAlertTimes"]
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal, Protocol
 
 import anyio
@@ -81,7 +81,7 @@ def budget_of(pools: Iterable[PoolUse], levels: Iterable[int], now: datetime, zo
         for pool in pools
         if pool.limit is not None and names & set(pool.pool.split("+"))
     ]
-    return Budget(min(left, default=None), (midnight - here).total_seconds(), sharers)
+    return Budget(min(left, default=None), (midnight.astimezone(UTC) - now).total_seconds(), sharers)
 
 
 def interval_of(budget: Budget, cost: float) -> float | None:

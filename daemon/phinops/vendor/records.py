@@ -51,9 +51,7 @@ def instance_paused(record: Record) -> bool | None:
     Raises:
         ValueError: `NodeInfo` is no object or its `SchedulePaused` no flag.
     """
-    return read_flag(
-        read_object(record.get("NodeInfo"), "NodeInfo").get("SchedulePaused"), "NodeInfo.SchedulePaused"
-    )
+    return read_flag(read_object(record.get("NodeInfo"), "NodeInfo").get("SchedulePaused"), "NodeInfo.SchedulePaused")
 
 
 def read_node(node_info: object) -> Node:
@@ -120,9 +118,7 @@ def read_alert_project(record: Record) -> str:
 
 def _read_owner(value: object) -> Owner:
     owner = read_object(value, "NodeInfo.OwnerList")
-    return Owner(
-        id=read_text(owner.get("Id"), "OwnerList.Id"), name=read_text(owner.get("Name"), "OwnerList.Name")
-    )
+    return Owner(id=read_text(owner.get("Id"), "OwnerList.Id"), name=read_text(owner.get("Name"), "OwnerList.Name"))
 
 
 def _first(info: Record, many: str, one: str) -> str:
