@@ -37,7 +37,8 @@ def answer(spec: ApiSpec, call: Call) -> Payload:
     if answerer is not None:
         return answerer(call)
     if not spec.reads:
-        call.tenant.record(spec.name, "", int(call.arguments.get("ProjectId", 0)), "")
+        project_id = call.arguments.get("ProjectId")
+        call.tenant.record(spec.name, "", project_id if isinstance(project_id, int) else 0, "")
     return {field.name: _empty(field.name, field.type) for field in spec.response if field.name not in ENVELOPE}
 
 
