@@ -2,92 +2,21 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 import anyio
 import httpx
 import pytest
 
+from fakedaemon import STATUS, FakeService, Reloaded
 from phinops.config import Secret, Server
 from phinops.errors import Ambiguous, Forbidden, QuotaSpent, StoreError
-from phinops.event import JsonObject
 from phinops.problem import Problem
 from phinops.surface.server import HOOK_LIMIT, CannotListen, Door, bind, build_app, door_for, serving
-from phinops.surface.service import Health
 
 TOKEN = {"Authorization": "Bearer t0ken"}
-STATUS: JsonObject = {
-    "ready": True,
-    "reasons": [],
-    "tenants": [
-        {
-            "name": "prod",
-            "sources": [
-                {"name": "alerts", "state": "good", "last_good": "2026-01-05T00:00:00+00:00", "interval_s": 30.0},
-                {"name": "impacts", "state": "resting", "last_good": None, "interval_s": None},
-            ],
-            "quota": [{"pool": "1+2", "used": 7, "limit": 50_000, "reserve": 10_000}],
-        }
-    ],
-}
-
-
-@dataclass
-class Reloaded:
-    accepted: bool
-    problems: tuple[Problem, ...] = ()
-    changed: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class FakeService:
-    """A daemon that says what the test tells it to, and keeps what it was asked."""
-
-    health: Health = (True, [])
-    reloaded: Reloaded = field(default_factory=lambda: Reloaded(True, changed={"added": ["a"]}))
-    error: Exception | None = None
-    hooked: tuple[int, str] = (202, "")
-    asked: list[Any] = field(default_factory=list)
-
-    def status(self) -> JsonObject:
-        return STATUS
-
-    def ready(self) -> Health:
-        return self.health
-
-    def healthy(self) -> Health:
-        return self.health
-
-    async def events(self, limit: int, tenant: str = "") -> list[JsonObject]:
-        return [{"kind": "event", "limit": limit, "tenant": tenant}]
-
-    async def firings(self, limit: int, tenant: str = "") -> list[JsonObject]:
-        return [{"kind": "firing", "limit": limit, "tenant": tenant}]
-
-    async def actions(self, limit: int, tenant: str = "") -> list[JsonObject]:
-        if self.error is not None:
-            raise self.error
-        return [{"kind": "action", "limit": limit, "tenant": tenant}]
-
-    async def reload(self) -> Reloaded:
-        return self.reloaded
-
-    async def call(self, api: str, params: JsonObject, wait: timedelta, tenant: str | None) -> JsonObject:
-        self.asked.append((api, params, wait, tenant))
-        if self.error is not None:
-            raise self.error
-        return {"Code": "OK"}
-
-    async def hook(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
-        self.asked.append((name, headers["webhook-id"], len(body)))
-        return self.hooked
-
-    def metrics_snapshot(self) -> Mapping[str, Iterable[tuple[Mapping[str, str], float]]]:
-        return {"events_total": [({"type": "instance.failed"}, 3.0)], "actions_unsettled": [({}, 1.0)]}
 
 
 @pytest.fixture

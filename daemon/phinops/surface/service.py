@@ -17,7 +17,7 @@ Samples = Mapping[str, Iterable[tuple[Mapping[str, str], float]]]
 
 
 class Reloaded(Protocol):
-    """What became of a reload: when it was not accepted, everything stays as it was."""
+    """What became of a reload: when it was not accepted, something has a mistake and stays as it was."""
 
     @property
     def accepted(self) -> bool: ...
@@ -55,7 +55,7 @@ class Service(Protocol):
         ...
 
     async def reload(self) -> Reloaded:
-        """Reads config and rules again; all of it or none."""
+        """Reads config and rules again; what is broken stays as it was last good."""
         ...
 
     async def call(self, api: str, params: JsonObject, wait: timedelta, tenant: str | None) -> JsonObject:

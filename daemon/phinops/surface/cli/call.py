@@ -54,7 +54,7 @@ def call(
 
     \b
     Example:
-      phinops call ListProjects
+      phinops call GetMyTenants
       phinops call OperateInstance --data '{"OperateCommand": {"ProjectId": 1,
         "Operation": "RERUN", "InstanceIdList": [{"Id": "t_1"}]}}'
     """

@@ -52,7 +52,7 @@ def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None,
     found = _find(paths, config_path)
     checked = {path: check_config(path) for path in found.configs}
     config = checked[found.config][0] if found.config is not None else None
-    loaded = load_rules(found.rules or _own_rules(config), _setting(config))
+    loaded = load_rules(found.rules if paths else _own_rules(config), _setting(config))
     problems = sorted([*loaded.problems, *(each for _, problems in checked.values() for each in problems)])
     _FORMATS[form](problems)
     _tell_what_was_not_checked(found, config)

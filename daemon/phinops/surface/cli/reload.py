@@ -1,4 +1,4 @@
-"""`phinops reload`: config and rules, all of it or none."""
+"""`phinops reload`: config and rules read anew."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote
 def reload(ctx: click.Context, config_path: Path | None, as_json: bool) -> None:
     """Make the running daemon read config and rules again, and wait until it has.
 
-    When anything is wrong nothing changes: the problems are listed and the exit code is 1.
+    When anything is wrong the problems are listed and the exit code is 1: what is broken stays as it was last good.
 
     \b
     Example:
@@ -40,7 +40,7 @@ def _tell(answer: Answer) -> None:
     for problem in answer.body["problems"]:
         click.echo("{file}:{line}:{column}: {code} {message}".format(**problem), err=True)
     if not answer.body["accepted"]:
-        click.echo("refused: everything stays as it was", err=True)
+        click.echo("refused: what is broken stays as it was last good", err=True)
         return
     changed = "; ".join(f"{name}: {_listed(what)}" for name, what in answer.body["changed"].items() if what)
     click.echo(f"reloaded: {changed or 'nothing changed'}")

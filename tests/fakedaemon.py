@@ -1,0 +1,117 @@
+"""A daemon that says what a test tells it to, for the API, and the API on a port, for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from anyio.from_thread import start_blocking_portal
+
+from phinops.config import Server
+from phinops.event import JsonObject
+from phinops.problem import Problem
+from phinops.surface.server import bind, build_app, door_for, serving
+from phinops.surface.service import Health
+
+STATUS: JsonObject = {
+    "ready": True,
+    "reasons": [],
+    "tenants": [
+        {
+            "name": "prod",
+            "sources": [
+                {"name": "alerts", "state": "good", "last_good": "2026-01-05T00:00:00+00:00", "interval_s": 30.0},
+                {"name": "impacts", "state": "resting", "last_good": None, "interval_s": None},
+            ],
+            "quota": [{"pool": "1+2", "used": 7, "limit": 50_000, "reserve": 10_000}],
+        }
+    ],
+}
+
+
+@dataclass
+class Reloaded:
+    accepted: bool
+    problems: tuple[Problem, ...] = ()
+    changed: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class FakeService:
+    """A daemon that says what the test tells it to, and keeps what it was asked."""
+
+    health: Health = (True, [])
+    reloaded: Reloaded = field(default_factory=lambda: Reloaded(True, changed={"added": ["a"]}))
+    error: Exception | None = None
+    hooked: tuple[int, str] = (202, "")
+    asked: list[Any] = field(default_factory=list)
+
+    def status(self) -> JsonObject:
+        return STATUS
+
+    def ready(self) -> Health:
+        return self.health
+
+    def healthy(self) -> Health:
+        return self.health
+
+    async def events(self, limit: int, tenant: str = "") -> list[JsonObject]:
+        return [{"kind": "event", "limit": limit, "tenant": tenant}]
+
+    async def firings(self, limit: int, tenant: str = "") -> list[JsonObject]:
+        return [{"kind": "firing", "limit": limit, "tenant": tenant}]
+
+    async def actions(self, limit: int, tenant: str = "") -> list[JsonObject]:
+        if self.error is not None:
+            raise self.error
+        return [{"kind": "action", "limit": limit, "tenant": tenant}]
+
+    async def reload(self) -> Reloaded:
+        return self.reloaded
+
+    async def call(self, api: str, params: JsonObject, wait: timedelta, tenant: str | None) -> JsonObject:
+        self.asked.append((api, params, wait, tenant))
+        if self.error is not None:
+            raise self.error
+        return {"Code": "OK"}
+
+    async def hook(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
+        self.asked.append((name, headers["webhook-id"], len(body)))
+        return self.hooked
+
+    def metrics_snapshot(self) -> Mapping[str, Iterable[tuple[Mapping[str, str], float]]]:
+        return {"events_total": [({"type": "instance.failed"}, 3.0)], "actions_unsettled": [({}, 1.0)]}
+
+
+CONFIG = """\
+[[tenants]]
+name = "prod"
+endpoint = "http://127.0.0.1:1"
+op_tenant_id = 1
+edition = "basic"
+access_key_id = {{ env = "PHINOPS_TEST_KEY" }}
+access_key_secret = {{ env = "PHINOPS_TEST_KEY" }}
+[server]
+listen = "127.0.0.1:{port}"
+"""
+
+
+def write_config(folder: Path, port: int, more: str = "") -> Path:
+    """A config of one tenant whose daemon listens on `port`."""
+    path = folder / "phinops.toml"
+    path.write_text(CONFIG.format(port=port) + more, encoding="utf-8")
+    return path
+
+
+@contextmanager
+def answering(service: FakeService, token: str = "t0ken") -> Generator[int]:
+    """The API of `service` on a free port of loopback, served by another thread."""
+    with bind(Server(listen="127.0.0.1:0")) as listener, start_blocking_portal() as portal:
+        port: int = listener.getsockname()[1]
+        app = build_app(service, door_for(Server(), port, [token]))
+        with portal.wrap_async_context_manager(serving(app, listener)):
+            yield port
