@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -112,10 +112,11 @@ def _refuse_constant(name: str) -> None:
 
 
 def _is_deeper(document: Any, depth: int) -> bool:
-    layer = [document]
-    for _ in range(depth + 1):
-        inner = [item for item in layer if isinstance(item, dict | list)]
-        layer = [part for item in inner for part in (item.values() if isinstance(item, dict) else item)]
-        if not layer:
-            return False
-    return True
+    inner = _containers([document])
+    for _ in range(depth):
+        inner = _containers(part for item in inner for part in (item.values() if isinstance(item, dict) else item))
+    return bool(inner)
+
+
+def _containers(parts: Iterable[Any]) -> list[Any]:
+    return [part for part in parts if isinstance(part, dict | list)]

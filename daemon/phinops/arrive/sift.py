@@ -283,7 +283,7 @@ def sift_impact(sight: Sight, project: Project, api: Api, found: Impacted, befor
     event = Event(
         id=event_id("impacts", sight.tenant, f"{project.id}/{api.id}", str(window), kind),
         type=f"impact.{kind}",
-        time=found.last_bad or sight.now,
+        time=found.last_bad or found.impact.window_end or sight.now,
         tenant=sight.tenant,
         source="impacts",
         project=project,

@@ -46,13 +46,14 @@ async def each_project(source: str, projects: Sequence[Project], look: Callable[
     Raises:
         ApiError: no project was answered.
         QuotaSpent: the day had no call left for the first.
+        StoreError: what was seen before cannot be read.
     """
     done: Round[T] = Round()
 
     async def attempt(project: Project) -> None:
         try:
             done.looks[project.id] = await look(project)
-        except (ApiError, QuotaSpent) as error:
+        except PhinopsError as error:
             done.errors[project.id] = error
             log.warning("source.project_failed", source=source, project=project.id, reason=str(error))
 
@@ -60,8 +61,11 @@ async def each_project(source: str, projects: Sequence[Project], look: Callable[
         async with asyncio.TaskGroup() as group:
             for project in projects[start : start + AT_ONCE]:
                 group.create_task(attempt(project))
-        if any(isinstance(error, QuotaSpent) for error in done.errors.values()):
+        if any(not isinstance(error, ApiError) for error in done.errors.values()):
             break
+    for error in done.errors.values():
+        if not isinstance(error, ApiError | QuotaSpent):
+            raise error
     if done.errors and not done.looks:
         raise next(iter(done.errors.values()))
     return done

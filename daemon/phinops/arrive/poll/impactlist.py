@@ -131,7 +131,7 @@ class ImpactList:
                 error_rate=min(1.0, failing.errors / calls) if calls else None,
                 apps=_by_app(bad),
             ),
-            last_bad=max((row.last for row in bad if row.last), default=None),
+            last_bad=_last(bad, window),
             raw={**plain.raw, "Impacts": [row.raw for row in rows[:KEPT_ROWS]]},
         )
 
@@ -172,6 +172,12 @@ def _read_failing(row: object) -> Failing:
     key = read_id(record, "ApiId") if record.get("ApiId") else read_id(record, "AppId")
     name = read_text(record.get("ApiName"), "ApiName")
     return Failing(Api(key, name), read_count(record.get("ErrorCount"), "ErrorCount") or 0, record)
+
+
+def _last(bad: Sequence[_Calls], window: Window) -> datetime | None:
+    # The last call is told, good or bad and whenever it was: what the window counted was not after its end.
+    times = [row.last for row in bad if row.last and row.last >= window.start]
+    return min(max(times), window.end) if times else None
 
 
 def _by_app(rows: Sequence[_Calls]) -> tuple[App, ...]:
