@@ -118,7 +118,8 @@ class RatePool:
         self._unanswered = 0
         self._abandoned: list[float] = []
         self._pacing = _pacing(rate, clock) if rate else None
-        self._paced = 0
+        self._pacing_wait: asyncio.Timeout | None = None
+        self._paced = False
         self._rest_until = 0.0
         self._throttles = 0
         flights.listen(self._changed.set)
@@ -150,7 +151,8 @@ class RatePool:
         """Give the slot back. What it says about sending and the answer decides when another may have it."""
         if slot.sent is None:
             self._return_at(0.0)
-            self._paced += self._paced == 0
+            self._paced = True
+            self._interrupt_pacing()
         elif slot.answered is not None:
             self._return_at(slot.answered + self.period + MARGIN)
         else:
@@ -187,6 +189,7 @@ class RatePool:
             if waiter.refusal is not None:
                 waiter.woken.set()
         self._changed.set()
+        self._interrupt_pacing()
 
     async def _called(self, waiter: _Waiter) -> Slot:
         while waiter.slot is None:
@@ -204,16 +207,31 @@ class RatePool:
         try:
             while leader.slot is None and leader.refusal is None:
                 if self._pacing and not self._paced:
-                    await self._pacing.acquire()
-                    self._paced = 1
-                wait = self._wait_of(self._waiting[0])
-                if wait > 0:
+                    await self._pace(self._pacing)
+                elif (wait := self._wait_of(self._waiting[0])) > 0:
                     await self._change(wait)
                 else:
                     self._grant(heapq.heappop(self._waiting))
         finally:
             self._led = False
             self._appoint()
+
+    async def _pace(self, pacing: AsyncLimiter) -> None:
+        """Wait for the pace, or until `_interrupt_pacing`."""
+        try:
+            async with asyncio.timeout(None) as self._pacing_wait:
+                await pacing.acquire()
+                self._paced = True
+        except TimeoutError:
+            return  # interrupted
+        finally:
+            self._pacing_wait = None
+
+    def _interrupt_pacing(self) -> None:
+        """The leader has something better to do: somebody gave back what it waits for, or it must not wait at all."""
+        if self._pacing_wait is not None:
+            self._pacing_wait.reschedule(asyncio.get_running_loop().time())
+            self._pacing_wait = None
 
     def _wait_of(self, first: _Waiter) -> float:
         """How long until `first` may have a slot, as far as is known: 0 at once, infinite until something changes."""
@@ -241,7 +259,7 @@ class RatePool:
     def _grant(self, waiter: _Waiter) -> None:
         if self.rate:
             heapq.heappop(self._free_at)
-            self._paced = 0
+            self._paced = False
         urgent = waiter.priority.urgent
         self._unanswered += not urgent
         self._flights.enter(urgent)
