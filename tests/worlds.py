@@ -29,7 +29,6 @@ from phinops.firing import Firing, Intent
 from phinops.record import journal
 from phinops.record.book import Book
 from phinops.record.sqlite import Store
-from phinops.record.tx import Row
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 _UTC = ZoneInfo("UTC")
@@ -181,9 +180,6 @@ class Stage:
     ceilings: list[str]
     events: list[Event]
     permit_reason: str = ""
-
-    async def rows(self) -> list[Row]:
-        return await self.store.read(lambda tx: tx.all("steps_for_tests"))
 
     async def firing(self, firing_id: str) -> Firing:
         found = await self.store.read(lambda tx: journal.firing_of(tx, firing_id))

@@ -287,7 +287,7 @@ def abandon_operator_calls(tx: Tx) -> int:
 
 
 def counts(tx: Snapshot) -> JsonObject:
-    """Totals for summaries and metrics: events, firings, actions by outcome, notices by state."""
+    """Totals for summaries and metrics: events, firings, actions by outcome, notices by state, writes still open."""
     totals = tx.one("table_counts") or {}
     actions: dict[str, int] = {}
     for row in tx.all("outcome_counts"):
@@ -295,7 +295,13 @@ def counts(tx: Snapshot) -> JsonObject:
             name = row["outcome"] or row["state"]
             actions[name] = actions.get(name, 0) + row["n"]
     notices = {row["state"]: row["n"] for row in tx.all("notice_counts")}
-    return {"events": totals["events"], "firings": totals["firings"], "actions": actions, "notices": notices}
+    return {
+        "events": totals["events"],
+        "firings": totals["firings"],
+        "actions": actions,
+        "notices": notices,
+        "open": _count(tx.one("open_intents")),
+    }
 
 
 def intents(rows: Iterable[Row]) -> list[Intent]:

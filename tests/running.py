@@ -1,0 +1,107 @@
+"""The daemon as a process of its own, for tests that kill it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from phinops.simulate import Simulator
+
+
+async def until(condition: Callable[[], bool], what: str, within: float = 60.0) -> None:
+    """Wait for the condition; AssertionError naming `what` when it does not come."""
+    with anyio.move_on_after(within):
+        while not condition():  # noqa: ASYNC110 - other processes set no event
+            await anyio.sleep(0.01)
+        return
+    raise AssertionError(f"not within {within} s: {what}")
+
+
+def write_config(folder: Path, simulator: Simulator, rules: str, extra: str = "", *, edition: str = "basic") -> Path:
+    """A config for the simulator's tenant with one rule file, keys in private files; its path."""
+    (folder / "rules").mkdir(parents=True, exist_ok=True)
+    (folder / "rules" / "all.rules.yaml").write_text(rules)
+    for name, value in (("id", simulator.access_key_id), ("secret", simulator.access_key_secret)):
+        path = folder / f"key.{name}"
+        path.touch(0o600)
+        path.write_text(value)
+    config = folder / "phinops.toml"
+    config.write_text(
+        f"""
+[server]
+listen = "127.0.0.1:0"
+
+[[tenants]]
+name = "prod"
+endpoint = "{simulator.url}"
+op_tenant_id = {simulator.op_tenant_id}
+edition = "{edition}"
+access_key_id = {{ file = "key.id" }}
+access_key_secret = {{ file = "key.secret" }}
+{extra}
+"""
+    )
+    return config
+
+
+@dataclass(slots=True)
+class Running:
+    """One process after the other on one config; `log` keeps what all of them wrote to stderr."""
+
+    config: Path
+    _process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @property
+    def log(self) -> Path:
+        return self.config.parent / "daemon.log"
+
+    @property
+    def store(self) -> Path:
+        return self.config.parent / "phinops.db"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "phinops", "run", "--config", str(self.config), "--log-format", "json"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, cwd=self.config.parent
+            )
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """kill -9, now."""
+        assert self._process is not None
+        assert self.alive, self.log.read_text()[-3000:]
+        self._process.kill()
+        self._process.wait()
+
+    async def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        await until(lambda: not self.alive, "the daemon drains", 30)
+        return self._process.wait()
+
+    def abandon(self) -> None:
+        """Whatever runs still is ended."""
+        if self.alive:
+            self.kill()
+
+    def count(self, query: str) -> int:
+        """A number from the store; it is only read, so a daemon may run."""
+        connection = sqlite3.connect(f"file:{self.store}?mode=ro", uri=True)
+        try:
+            return int(connection.execute(query).fetchone()[0])
+        finally:
+            connection.close()
