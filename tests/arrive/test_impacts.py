@@ -269,8 +269,8 @@ def test_every_api_opens_and_closes_in_turn_and_changes_once_a_window(
 
     # What has not happened yet is not told: the list is asked for times up to now only.
     asyncio.run(play())
-    for api in {str(api) for _, api in bad}:
-        mine = [event for event in tenant.memory.events if event.api and event.api.id == api]
+    for key in {str(api) for _, api in bad}:
+        mine = [event for event in tenant.memory.events if event.api and event.api.id == key]
         told = [event.type for event in mine if event.type != "impact.changed"]
         assert told == ["impact.opened", "impact.closed"] * (len(told) // 2)
         assert told

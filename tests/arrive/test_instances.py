@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,8 +16,8 @@ from fake_dataphin import START, ZONE, FakeDataphin, FakeMemory, kinds, millis, 
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.poll.instances import InstanceSource
 from phinops.arrive.projects import tenant_projects
-from phinops.errors import Forbidden, QuotaSpent, Refused, Transient
-from phinops.event import Event
+from phinops.errors import Forbidden, QuotaSpent, Refused, StoreError, Transient
+from phinops.event import Event, JsonObject
 from phinops.vendor import STATES
 
 MINUTE = timedelta(minutes=1)
@@ -345,6 +345,16 @@ async def test_a_project_that_refuses_stops_no_other_and_loses_nothing() -> None
 async def test_a_poll_that_no_project_answers_fails(tenant: Tenant) -> None:
     tenant.service.scripts["ListInstances"] = lambda _: Transient("ListInstances", "ServiceUnavailable", "later")
     with pytest.raises(Transient):
+        await tenant.look(START)
+
+
+async def test_a_memory_that_cannot_be_read_is_an_error_though_the_service_answers(tenant: Tenant) -> None:
+    class Forgetful(FakeMemory):
+        async def seen(self, source: str, ids: Sequence[str]) -> Mapping[str, JsonObject]:
+            raise StoreError("the disk is gone")
+
+    tenant.memory = Forgetful()
+    with pytest.raises(StoreError):
         await tenant.look(START)
 
 

@@ -139,7 +139,7 @@ class Pacer:
         self._resting = False
         self._started = False
         self._last_good = last_good
-        self._silent_since = 0.0
+        self._silent_since: float | None = None
         self._interval = self._every or SHORTEST
         self._told_stale = False
         self._nudged = asyncio.Event()
@@ -258,7 +258,7 @@ class Pacer:
         return "ok" if self._started else "starting"
 
     def _silence(self) -> float:
-        return self._clock.monotonic() - self._silent_since
+        return 0.0 if self._silent_since is None else self._clock.monotonic() - self._silent_since
 
     def _patience(self) -> float:
         return max(STALE_AFTER, STALE_INTERVALS * self._interval)

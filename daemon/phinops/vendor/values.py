@@ -41,8 +41,14 @@ STATUS_FILTERS: Mapping[str, tuple[str, ...]] = {
 
 _WORST_FIRST = ("FAILED", "BLOCKED", "RUNNING", "WAITING", "UNKNOWN", "SUCCESS")
 _ABSENT = frozenset({"", "null", "none", "-", "--"})
-_COMPACT: Mapping[int, str] = {8: "%Y%m%d", 9: "%Y_%m%d", 14: "%Y%m%d%H%M%S"}
-_UNDERSCORED = "%Y_%m%d_%H%M"
+_COMPACT: Mapping[tuple[int, int], str] = {
+    (8, 0): "%Y%m%d",
+    (14, 0): "%Y%m%d%H%M%S",
+    (9, 1): "%Y_%m%d",
+    (14, 2): "%Y_%m%d_%H%M",
+}
+"""By the length of the text and its underscores: strptime alone also takes shorter numbers."""
+
 _CLOCK = re.compile(r"(\d+):([0-5]\d):([0-5]\d)(?:\.\d+)?")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
@@ -252,7 +258,7 @@ def _from_millis(millis: float, zone: tzinfo, field: str) -> datetime | None:
 
 
 def _parse_text(text: str, zone: tzinfo) -> datetime | None:
-    pattern = _UNDERSCORED if text.count("_") == 2 else _COMPACT.get(len(text), "")
+    pattern = _COMPACT.get((len(text), text.count("_")), "")
     with suppress(ValueError):
         if pattern:
             return datetime.strptime(text, pattern).replace(tzinfo=zone)

@@ -61,11 +61,11 @@ async def each_project(source: str, projects: Sequence[Project], look: Callable[
         async with asyncio.TaskGroup() as group:
             for project in projects[start : start + AT_ONCE]:
                 group.create_task(attempt(project))
-        if any(not isinstance(error, ApiError) for error in done.errors.values()):
+        if not all(isinstance(error, ApiError) for error in done.errors.values()):
             break
-    for error in done.errors.values():
-        if not isinstance(error, ApiError | QuotaSpent):
-            raise error
+    fatal = [error for error in done.errors.values() if not isinstance(error, ApiError | QuotaSpent)]
     if done.errors and not done.looks:
-        raise next(iter(done.errors.values()))
+        fatal += done.errors.values()
+    if fatal:
+        raise fatal[0]
     return done

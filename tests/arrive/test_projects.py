@@ -1,0 +1,114 @@
+"""Which projects are watched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal
+
+import pytest
+
+from fake_dataphin import START, FakeDataphin, projects
+from phinops.arrive.projects import ProjectList, data_service_projects, tenant_projects
+from phinops.errors import Forbidden, Malformed
+from phinops.event import Project
+
+REFUSED = Forbidden("ListProjects", "Forbidden.RAM", "no right")
+
+
+def listed(wanted: Literal["all"] | Sequence[str], answer: Any) -> tuple[ProjectList, FakeDataphin]:
+    service = FakeDataphin({"ListProjects": answer})
+    return tenant_projects(service, wanted, "PROD"), service
+
+
+async def ids(watched: ProjectList) -> list[str]:
+    return [project.id for project in await watched.watched(START)]
+
+
+async def test_all_projects_are_watched_and_read_once_a_day() -> None:
+    watched, service = listed("all", projects("orders", "stock"))
+    assert await watched.watched(START) == (Project("101", "orders"), Project("102", "stock"))
+    await watched.watched(START + timedelta(hours=23))
+    assert len(service.asked) == 1
+    await watched.watched(START + timedelta(hours=24))
+    assert len(service.asked) == 2
+
+
+async def test_projects_are_named_by_id_name_or_display_name() -> None:
+    rows = [
+        {"Id": 1030111021000000001, "Name": "orders", "DisplayName": "订单"},
+        {"Id": "2", "Name": "stock", "DisplayName": None},
+        {"Id": 3, "Name": "2"},
+        {"Id": 4, "Name": "other"},
+    ]
+    watched, _ = listed(
+        ["订单", "stock", "stock", "2", "77", "nowhere"],
+        lambda _: {"PageResult": {"ProjectList": rows, "TotalCount": 4}},
+    )
+    assert await ids(watched) == ["1030111021000000001", "2", "77"]
+
+
+async def test_of_a_pair_only_the_project_of_the_tenants_environment_is_watched() -> None:
+    rows = [
+        {"Id": 1, "Name": "orders", "Mode": "DEV_PROD", "Env": "PROD"},
+        {"Id": 2, "Name": "orders_dev", "Mode": "DEV_PROD", "Env": "DEV"},
+        {"Id": 3, "Name": "lab", "Mode": "BASIC", "Env": "DEV"},
+        {"Id": 4, "Name": "old", "Mode": "DEV_PROD"},
+    ]
+    watched, _ = listed("all", lambda _: {"PageResult": {"ProjectList": rows, "TotalCount": 4}})
+    assert await ids(watched) == ["1", "3", "4"]
+
+
+async def test_projects_given_by_id_are_watched_without_a_right_to_the_list() -> None:
+    watched, service = listed(["7", "8"], lambda _: REFUSED)
+    assert await ids(watched) == ["7", "8"]
+    assert await ids(watched) == ["7", "8"]
+    assert len(service.asked) == 1
+
+
+async def test_a_list_that_is_needed_and_not_answered_is_an_error_at_first_and_old_later() -> None:
+    watched, service = listed("all", lambda _: REFUSED)
+    with pytest.raises(Forbidden):
+        await watched.watched(START)
+    service.scripts["ListProjects"] = projects("orders")
+    assert await ids(watched) == ["101"]
+    service.scripts["ListProjects"] = lambda _: REFUSED
+    assert len(await watched.watched(START + timedelta(days=2))) == 1
+
+
+async def test_an_unknown_name_is_asked_for_now_and_then() -> None:
+    watched, service = listed("all", projects("orders"))
+    assert await watched.named("stock", START) == Project("", "stock")
+    assert await watched.named("stock", START + timedelta(minutes=9)) == Project("", "stock")
+    assert await watched.named("", START + timedelta(minutes=20)) == Project("", "")
+    assert len(service.asked) == 1
+    service.scripts["ListProjects"] = projects("orders", "stock")
+    assert await watched.named("stock", START + timedelta(minutes=10)) == Project("102", "stock")
+
+
+def members(*rows: Any) -> Mapping[str, Any]:
+    return {"ProjectList": list(rows)}
+
+
+async def test_data_service_projects_are_ones_own_and_those_one_is_authorized_for() -> None:
+    service = FakeDataphin(
+        {
+            "GetDataServiceMyProjects": lambda _: members({"ProjectId": 1, "ProjectName": "a"}, {"ProjectName": "x"}),
+            "GetDataServiceAuthorizedProjects": lambda _: members({"ProjectId": 2, "ProjectName": "b"}),
+        }
+    )
+    watched = data_service_projects(service, "all")
+    assert await watched.watched(START) == (Project("1", "a"), Project("2", "b"))
+
+
+async def test_those_one_is_authorized_for_may_be_refused() -> None:
+    service = FakeDataphin(
+        {
+            "GetDataServiceMyProjects": lambda _: members({"ProjectId": 1, "ProjectName": "a"}),
+            "GetDataServiceAuthorizedProjects": lambda _: REFUSED,
+        }
+    )
+    assert await ids(data_service_projects(service, ["a"])) == ["1"]
+    service.scripts["GetDataServiceMyProjects"] = lambda _: {"ProjectList": "many"}
+    with pytest.raises(Malformed, match="ProjectList: a text where a list was expected"):
+        await data_service_projects(service, "all").watched(START)
