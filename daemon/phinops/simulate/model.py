@@ -1,4 +1,7 @@
-"""What a simulated tenant consists of. Times are seconds since the epoch on the tenant's clock."""
+"""What a simulated tenant consists of. Times are seconds since the epoch on the tenant's clock.
+
+These refer to each other in circles, and so have no repr that shows their fields.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ class Operation:
     context: str
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Project:
     """A project of the development side. Where `permitted` is false the key's owner has no role in it."""
 
@@ -62,7 +65,7 @@ class Project:
     instances: list[Instance] = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Node:
     """`at` is the second of the day of the first instance, `every` the period of those that run more often."""
 
@@ -97,7 +100,7 @@ class Node:
         return f"{self.project.name}.{self.name}"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Run:
     """One taskrun. `end` is None while it runs; `log` is its whole text."""
 
@@ -109,7 +112,7 @@ class Run:
     log: str = ""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Instance:
     """One instance of a node.
 
@@ -179,7 +182,7 @@ class Effect:
     target: str
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Alert:
     """One alert event: it lives on while its cause repeats."""
 
@@ -212,7 +215,7 @@ class Notification:
     delivered: bool
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Dagrun:
     """The part of a backfill that makes one business date."""
 
@@ -241,7 +244,7 @@ class Dagrun:
         return max((each.ended or 0.0 for each in self.instances), default=None)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Flow:
     """A submitted backfill, fix or manual run. `job_id` is what GetOperationSubmitStatus asks for."""
 

@@ -70,7 +70,7 @@ class Served:
     offline: bool
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Stream:
     """What one application calls of one API: call k is at `since + k * interval`. Windows are half open."""
 
@@ -121,7 +121,7 @@ def _failed(calls: int, rate: float) -> int:
     return math.ceil(calls * rate - 1e-9)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class ServedApi:
     """A published API of a data service project."""
 
@@ -139,7 +139,7 @@ class ServedApi:
         return sum((each.tally(start, end) for each in streams), Tally())
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class DataService:
     """A data service project; `since` is when its APIs were published."""
 

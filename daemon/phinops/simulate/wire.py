@@ -6,6 +6,8 @@ A server of its own, because faults happen below HTTP: a connection that is rese
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -13,6 +15,7 @@ from typing import Literal
 
 from phinops.simulate.signature import Request
 
+_NO_LINGER = struct.pack("ii", 1, 0)
 _MOST_HEADERS = 64 * 1024
 _MOST_BODY = 8 * 1024 * 1024
 
@@ -125,8 +128,9 @@ class Connection(asyncio.Protocol):
         self._go_on()
 
     def abort(self) -> None:
-        """Reset the connection."""
+        """Reset the connection: the client sees a reset, not an orderly end."""
         if self._transport is not None:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             self._transport.abort()
 
     def _go_on(self) -> None:
