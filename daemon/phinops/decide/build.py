@@ -10,7 +10,7 @@ from phinops.decide.mistakes import InNode, keys_at, misspelt, validated
 from phinops.decide.model import LimitsModel, RuleModel, WindowModel
 from phinops.decide.plan import Steps
 from phinops.decide.reading import Reading
-from phinops.decide.rule import Limits, Rule, Window, hash_of
+from phinops.decide.rule import Limits, Rule, RuleStep, Window, hash_of
 from phinops.decide.trigger import Trigger, read_trigger
 from phinops.event import ADDS
 
@@ -18,7 +18,7 @@ _ANY = (*ADDS, "hook.any", "custom.any")
 """Where `on` is wrong, the rest is checked as if it were any event, so that no mistake follows from that one."""
 
 _LASTING = ("instance.", "alert.", "impact.")
-"""Events of objects that have a state which can be read again."""
+"""Events of objects whose state can be read again when `for` is over."""
 
 
 def build_rule(node: Node, reading: Reading) -> Rule | None:
@@ -43,6 +43,12 @@ def build_rule(node: Node, reading: Reading) -> Rule | None:
         reading.findings.error("mode-missing", node.place, message)
     if model is None or trigger is None:
         return None
+    return _rule(node, reading, model, trigger, plan, writes=steps.writes)
+
+
+def _rule(
+    node: Node, reading: Reading, model: RuleModel, trigger: Trigger, plan: tuple[RuleStep, ...], *, writes: bool
+) -> Rule:
     rule = Rule(
         id=model.id,
         types=trigger.types,
@@ -58,7 +64,7 @@ def build_rule(node: Node, reading: Reading) -> Rule | None:
         limits=_limits(model.limits),
         max_age=model.max_age,
         vars=reading.vars,
-        writes=steps.writes,
+        writes=writes,
         file=reading.findings.file,
         line=node.line,
     )
@@ -68,8 +74,8 @@ def build_rule(node: Node, reading: Reading) -> Rule | None:
 def _check_hold(node: Node, trigger: Trigger, reading: Reading) -> None:
     without = [kind for kind in trigger.types if not kind.startswith(_LASTING)]
     if "for" in node.keys and without:
-        message = f"«for» waits for a state to last, and {', '.join(without)} has none"
-        reading.findings.error("bad-value", node.keys["for"].place, message)
+        message = f"«for» only delays here: {', '.join(without)} has no state that could be read again"
+        reading.findings.warning("only-delays", node.keys["for"].place, message)
 
 
 def _limits(model: LimitsModel | None) -> Limits:

@@ -136,16 +136,15 @@ def unknown_key(read: Read, source: str, owner: str, known: Iterable[str]) -> Fl
 
 def _unknown_name(name: str, offset: int, source: str, names: Names) -> Flaw:
     called = source[offset : offset + 1] == "("
-    begin = offset - len(name) if called and source[:offset].endswith(name) else offset
     if called:
+        begin = offset - len(name) if source[:offset].endswith(name) else offset
         near = did_you_mean(name, _FUNCTIONS)
         return Flaw("expression-name", begin, f"there is no function «{name}» of these arguments{near}")
-    if name.split(".")[0] in names.event_fields():
-        begin -= len(name) - len(name.split(".")[0]) if "." in name and not source.startswith(name, begin) else 0
-        return Flaw("expression-name", max(0, begin), f"unknown name «{name}»: did you mean «event.{name}»?")
-    if name in names.vars or name in names.steps:
-        owner = "vars" if name in names.vars else "steps"
-        return Flaw("expression-name", begin, f"unknown name «{name}»: did you mean «{owner}.{name}»?")
+    root = name.split(".")[0]
+    begin = max(0, source.rfind(root, 0, offset + len(root)))  # of a.b.c CEL points at the last dot
+    for owner, known in (("event", names.event_fields()), ("vars", names.vars), ("steps", names.steps)):
+        if root in known:
+            return Flaw("expression-name", begin, f"unknown name «{root}»: did you mean «{owner}.{name}»?")
     near = did_you_mean(name, _NAMES) or ": an expression speaks of event, steps, vars and now; text needs quotes"
     return Flaw("expression-name", begin, f"unknown name «{name}»{near}")
 

@@ -23,7 +23,7 @@ from phinops.event import Event, parts_of
 _MAY_BE_ABSENT = re.compile(rf"\b(?:{'|'.join(sorted({*PARTS, *OPTIONAL_TIMES, 'raw'}))})\b")
 _KEYED = re.compile(r"\b(?:steps|vars)\b")
 _UNKEYED_PARTS = frozenset(UNTYPED)
-_OVERLOADS = re.compile(r"No matching overloads found : (\S+?)\((.*)\)$")
+_OVERLOADS = re.compile(r"No matching overloads found : (\S+?)(?:\((.*)\))?$")
 _STATUS = re.compile(r"^[A-Z_]+: ")
 
 Wanted = str
@@ -179,8 +179,10 @@ def _absent(message: str) -> Any:
 def _error_text(text: str) -> str:
     overloads = _OVERLOADS.search(text)
     if overloads:
-        operator, kinds = overloads[1].strip("_"), overloads[2].replace("null_type", "null")
-        return f"`{operator}` cannot be applied to ({kinds.replace('int64', 'int')})"
+        operator, kinds = overloads[1].strip("_@"), overloads[2]
+        if kinds is None:  # CEL does not say for signs of one operand
+            return f"`{operator}` cannot be applied to its operand, which may be null"
+        return f"`{operator}` cannot be applied to ({kinds.replace('null_type', 'null').replace('int64', 'int')})"
     if "Applying SELECT to non-message type" in text:
         return "a field is read of something that has none"
     return _STATUS.sub("", text).replace("Key not found in map :", "there is no key")

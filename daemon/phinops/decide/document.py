@@ -35,6 +35,7 @@ _WORDS: Mapping[str, bool | None] = {
 _INTEGER = re.compile(r"[-+]?[0-9]{1,19}")
 _RADIX = re.compile(r"0o[0-7]{1,21}|0x[0-9a-fA-F]{1,16}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_OTHER_BREAKS = re.compile("[\x85\u2028\u2029]")
 _STANDARD = "tag:yaml.org,2002:"
 
 
@@ -117,7 +118,17 @@ def read(data: bytes, findings: Findings) -> Document:
         line = data.count(b"\n", 0, error.start) + 1
         findings.error("file-unreadable", (line, 1), f"is not UTF-8 text: byte {error.start} is {data[error.start]:#x}")
         return Document("", None, readable=False)
-    return _read_text(text, findings)
+    return _read_text(_with_plain_lines(text), findings)
+
+
+def _with_plain_lines(text: str) -> str:
+    """The text with a line feed at the end of each line, and no other character that the parser breaks lines at.
+
+    The parser follows YAML 1.1, for which U+0085, U+2028 and U+2029 end lines; for YAML 1.2 and editors they do not.
+    """
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text if text.isascii() else _OTHER_BREAKS.sub(" ", text)
 
 
 def _read_text(text: str, findings: Findings) -> Document:

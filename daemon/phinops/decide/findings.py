@@ -24,6 +24,7 @@ CODES: Mapping[str, str] = {
     "not-yet": "This version of phinops does not have it yet.",
     "duplicate-id": "Two rules, or two steps of a rule, have the same id.",
     "mode-missing": "A rule that writes to Dataphin must say its mode.",
+    "only-delays": "The events have no state that `for` could wait on (warning).",
     "never-fires": "Nothing can make this rule fire (warning).",
     "unknown-event": "There is no such event type.",
     "unknown-hook": "The config has no such hook.",

@@ -71,6 +71,16 @@ Expression = Annotated[str, BeforeValidator(_expression), WithJsonSchema({"type"
 """A CEL expression."""
 
 
+def _given(value: object) -> object:
+    if value is None:
+        raise ValueError("has no value")
+    return value
+
+
+Given = BeforeValidator(_given)
+"""Marks what may be left out, but not left empty: an empty key is a forgotten value."""
+
+
 def _rule_id(value: object) -> object:
     if isinstance(value, str) and not _RULE_ID.fullmatch(value):
         raise ValueError("must be letters, digits, `-`, `_` and `.`, at most 100, beginning with a letter or digit")
@@ -113,9 +123,9 @@ class DownstreamModel(Model):
 class LimitsModel(Model):
     """What a rule may do at most, over all its keys."""
 
-    firings: WindowModel | None = None
-    targets: WindowModel | None = None
-    downstream: DownstreamModel | None = None
+    firings: Annotated[WindowModel | None, Given] = None
+    targets: Annotated[WindowModel | None, Given] = None
+    downstream: Annotated[DownstreamModel | None, Given] = None
 
 
 class VerifyModel(Model):
@@ -142,11 +152,11 @@ _ON_SCHEMA: dict[str, Any] = {
 class StepModel(Model):
     """The keys that every step takes beside the one that names its kind."""
 
-    id: Annotated[str, BeforeValidator(_step_id)] | None = None
-    if_: Expression | None = Field(None, alias="if")
+    id: Annotated[str | None, BeforeValidator(_step_id), Given] = None
+    if_: Annotated[Expression | None, Given] = Field(None, alias="if")
     on_error: Literal["stop", "continue"] = "stop"
     retry: Annotated[int, BeforeValidator(_retry)] = 0
-    verify: VerifyModel | None = None
+    verify: Annotated[VerifyModel | None, Given] = None
 
 
 class RuleModel(Model):
@@ -155,14 +165,14 @@ class RuleModel(Model):
     id: Annotated[str, BeforeValidator(_rule_id)]
     description: str = ""
     on: Annotated[Any, WithJsonSchema(_ON_SCHEMA)]
-    if_: Expression | None = Field(None, alias="if")
-    for_: Span | None = Field(None, alias="for")
-    mode: Literal["off", "shadow", "armed"] | None = None
-    key: Expression | None = None
-    cooldown: Span | None = None
+    if_: Annotated[Expression | None, Given] = Field(None, alias="if")
+    for_: Annotated[Span | None, Given] = Field(None, alias="for")
+    mode: Annotated[Literal["off", "shadow", "armed"] | None, Given] = None
+    key: Annotated[Expression | None, Given] = None
+    cooldown: Annotated[Span | None, Given] = None
     concurrency: Annotated[Literal["single", "queued"], BeforeValidator(_concurrency)] = "queued"
-    limits: LimitsModel | None = None
-    max_age: Span | None = None
+    limits: Annotated[LimitsModel | None, Given] = None
+    max_age: Annotated[Span | None, Given] = None
     do: Annotated[list[Any], Field(min_length=1)]
 
 

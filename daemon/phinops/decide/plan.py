@@ -45,10 +45,12 @@ class Steps:
         name = self._kind_of(node)
         kind = self._kinds.get(name)
         beside = kind.beside if kind else frozenset()
-        shared = {key: item.plain() for key, item in node.value.items() if key != name and key not in beside}
-        if kind is None:
-            # Without a kind nothing tells a parameter from a mistake.
-            shared = {key: item for key, item in shared.items() if key in _SHARED}
+        shared = {
+            key: item.plain()
+            for key, item in node.value.items()
+            # Without a kind nothing tells a parameter from a mistake; another kind is one already.
+            if key in _SHARED or (kind and key not in beside and not self._is_kind(key))
+        }
         model = validated(StepModel, shared, InNode(node), self._findings)
         names = self._reading.names(self._types, tuple(self._named))
         self._reading.expression("if", node.value.get("if"), self._reading.language.check_condition, names)
@@ -80,7 +82,7 @@ class Steps:
 
     def _kind_of(self, node: Node) -> str:
         """The key that names the step's kind, or "" and the mistake reported."""
-        kinds: list[str] = [key for key in node.value if key in self._kinds or key in later.STEPS]
+        kinds: list[str] = [key for key in node.value if self._is_kind(key)]
         for second in kinds[1:]:
             message = f"«{second}» makes this step two: begin a step of its own with `-`"
             self._findings.error("step-kind", node.keys[second].place, message)
@@ -91,6 +93,9 @@ class Steps:
             self._findings.error("not-yet", node.keys[kinds[0]].place, later.not_yet(f"the step «{kinds[0]}»"))
             return ""
         return kinds[0]
+
+    def _is_kind(self, key: str) -> bool:
+        return key in self._kinds or key in later.STEPS
 
     def _unknown_kind(self, node: Node) -> None:
         others = [key for key in node.value if key not in _SHARED]
@@ -124,7 +129,9 @@ class Steps:
         if model:
             for path, message in kind.problems(model, self._reading.setting):
                 code = "not-yet" if later.NOT_YET in message else "step-parameter"
-                self._findings.error(code, where.value(path), message)
+                # A path leads to a value; what is wrong with an unknown name is the name.
+                place = where.key(path) if "has no parameter" in message else where.value(path)
+                self._findings.error(code, place, message)
         if kind.target and self._types_known:
             self._check_target(node, kind, params)
 

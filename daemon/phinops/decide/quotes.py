@@ -64,11 +64,13 @@ def explain(error: yaml.YAMLError, text: str) -> Mistake:
 
 
 def _inside(mark: yaml.Mark, context: yaml.Mark | None, lines: list[str]) -> tuple[int, int]:
-    """The mark, or where its context began when the mark is only where the parser gave up, at the end."""
-    at_end = mark.line >= len(lines) or not "".join(lines[mark.line :]).strip()
-    best = context if at_end and context is not None else mark
-    line = min(best.line, len(lines) - 1)
-    return line, min(best.column, len(lines[line]))
+    """The mark; at the end of the file, where the parser only gave up, where it began to miss something."""
+    filled = [index for index, line in enumerate(lines) if line.strip()]
+    last = filled[-1] if filled else 0
+    best = context if context is not None and mark.line > last else mark
+    if best.line > last:
+        return last, max(0, len(lines[last].rstrip()) - 1)
+    return best.line, min(best.column, len(lines[best.line]))
 
 
 def _reader_place(error: yaml.YAMLError, text: str) -> tuple[int, int]:
@@ -89,6 +91,9 @@ def _missing_quotes(problem: str, source: str, line: int, column: int) -> Mistak
         if reason:
             colon = column + 1 if "colon" in reason else start + 1
             return Mistake("yaml-quotes", (line + 1, colon), f"{reason}: put the value in quotes", start)
+    braces = source.rfind("{{", 0, column + 1)
+    if braces >= 0 and "expected" in problem:
+        return Mistake("yaml-quotes", (line + 1, braces + 1), "`{{` begins a YAML mapping: put the value in quotes")
     # Inside of { } or [ ] only the sign itself tells; what its value is, is not known well enough to go on.
     for at in (column, column - 1):
         if 0 <= at < len(source) and source[at] in _STARTS:

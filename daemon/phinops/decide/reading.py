@@ -9,7 +9,6 @@ from typing import Any
 
 from phinops.decide.document import Document, Node
 from phinops.decide.findings import Findings
-from phinops.decide.jinja import is_template
 from phinops.decide.language import Language
 from phinops.decide.offsets import locate
 from phinops.decide.rule import Setting
@@ -36,27 +35,39 @@ class Reading:
 
     def expression(self, name: str, node: Node | None, check: Check, names: Names) -> None:
         """Report what is wrong with the expression of the key `name`."""
-        if node is None or not isinstance(node.value, str):
-            return  # a literal, or not text at all, which the model has said
-        comment = self._comment_after(node)
-        for flaw in check(node.value, names):
-            if flaw.code == "expression-syntax" and comment:
-                place, text = comment
-                message = f"«{name}» ends at ` #{text[:20]}`, which begins a YAML comment: put it in quotes"
-                self.findings.error("yaml-quotes", place, message)
-                return
-            self.findings.error(flaw.code, locate(self.document.text, node, flaw.offset), f"«{name}»: {flaw.message}")
+        if node is None or not isinstance(node.value, str) or not node.value.strip():
+            return  # a literal, or nothing that could be an expression, which the model has said
+        self._report(node, check(node.value, names), "expression-syntax", f"«{name}»: ")
 
     def templates(self, node: Node, names: Names) -> None:
         """Report what is wrong with the templates anywhere below the node."""
         for leaf in _texts(node):
+            flaws = self.language.check_template(leaf.value, names)
             comment = self._comment_after(leaf)
-            if comment and ("{{" in comment[1] or "}}" in comment[1]):
-                report = self.findings.error if "{{" in leaf.value else self.findings.warning
-                report("yaml-comment", comment[0], "` #` begins a YAML comment here: put the whole text in quotes")
-            if is_template(leaf.value):
-                for flaw in self.language.check_template(leaf.value, names):
-                    self.findings.error(flaw.code, locate(self.document.text, leaf, flaw.offset), flaw.message)
+            if not flaws and comment and ("{{" in comment[1] or "}}" in comment[1]):
+                message = "a YAML comment begins here: if it belongs to the text, put the text in quotes"
+                self.findings.warning("yaml-comment", comment[0], message)
+            self._report(leaf, flaws, "template-syntax", "")
+
+    def _report(self, node: Node, flaws: list[Flaw], syntax: str, label: str) -> None:
+        broken = any(flaw.code == syntax for flaw in flaws)
+        comment = self._comment_after(node)
+        if broken and comment:
+            message = f"{label}the text ends before ` #`, which begins a YAML comment: put it in quotes"
+            self.findings.error("yaml-quotes", comment[0], message)
+            return
+        if broken and self._was_unquoted(node):
+            return  # no wonder, and said already
+        for flaw in flaws:
+            self.findings.error(flaw.code, self._place(node, flaw.offset), label + flaw.message)
+
+    def _place(self, node: Node, offset: int) -> tuple[int, int]:
+        if any(repair.line == node.line for repair in self.document.repairs):
+            return node.line, node.column + offset  # where it stands in the file as it was, without quotes
+        return locate(self.document.text, node, offset)
+
+    def _was_unquoted(self, node: Node) -> bool:
+        return node.style == "!" or any(repair.line == node.line for repair in self.document.repairs)
 
     def _comment_after(self, node: Node) -> tuple[tuple[int, int], str] | None:
         """Place and text of a comment that follows a plain value in its line."""

@@ -56,8 +56,9 @@ class Templates:
             return [_syntax(error, template)]
         codes = list(blocks(template))
         flaws = [flaw for code in codes for flaw in _code_flaws(code)]
-        flaws += [flaw for name in sorted(free) if (flaw := _name_flaw(name, codes, names))]
-        return flaws
+        told = {flaw.offset for flaw in flaws}
+        unknown = [flaw for name in sorted(free) if (flaw := _name_flaw(name, codes, names))]
+        return flaws + [flaw for flaw in unknown if flaw.offset not in told]
 
     def render(self, value: Any, scope: Scope) -> Any:
         """The value with every template in it rendered, through lists and maps; their keys stay as they are.
@@ -206,7 +207,11 @@ def _short(text: str) -> str:
 def _syntax(error: TemplateError, template: str) -> Flaw:
     begin = error.range[0] if error.range else 0
     offset = len(template.encode()[:begin].decode(errors="replace"))
-    return Flaw("template-syntax", offset, f"not a template: {error.detail or error.message}")
+    reason = error.detail or error.message
+    if "unexpected end of input" in reason:
+        unclosed = [code.start for code in blocks(template) if code.end == len(template)]
+        offset = unclosed[-1] if unclosed else offset
+    return Flaw("template-syntax", offset, f"not a template: {reason}")
 
 
 def _code_flaws(code: Code) -> Iterator[Flaw]:
