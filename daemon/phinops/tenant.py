@@ -205,9 +205,10 @@ def _sources(config: Tenant, client: Client, common: Common) -> tuple[Source, ..
     memory = Remembered(common.store, config.name)
     alerts, polls = Reads(client, Priority.ALERTS), Reads(client, Priority.POLL)
     projects = tenant_projects(polls, config.projects, config.env)
+    served = data_service_projects(polls, config.served_projects) if config.served_projects else None
     lookback = config.sources.lookback
     sources: list[Source] = [
-        AlertSource(config.name, alerts, memory, projects, zone=common.zone, lookback=lookback),
+        AlertSource(config.name, alerts, memory, projects, zone=common.zone, lookback=lookback, served=served),
         InstanceSource(
             config.name,
             polls,
@@ -219,8 +220,7 @@ def _sources(config: Tenant, client: Client, common: Common) -> tuple[Source, ..
             lookback=lookback,
         ),
     ]
-    if config.served_projects:
-        served = data_service_projects(polls, config.served_projects)
+    if served:
         window = config.sources.impacts.window
         sources.append(
             ImpactSource(config.name, polls, memory, served, zone=common.zone, window=window, lookback=lookback)

@@ -16,7 +16,7 @@ from phinops.arrive.paging import PAGE_SIZE, ListApi, Listing, read_all
 from phinops.arrive.progress import FORGET_AFTER, Progress, in_order, read_progress
 from phinops.arrive.projects import ProjectList
 from phinops.arrive.sift import AlertSeen, Sifted, Sight, recall, sift_alert
-from phinops.event import Alert, JsonObject
+from phinops.event import Alert, JsonObject, Project
 from phinops.vendor import read_alert, read_alert_project, read_object, write_time
 
 OVERLAP = timedelta(hours=2)
@@ -28,6 +28,9 @@ been open for longer is seen only if the service lists it by its latest time."""
 
 FAR_EVERY = timedelta(minutes=10)
 """How often a window reaches that far when it then has more than one page."""
+
+DATA_SERVICE = "OS"
+"""The source system of alerts that belong to a project of the data service."""
 
 _SINCE = "alerts"
 
@@ -49,7 +52,8 @@ class _Window:
 class AlertSource:
     """All alert events of a tenant, in every source system.
 
-    `lookback` is how old a change may be to be news at the very first start; `zone` is that of the service's texts.
+    `served` are the projects of the data service, to which the alerts of its APIs belong. `lookback` is how old a
+    change may be to be news at the very first start; `zone` is that of the service's texts.
     """
 
     name = "alerts"
@@ -63,11 +67,13 @@ class AlertSource:
         *,
         zone: tzinfo,
         lookback: timedelta = timedelta(hours=1),
+        served: ProjectList | None = None,
     ) -> None:
         self._tenant = tenant
         self._reader = reader
         self._memory = memory
         self._projects = projects
+        self._served = served
         self._zone = zone
         self._lookback = lookback
 
@@ -132,6 +138,11 @@ class AlertSource:
         before = await self._memory.seen(self.name, list(listing.values))
         sifted = {}
         for key, row in listing.values.items():
-            project = await self._projects.named(row.project, sight.now)
+            project = await self._project(row, sight.now)
             sifted[key] = sift_alert(sight, row.alert, project, row.raw, before.get(key))
         return sifted
+
+    async def _project(self, row: _Row, now: datetime) -> Project:
+        if self._served and row.alert.object.system == DATA_SERVICE:
+            return await self._served.named(row.project, now)
+        return await self._projects.named(row.project, now)
