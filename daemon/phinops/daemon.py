@@ -133,8 +133,6 @@ class Daemon:
         """
         async with AsyncExitStack() as stack:
             store = await stack.enter_async_context(Store.open(config.store.path, clock))
-            language = Language(config.timezone)
-            rulebook = Rulebook(config, language, shadow=shadow)
             crew = Crew()
             made: list[Daemon] = []
             common = Common(
@@ -144,10 +142,13 @@ class Daemon:
                 zone=config.timezone,
                 ceiling=Ceiling(config.safety.max_writes_per_hour),
                 group=crew,
-                wanted=lambda: rulebook.in_force.rules.event_types,
+                wanted=lambda: made[0]._wanted(),
                 over=lambda tenant, reason: made[0].tell_over(tenant, reason),
             )
+            # The limiters first: they leave a second empty from here on, in which the rules can be read.
             limiter_of = await stack.enter_async_context(limiters(config.tenants, common))
+            language = Language(config.timezone)
+            rulebook = Rulebook(config, language, shadow=shadow)
             servings = {
                 tenant.name: await stack.enter_async_context(serving(tenant, limiter_of[tenant.name], common))
                 for tenant in config.tenants
