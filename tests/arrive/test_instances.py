@@ -82,7 +82,7 @@ class Running:
             if self.owners[key] == query["ProjectId"]
             and query["MinBizDate"] <= row["biz_date"].date().isoformat() <= query["MaxBizDate"]
             and ("RunStatusList" not in query or set(row["StatusList"]) & set(query["RunStatusList"]))
-            and query.get("NodeId", row["NodeInfo"]["Id"]) == row["NodeInfo"]["Id"]
+            and query.get("NodeId", _node_of(row)) == _node_of(row)
         ]
         self.turned += self.turn
         at = self.turned % len(held) if held else 0
@@ -286,6 +286,15 @@ async def test_a_failure_that_is_gone_is_let_go(tenant: Tenant) -> None:
     assert await tenant.memory.tracked("instances") == {}
 
 
+async def test_one_that_is_refused_and_of_no_known_node_is_let_go(tenant: Tenant) -> None:
+    tenant.running.put("t_1", "FAILED", START, START)
+    tenant.running.rows["t_1"]["NodeInfo"] = None
+    await tenant.poll(START)
+    del tenant.running.rows["t_1"]
+    await tenant.poll(START + MINUTE)
+    assert await tenant.memory.tracked("instances") == {}
+
+
 async def test_a_logical_table_is_found_through_its_node(tenant: Tenant) -> None:
     tenant.running.put("t_1", "FAILED", START, START)
     tenant.running.rows["t_1"]["StatusList"] = ["SUCCESS", "FAILED"]
@@ -471,3 +480,7 @@ async def _live(tenant: Tenant, runs: dict[str, int], what: str, which: int, odd
 
 def _failures(tenant: Tenant, key: str) -> int:
     return tenant.told(key).count("instance.failed")
+
+
+def _node_of(row: Mapping[str, Any]) -> Any:
+    return (row["NodeInfo"] or {}).get("Id")

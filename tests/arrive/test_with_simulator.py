@@ -18,7 +18,7 @@ from phinops.arrive.poll.instances import InstanceSource
 from phinops.arrive.projects import data_service_projects, tenant_projects
 from phinops.errors import Refused
 from phinops.event import Event
-from simulated import MORNING, UNHURRIED, Desk, desk
+from simulated import UNHURRIED, Desk, desk
 
 RETAIL = 131001
 
@@ -115,4 +115,3 @@ async def test_a_bad_morning_is_told_without_a_contradiction() -> None:
         if mine:
             assert mine[-1].alert is not None
             assert (row.status == "FINISH") == (mine[-1].type == "alert.closed")
-    assert memory.events[0].time <= MORNING + (front.clock.now() - MORNING)

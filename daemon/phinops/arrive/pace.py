@@ -214,7 +214,16 @@ class Pacer:
         self._last_good, self._silent_since = self._clock.now(), self._clock.monotonic()
         self._started = True
         self._cost = max(1.0, self._cost + COST_WEIGHT * (arrival.calls - self._cost))
-        self._reason = "; ".join(f"{fault.where}: {fault.reason}" for fault in arrival.faults[:3])
+        reason = "; ".join(f"{fault.where}: {fault.reason}" for fault in arrival.faults[:3])
+        if reason and reason != self._reason:
+            log.warning(
+                "source.incomplete",
+                source=self.name,
+                tenant=self._tenant,
+                faults=len(arrival.faults),
+                reason=reason,
+            )
+        self._reason = reason
 
     def _failed(self, error: Exception) -> float:
         self._failures += 1

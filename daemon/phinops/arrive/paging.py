@@ -10,12 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
 from phinops.arrive.arrival import Fault, ReadApi
 from phinops.vendor import read_page
-
-log = structlog.get_logger(__name__)
 
 PAGE_SIZE = 100
 MAX_PAGES = 300
@@ -100,9 +96,7 @@ async def read_all(reader: ReadApi, source: ListApi, most: int = MAX_PAGES) -> L
             missing = (walk.total or 0) - listing.known
             listing.faults.append(Fault(source.api, f"{missing} of {walk.total} rows not seen: pages shifted"))
     listing.total = walk.total if walk.total is not None else listing.known
-    for reason in listing.broken.values():
-        log.warning("source.row_skipped", api=source.api, reason=reason)
-        listing.faults.append(Fault(source.api, reason))
+    listing.faults.extend(Fault(source.api, reason) for reason in listing.broken.values())
     return listing
 
 

@@ -26,6 +26,9 @@ from phinops.event import (
 )
 
 MUTED = frozenset({"SILENCING", "DO_NOT_DISTURB"})
+"""The statuses of an alert that goes on without telling anybody: between two of its repetitions, or because a person
+said so."""
+
 FINISHED = "FINISH"
 
 S = TypeVar("S", "AlertSeen", "InstanceSeen", "ImpactSeen")

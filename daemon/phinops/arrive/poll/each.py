@@ -7,13 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
-import structlog
-
 from phinops.arrive.arrival import Fault
 from phinops.errors import ApiError, PhinopsError, QuotaSpent
 from phinops.event import Project
-
-log = structlog.get_logger(__name__)
 
 AT_ONCE = 4
 """So many projects are read at the same time."""
@@ -40,7 +36,7 @@ class Round(Generic[T]):
         return tuple(found)
 
 
-async def each_project(source: str, projects: Sequence[Project], look: Callable[[Project], Awaitable[T]]) -> Round[T]:
+async def each_project(projects: Sequence[Project], look: Callable[[Project], Awaitable[T]]) -> Round[T]:
     """Look at the projects in this order, `AT_ONCE` at a time, until the day's calls are spent.
 
     Raises:
@@ -55,7 +51,6 @@ async def each_project(source: str, projects: Sequence[Project], look: Callable[
             done.looks[project.id] = await look(project)
         except PhinopsError as error:
             done.errors[project.id] = error
-            log.warning("source.project_failed", source=source, project=project.id, reason=str(error))
 
     for start in range(0, len(projects), AT_ONCE):
         async with asyncio.TaskGroup() as group:

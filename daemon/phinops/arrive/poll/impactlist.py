@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any
 
-import structlog
-
 from phinops.arrive.arrival import Fault, ReadApi
 from phinops.arrive.paging import ListApi, read_all
 from phinops.arrive.sift import Impacted
@@ -26,8 +24,6 @@ from phinops.vendor import (
     read_time,
     write_time,
 )
-
-log = structlog.get_logger(__name__)
 
 KEPT_ROWS = 50
 """So many of the service's own rows are kept in an event's `raw`."""
@@ -101,7 +97,6 @@ class ImpactList:
                 one = _read_failing(row)
             except ValueError as error:
                 self.faults.append(Fault(api, str(error)))
-                log.warning("source.row_skipped", api=api, reason=str(error))
                 continue
             if one.errors:
                 found[one.api.id] = one

@@ -89,7 +89,6 @@ class ImpactSource:
         projects = await self._projects.watched(now)
         waiting = sorted(projects, key=lambda project: documents.get(project.id, {}).get("next", 0))
         done = await each_project(
-            self.name,
             waiting,
             lambda project: self._look(now, project, documents.get(project.id), open_states),
         )
@@ -193,6 +192,4 @@ def _keep(look: _Look, key: str, sifted: Sifted) -> None:
         return
     look.sifted.append(sifted)
     look.moved[key] = sifted.state
-    state = recall(ImpactSeen, sifted.state)
-    if state:
-        look.states[key] = state
+    look.states[key] = ImpactSeen(**sifted.state)

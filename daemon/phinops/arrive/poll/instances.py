@@ -99,7 +99,7 @@ class InstanceSource:
         pasts = _pasts(projects, documents, await self._memory.tracked(self.name))
         # The one that waits longest comes first, so that a day that ends early is shared by all.
         waiting = sorted(projects, key=lambda project: _last_good(pasts[project.id]))
-        done = await each_project(self.name, waiting, lambda project: self._look(now, project, pasts[project.id]))
+        done = await each_project(waiting, lambda project: self._look(now, project, pasts[project.id]))
         documents |= {key: look.progress.to_json() for key, look in done.looks.items()}
         sifted = {key: one for look in done.looks.values() for key, one in look.sifted.items()}
         return Arrival(
