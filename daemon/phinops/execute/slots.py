@@ -156,7 +156,8 @@ class RatePool:
         elif slot.answered is not None:
             self._return_at(slot.answered + self.period + MARGIN)
         else:
-            arrives_by = slot.sent + self._hold
+            # Later only when the process was stopped between the two: the connection is closed by now.
+            arrives_by = max(slot.sent + self._hold, self._clock.monotonic())
             self._return_at(arrives_by + self.period + MARGIN)
             if not slot.urgent:
                 heapq.heappush(self._abandoned, arrives_by)
