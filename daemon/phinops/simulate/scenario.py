@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import time
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from phinops.durations import parse_duration
 from phinops.simulate.faults import Kind as FaultKind
@@ -33,6 +33,10 @@ def _second_of_day(value: object) -> object:
     return moment.hour * 3600 + moment.minute * 60 + moment.second
 
 
+def _as_time_of_day(seconds: int) -> str:
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
 def _repeats(value: object) -> object:
     return -1 if value == "always" else value
 
@@ -40,7 +44,7 @@ def _repeats(value: object) -> object:
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Positive = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 Wait = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
-SecondOfDay = Annotated[int, BeforeValidator(_second_of_day), Field(ge=0, lt=86_400)]
+SecondOfDay = Annotated[int, BeforeValidator(_second_of_day), PlainSerializer(_as_time_of_day), Field(ge=0, lt=86_400)]
 Fails = Annotated[int, BeforeValidator(_repeats), Field(ge=-1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
