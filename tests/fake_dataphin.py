@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -92,10 +92,6 @@ class FakeMemory:
 
     async def cursor(self, source: str) -> JsonObject | None:
         return json.loads(self.cursors[source]) if source in self.cursors else None
-
-
-def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type,misc]  # year, month, day and so on
 
 
 def kinds(events: Sequence[Event]) -> list[str]:

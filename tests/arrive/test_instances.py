@@ -244,6 +244,20 @@ async def test_the_states_that_rules_name_are_listed_and_news_from_the_last_poll
     assert asked == ["FAILED", "SUCCESS", "INIT", "WAIT_SUBMISSION", "WAIT_SCHEDULE", "WAIT_RESOURCE"]
 
 
+async def test_of_other_states_than_failures_no_far_window_is_listed(tenant: Tenant) -> None:
+    tenant.wanted = frozenset({"instance.succeeded"})
+    for place in range(150):
+        tenant.running.put(f"s_{place}", "SUCCESS", START - 9 * DAY, START - 9 * DAY, biz_date=START - 10 * DAY)
+    tenant.running.put("t_1", "FAILED", START - 9 * DAY, START - 9 * DAY, biz_date=START - 10 * DAY)
+    first = await tenant.look(START)
+    assert (first.calls, first.events, list(first.seen)) == (2, (), ["t_1"])
+    tenant.memory.commit(first)
+    tenant.running.put("t_1", "FAILED", START, START, biz_date=START - 10 * DAY)
+    tenant.running.put("t_2", "SUCCESS", START, START)
+    assert kinds(await tenant.poll(START + MINUTE)) == ["instance.succeeded"]
+    assert kinds(await tenant.poll(START + 61 * MINUTE)) == ["instance.failed"]
+
+
 async def test_others_that_run_are_not_told_when_only_failures_are_listened_to(tenant: Tenant) -> None:
     tenant.running.put("t_1", "FAILED", START, START)
     tenant.running.put("other", "RUNNING", START)

@@ -26,7 +26,7 @@ def things() -> ListApi:
     return ListApi("ListThings", "Result", "Things", query, read)
 
 
-async def read_pages(answer: Any, most: int = MAX_PAGES) -> Listing:
+async def read_pages(answer: Any, most: int | None = None) -> Listing:
     return await read_all(FakeDataphin({"ListThings": answer}), things(), most)
 
 
@@ -100,6 +100,12 @@ async def test_a_list_that_never_ends_is_not_read_for_ever() -> None:
         return result([{"Id": str(endless + place)} for place in range(100)], None)
 
     assert (await read_pages(answer)).calls == MAX_PAGES
+
+
+async def test_what_lies_behind_the_last_page_that_is_read_is_a_fault() -> None:
+    listing = await read_pages(lambda query: result(*paged(rows(MAX_PAGES + 5), query, clamp=1)))
+    assert listing.calls == MAX_PAGES
+    assert [fault.reason for fault in listing.faults] == ["5 of 305 rows not seen: more than 300 pages"]
 
 
 async def test_a_broken_row_is_named_by_its_id_or_its_place() -> None:

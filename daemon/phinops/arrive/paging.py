@@ -15,7 +15,7 @@ from phinops.vendor import read_page
 
 PAGE_SIZE = 100
 MAX_PAGES = 300
-"""More rows than 30,000 in one list are not read in one poll."""
+"""No list is read further than this in one poll."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class _Walk:
     """One walk from the first page to the last."""
 
     size: int
-    most: int
+    most: int | None
     pages: int = 0
     received: int = 0
     total: int | None = None
@@ -63,7 +63,8 @@ class _Walk:
     def saw(self, rows: int, total: int | None) -> None:
         self.steady = self.steady and (self.pages == 0 or self.total == total)
         self.pages, self.received, self.total = self.pages + 1, self.received + rows, total
-        self.given_up = self.pages == 1 and rows > 0 and (total or 0) > self.most * min(rows, self.size)
+        if self.most is not None and self.pages == 1 and rows:
+            self.given_up = (total or 0) > self.most * min(rows, self.size)
 
     def is_over(self, rows: int, *, grew: bool) -> bool:
         if rows == 0 or self.given_up or self.pages >= MAX_PAGES:
@@ -74,13 +75,14 @@ class _Walk:
         return self.pages * (min(rows, self.size) if self.pages == 1 else self.size) >= self.total
 
 
-async def read_all(reader: ReadApi, source: ListApi, most: int = MAX_PAGES) -> Listing:
+async def read_all(reader: ReadApi, source: ListApi, most: int | None = None) -> Listing:
     """Every row of the list, each once.
 
     A page that comes shorter than asked for while more rows exist shows the service's own limit: the list is then
     asked for in pages of that size. When the count moved meanwhile, or rows are missing at the end, the list is read
     a second time; what is missing then is a fault, and left to the next poll's window. A row that cannot be read is
-    a fault, and does not cost the others. Of a list that has more than `most` pages only the first page is read.
+    a fault, and does not cost the others. A list that has more than `most` pages is given up after the first; of one
+    that has more than `MAX_PAGES` the rest is a fault.
 
     Raises:
         ApiError: a page was not answered, or its envelope cannot be read.
@@ -89,12 +91,13 @@ async def read_all(reader: ReadApi, source: ListApi, most: int = MAX_PAGES) -> L
     listing = Listing()
     walk = _Walk(PAGE_SIZE, most)
     await _go(reader, source, listing, walk)
-    if not walk.given_up and (not walk.steady or _short(listing, walk)):
+    if walk.pages < MAX_PAGES and not walk.given_up and (not walk.steady or _short(listing, walk)):
         walk = _Walk(walk.size, most)
         await _go(reader, source, listing, walk)
-        if _short(listing, walk):
-            missing = (walk.total or 0) - listing.known
-            listing.faults.append(Fault(source.api, f"{missing} of {walk.total} rows not seen: pages shifted"))
+    if not walk.given_up and _short(listing, walk):
+        why = "pages shifted" if walk.pages < MAX_PAGES else f"more than {MAX_PAGES} pages"
+        missing = (walk.total or 0) - listing.known
+        listing.faults.append(Fault(source.api, f"{missing} of {walk.total} rows not seen: {why}"))
     listing.total = walk.total if walk.total is not None else listing.known
     listing.faults.extend(Fault(source.api, reason) for reason in listing.broken.values())
     return listing

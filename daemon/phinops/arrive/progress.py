@@ -36,9 +36,9 @@ class Progress:
             "far_rows": self.far_rows,
         }
 
-    def far_is_due(self, now: datetime, every: timedelta, page: int) -> bool:
-        """A far window is read when it fits one page, and so costs no more than a near one, and else now and then."""
-        return self.far_rows <= page or not timedelta() <= now - self.far_at < every
+    def far_is_due(self, now: datetime, every: timedelta, free: int) -> bool:
+        """A far window of up to `free` rows costs no more than a near one: it is always read, others now and then."""
+        return self.far_rows <= free or not timedelta() <= now - self.far_at < every
 
 
 def read_progress(document: Mapping[str, Any] | None) -> Progress | None:

@@ -10,12 +10,12 @@ and they would double the calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
 from phinops.arrive.arrival import Arrival, Fault, Memory, ReadApi
-from phinops.arrive.paging import PAGE_SIZE, read_all
+from phinops.arrive.paging import PAGE_SIZE, Listing, read_all
 from phinops.arrive.poll.aftermath import follow
 from phinops.arrive.poll.each import each_project
 from phinops.arrive.poll.instancelist import InstanceList, Row, Span
@@ -31,7 +31,7 @@ FAR_DAYS = 15
 """How long the service keeps scheduled instances: a far window has them all."""
 
 FAR_EVERY = timedelta(hours=1)
-"""How often a far window is read when it has more than one page."""
+"""How often a far window is read when it takes a call of its own, or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +115,18 @@ class InstanceSource:
 
     async def _look(self, now: datetime, project: Project, past: _Past) -> _Look:
         sights = self._sights(now, past.progress)
-        far = _is_far(now, past.progress, sights)
+        alone = len(sights) == 1
+        far = past.progress is None or past.progress.far_is_due(now, FAR_EVERY, PAGE_SIZE if alone else -1)
         today = now.astimezone(self._zone).date()
         oldest = today - timedelta(days=FAR_DAYS)
-        span = Span(min(self._near(now, past.progress), oldest) if far else self._near(now, past.progress), today)
+        near = Span(self._near(now, past.progress), today)
+        span = Span(min(near.first, oldest), today) if far else near
         instances = InstanceList(self._reader, project.id, self._zone, self._biz_date_format)
         states = set(sights)
         if any(state.status == "RUNNING" for state in past.tracked.values()):
             # Those that run again after a failure come with the same call.
             states.add("RUNNING")
-        listing = await read_all(self._reader, instances.listed(span, states))
+        listing = await self._list(instances, states, near, span, alone=alone)
         after = await follow(self._reader, instances, past.tracked, listing.values, span, oldest)
         rows = {key: row for key, row in listing.values.items() if _is_meant(key, row, sights, past)} | after.rows
         sifted = await self._sift(project, rows, sights)
@@ -138,6 +140,23 @@ class InstanceSource:
             {**ended, **sifted},
             (*listing.faults, *after.faults),
             listing.calls + after.calls,
+        )
+
+    async def _list(self, instances: InstanceList, states: Set[str], near: Span, span: Span, *, alone: bool) -> Listing:
+        """What is in `states`: failures in all of `span`, other states that are listened to in `near` only.
+
+        A fortnight of successes is a long list, and tells nothing: what is older than the last poll is no news.
+        """
+        if alone or span.first == near.first:
+            return await read_all(self._reader, instances.listed(span, states))
+        listing = await read_all(self._reader, instances.listed(near, states))
+        older = Span(span.first, near.first - timedelta(days=1))
+        more = await read_all(self._reader, instances.listed(older, {"FAILED"}))
+        return Listing(
+            values=more.values | listing.values,
+            total=listing.total + more.total,
+            calls=listing.calls + more.calls,
+            faults=listing.faults + more.faults,
         )
 
     def _sights(self, now: datetime, progress: Progress | None) -> dict[str, Sight]:
@@ -183,13 +202,6 @@ def _pasts(
 
 def _last_good(past: _Past) -> float:
     return past.progress.good.timestamp() if past.progress else 0
-
-
-def _is_far(now: datetime, progress: Progress | None, sights: Mapping[str, Sight]) -> bool:
-    # Taking stock, of everything or of a state that is new: all that there is has to be seen once.
-    if progress is None or any(sight.stock for sight in sights.values()):
-        return True
-    return progress.far_is_due(now, FAR_EVERY, PAGE_SIZE)
 
 
 def _is_meant(key: str, row: Row, sights: Mapping[str, Sight], past: _Past) -> bool:
