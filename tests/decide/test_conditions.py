@@ -5,14 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from happenings import ALERT, DUE, FAILED, HOOK, IMPACT, NOW, STEPS, VARS
+from phinops.decide.conditions import Conditions
 from phinops.decide.language import Language
 from phinops.decide.scope import CannotEvaluate, Names, Scope
 from phinops.event import Event, Instance
 from settings import SHANGHAI
 
 LANGUAGE = Language(SHANGHAI)
+
+
+PIECES = st.sampled_from(
+    ["event", ".instance", ".attempts", ".ended_at", ".raw", ".x", "steps", ".rerun", ".outcome", "vars", ".most",
+     "now", "has(", "(", ")", "[", "]", "{", "}", "'a'", '"', " < ", " == ", " && ", "!", "3", "1.5", "?", ":", ",",
+     "bizdate(", ".exists(o, ", ".map(", "\n", "null", "true", "-", "é", "\x00"]
+)  # fmt: skip
 
 
 def holds(source: str, event: Event = FAILED) -> bool | str:
@@ -44,6 +54,7 @@ def holds(source: str, event: Event = FAILED) -> bool | str:
         'steps.rerun.outcome in ["failed", "timed_out"] && steps["rerun"].reason != ""',
         "event.instance.attempts < vars.most && 'dws' in vars.teams && vars.deep.x.y == null",
         "[event.instance].all(i, i.attempts == 1)",
+        'steps["re" + "run"].outcome == "failed"',
         '{"a": event.node.name}["a"] == "dws_orders"',
         'bizdate(now) == "2026-01-04" && days_before(bizdate(now), 4) == "2025-12-31"',
         "",
@@ -76,6 +87,7 @@ def test_a_false_condition_says_no_more_than_that() -> None:
         ("event.instance.ended_at != now", "`event.instance.ended_at` is absent"),
         ('bizdate(event.instance.due_time) == "x"', "`event.instance.due_time` is absent"),
         ("[event.instance].exists(i, i.ended_at < now)", "`i.ended_at` is absent"),
+        ('{"a": event.instance.ended_at}["a"] < now', "`event.instance.ended_at` is absent"),
         ("(event.instance).ended_at < now", "`event.instance.ended_at` is absent"),
         ("[event.instance][0].ended_at < now", "`....ended_at` is absent"),
         ("event.instance.duration_s < 3", "`<` cannot be applied to (null, int)"),
@@ -181,6 +193,9 @@ def test_a_key_without_a_text_cannot_be_evaluated(source: str, reason: str) -> N
         ("bizdat(now) == ''", 0, "did you mean «bizdate»"),
         ("'失败' == event.nod.name", 14, "did you mean «node»"),
         ("event.id == ''\n  && event.nod", 26, "did you mean «node»"),
+        ("event.node.name.matches('[')", 24, "missing ]"),
+        ("now - event.time > duration('1 hour')", 28, "duration"),
+        ("event.time > timestamp('today')", 23, "timestamp"),
         ("1 + " * 40 + "1 == 41", 0, "nested too deeply"),
         ("(" * 300 + "1" + ")" * 300, 0, "nested too deeply"),
     ],
@@ -202,6 +217,28 @@ def test_a_list_of_types_may_speak_of_what_any_of_them_has() -> None:
     assert len(LANGUAGE.check_condition("event.alert.times > 1", names)) == 1
 
 
+def test_what_is_kept_compiled_is_bounded() -> None:
+    conditions = Conditions(SHANGHAI, kept=2)
+    for number in range(5):
+        assert conditions.value(f"event.instance.attempts + {number}", Scope(FAILED, NOW)) == 1 + number
+
+
 def test_times_may_stand_in_any_zone() -> None:
     event = Event("e", "instance.failed", datetime(2026, 1, 4, 17, tzinfo=UTC), "t", "s", instance=Instance("t_1"))
     assert holds('bizdate(event.time) == "2026-01-04"', event) is True
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=12).map("".join)))
+def test_no_text_makes_check_or_evaluation_raise(source: str) -> None:
+    names = Names(("instance.failed", "impact.opened"), ("rerun",), frozenset(VARS))
+    flaws = LANGUAGE.check_condition(source, names)
+    assert all(0 <= flaw.offset <= len(source) for flaw in flaws)
+    truth = LANGUAGE.holds(source, Scope(FAILED, NOW, STEPS, VARS))
+    assert truth.holds or truth.reason
+
+
+def test_half_a_surrogate_pair_is_a_mistake() -> None:
+    assert len(LANGUAGE.check_condition("event.id == '\ud800'", Names(("instance.failed",)))) == 1
+    assert len(LANGUAGE.check_template("{{ event.id }} \ud800", Names(("instance.failed",)))) == 1
+    assert isinstance(holds("event.id == '\ud800'"), str)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import string
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -11,11 +15,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from phinops.decide import findings as finding
 from phinops.decide.document import MAX_NODES, read
 from phinops.decide.findings import Findings
 from phinops.decide.load import load_rules, with_last_good
+from phinops.decide.mistakes import InNode, validated
+from phinops.decide.model import FileModel
 from phinops.decide.rule import Limits, Rule, RuleSet, Setting, Window
 from phinops.execute.steps.table import STEPS
 from settings import SETTING, loaded, only_rule
@@ -202,6 +209,31 @@ def test_paths_that_cannot_be_read_are_problems(tmp_path: Path) -> None:
     assert found.broken_files == {str(tmp_path / "loop.rules.yaml")}
 
 
+def test_folders_that_may_not_be_read_are_problems() -> None:
+    with _as_nobody(), tempfile.TemporaryDirectory() as folder:
+        os.makedirs(Path(folder, "open", "closed"))
+        Path(folder, "open", "closed").chmod(0)
+        found = load_rules([Path(folder, "open"), Path(folder, "x" * 300)], SETTING)
+        Path(folder, "open", "closed").chmod(0o700)
+    assert [problem.code for problem in found.problems] == ["file-unreadable", "file-unreadable"]
+    assert {Path(problem.file).name for problem in found.problems} == {"closed", "x" * 300}
+
+
+@contextmanager
+def _as_nobody() -> Iterator[None]:
+    """Runs the block without root's right to read everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    folder = tempfile.gettempdir()
+    assert Path(folder).stat().st_mode & 0o001
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
 @pytest.mark.parametrize(
     ("data", "place"),
     [(b"rules:\n  - id: \xff\n", (2, 1)), (b"x" * (4 * 1024 * 1024 + 1), (1, 1)), (b"rules: []\nx: \x07\n", (2, 4))],
@@ -221,6 +253,17 @@ def test_aliases_are_counted_in_full(tmp_path: Path) -> None:
     assert [problem.code for problem in found.problems] == ["yaml-too-big"]
     assert str(MAX_NODES) in found.problems[0].message
     assert time.perf_counter() - started < 5
+
+
+def test_a_thousand_rules_load_in_a_fraction_of_a_start(tmp_path: Path) -> None:
+    rule = "  - id: r{n}\n    on: instance.failed\n"
+    rule += '    if: event.node.name.startsWith("dws_{n}") && event.instance.attempts < 3\n    do:\n'
+    rule += '      - notify: {{ to: oncall, title: "{{{{ event.node.name }}}} {n}", message: "{{{{ event.id }}}}" }}\n'
+    (tmp_path / "many.rules.yaml").write_text("rules:\n" + "".join(rule.format(n=n) for n in range(1000)))
+    started = time.process_time()
+    found = load_rules([tmp_path], SETTING)
+    assert (len(found.rules), found.problems) == (1000, ())
+    assert time.process_time() - started < 1.5
 
 
 def test_without_a_config_notifiers_hooks_and_edition_are_not_checked(tmp_path: Path) -> None:
@@ -280,6 +323,20 @@ def test_the_mode_may_be_left_out_by_a_rule_that_only_reads(tmp_path: Path) -> N
     assert "mode-missing" in {problem.code for problem in loaded(tmp_path, writes).problems}
 
 
+def test_short_forms_are_understood(tmp_path: Path) -> None:
+    text = "rules:\n  - id: one\n    on: instance.failed\n    if: true\n    mode: armed\n    do:\n"
+    rule = only_rule(tmp_path, text + "      - rerun_instance:\n        retry: 0\n        on_error: continue\n")
+    assert (rule.condition, rule.steps[0].params, rule.steps[0].on_error) == ("true", {}, "continue")
+
+
+def test_the_models_describe_rule_files_to_editors() -> None:
+    schema = FileModel.model_json_schema()
+    keys = schema["$defs"]["RuleModel"]["properties"]
+    assert {"id", "on", "if", "for", "limits", "do"} <= set(keys)
+    assert keys["on"]["anyOf"][2]["required"] == ["schedule"]
+    assert schema["$defs"]["RuleModel"]["additionalProperties"] is False
+
+
 def test_rules_that_mean_the_same_have_the_same_hash(tmp_path: Path) -> None:
     one = only_rule(tmp_path, notice("one"))
     again = only_rule(tmp_path, "# a comment\n" + notice("one").replace("    do:", "    description: said\n    do:"))
@@ -287,6 +344,18 @@ def test_rules_that_mean_the_same_have_the_same_hash(tmp_path: Path) -> None:
     assert one.hash == again.hash
     assert one.hash != other.hash
     assert RuleSet([one]).hash == RuleSet([again]).hash != RuleSet([other]).hash
+
+
+class Either(BaseModel):
+    one: int | list[int]
+
+
+def test_of_the_branches_of_a_union_one_complains() -> None:
+    findings = Findings("x")
+    document = read(b"one: x", findings)
+    assert document.root
+    assert validated(Either, document.root.plain(), InNode(document.root), findings) is None
+    assert [problem.code for problem in findings.problems] == ["bad-value"]
 
 
 def test_every_code_that_the_loader_uses_is_declared() -> None:
@@ -332,8 +401,6 @@ def test_no_change_to_a_good_file_makes_the_loader_raise(data: st.DataObject) ->
 
 def _load_bytes(data: bytes) -> None:
     """Loads the bytes as a rule file; every problem must have a place within the file."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "one.rules.yaml")
         file.write_bytes(data)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from happenings import ALERT, FAILED, HOOK, NOW, STEPS, VARS
 from phinops.decide.language import Language
@@ -16,6 +20,14 @@ from settings import SHANGHAI
 LANGUAGE = Language(SHANGHAI)
 SCOPE = Scope(FAILED, NOW, STEPS, VARS)
 NAMES = Names(("instance.failed",), ("rerun",), frozenset(VARS))
+
+
+PIECES = st.sampled_from(
+    ["{{ ", " }}", "{% ", " %}", "{# ", " #}", "event", ".node", ".name", ".raw", ".x", "steps", ".rerun", ".outcome",
+     "vars", " | ", "upper", "default('x')", " is ", "defined", "not ", "(", ")", "[0]", "'a'", '"', "range(3)",
+     "if ", "for i in ", "endif", "endfor", "raw", "endraw", "set x = ", "{", "}", ", ", "-", "é", "\n", "\x00",
+     "bizdate(", "now", "macro m() "]
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -130,6 +142,7 @@ def test_what_is_none_of_json_s_types_is_refused() -> None:
         ("{% if event.id is emty %}x{% endif %}", "template-name", 18, "no test «emty»"),
         ("{{ event.raw.pop('a') }}", "template-syntax", 13, "calls a method"),
         ("{{ (event.raw.pop)('a') }}", "template-syntax", 17, "calls a method"),
+        ("{{ (event).nod }}", "template-name", 0, "did you mean «node»"),
         ("{{ debug() }}", "template-name", 3, "unknown name «debug»"),
         ("{% include 'x' %}", "template-syntax", 3, "«include» is not part"),
         ("{{ [1] * 100000000 }}", "template-syntax", 7, "cannot be multiplied"),
@@ -155,3 +168,12 @@ def test_names_that_the_template_makes_itself_are_known() -> None:
         "{{ event.node.owners[0].name }}",
     ]:
         assert LANGUAGE.check_template(template, NAMES) == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=14).map("".join)))
+def test_no_text_makes_check_or_rendering_raise(template: str) -> None:
+    flaws = LANGUAGE.check_template(template, NAMES)
+    assert all(0 <= flaw.offset <= len(template) for flaw in flaws)
+    with suppress(CannotEvaluate):
+        json.dumps(LANGUAGE.render(template, SCOPE))

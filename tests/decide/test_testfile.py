@@ -108,6 +108,7 @@ RULES, EXPECT = "    rules: orders.rules.yaml\n", "    steps: [ expect: { action
         ("tests:\n  -\n" + RULES + EXPECT, (3, 5, "missing-key")),
         ("tests:\n  - name: x\n    rules: none.rules.yaml\n" + EXPECT, (3, 12, "test-rules")),
         ('tests:\n  - name: x\n    rules: "a\\0b"\n' + EXPECT, (3, 12, "test-rules")),
+        ("tests:\n  - name: x\n    rules: " + "x" * 5000 + "\n" + EXPECT, (3, 12, "test-rules")),
         ("tests:\n  - name: x\n" + RULES + "    steps: [ advance: 1m ]\n", (2, 5, "test-empty")),
         ("tests:\n  - name: x\n" + RULES + "    steps: none\n", (4, 12, "bad-value")),
     ],

@@ -27,11 +27,6 @@ _NAMES = ("event", "steps", "vars", "now", "true", "false", "null")
 _ELSEWHERE = {"and": "&&", "or": "||", "not": "!", "is": "=="}
 
 
-def function_names() -> tuple[str, ...]:
-    """The functions that expressions may call."""
-    return _FUNCTIONS
-
-
 def flaws_of(error: str, source: str, names: Names) -> list[Flaw]:
     """What CEL's compiler said of the expression, without what only follows from something said before."""
     flaws: list[Flaw] = []

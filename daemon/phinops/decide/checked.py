@@ -107,9 +107,33 @@ class Read:
 
 def reads(serialized: bytes) -> list[Read]:
     """What a checked expression reads of the event's messages, of `steps` and of `vars`."""
-    tree = _CheckedExpr.FromString(any_pb2.Any.FromString(serialized).value)
+    tree = _tree(serialized)
     found = (_read(tree, node) for node in _nodes(tree.expr))
     return [read for read in found if read is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A text that is written out as the last argument of a function."""
+
+    function: str
+    text: str
+    offset: int
+
+
+def constants(serialized: bytes, functions: frozenset[str]) -> list[Constant]:
+    """The texts that a checked expression gives to any of `functions`."""
+    tree = _tree(serialized)
+    calls = (node.call_expr for node in _nodes(tree.expr) if node.WhichOneof("kind") == "call_expr")
+    return [
+        Constant(call.function, call.args[-1].const_expr.string_value, tree.source_info.positions[call.args[-1].id])
+        for call in calls
+        if call.function in functions and call.args and call.args[-1].const_expr.WhichOneof("kind") == "string_value"
+    ]
+
+
+def _tree(serialized: bytes) -> Any:
+    return _CheckedExpr.FromString(any_pb2.Any.FromString(serialized).value)
 
 
 def _read(tree: Any, node: Any) -> Read | None:

@@ -8,22 +8,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, tzinfo
+from functools import cache
 from typing import Any
 
 from cel_expr_python import cel
 
 from phinops.decide import functions
-from phinops.decide.celtext import flaws_of, function_names, unknown_key, unknown_part
-from phinops.decide.checked import guarded, reads
+from phinops.decide.celtext import flaws_of, unknown_key, unknown_part
+from phinops.decide.checked import constants, guarded, reads
 from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
 from phinops.decide.shape import ABSENT, OPTIONAL_TIMES, UNTYPED, environment, event_message, step_messages
 from phinops.durations import format_duration
 from phinops.event import Event, parts_of
 
-_MAY_BE_ABSENT = re.compile(rf"\b(?:{'|'.join(sorted({*PARTS, *OPTIONAL_TIMES, 'raw'}))})\b")
 _KEYED = re.compile(r"\b(?:steps|vars)\b")
-_UNKEYED_PARTS = frozenset(UNTYPED)
 _OVERLOADS = re.compile(r"No matching overloads found : (\S+?)(?:\((.*)\))?$")
+_CONSTANTS = re.compile(r"\b(?:matches|duration|timestamp)\s*\(")
+_KEPT = 20_000
+"""Expressions that are kept compiled: rules change while the daemon runs, and nobody asks for the old ones again."""
 _STATUS = re.compile(r"^[A-Z_]+: ")
 
 Wanted = str
@@ -34,10 +36,12 @@ _SCALAR_TYPES = frozenset({"BOOL", "INT", "UINT", "DOUBLE", "STRING", "TIMESTAMP
 class Conditions:
     """Compiles and evaluates CEL. Expressions are kept compiled by source and by what their event has."""
 
-    def __init__(self, zone: tzinfo) -> None:
+    def __init__(self, zone: tzinfo, kept: int = _KEPT) -> None:
         self._zone = zone
+        self._kept = kept
         self._env = environment(_functions(zone))
         self._compiled: dict[tuple[str, frozenset[str]], _Compiled] = {}
+        self._constants = {name: self._env.compile(source) for name, source in _WITH_CONSTANT.items()}
         self._bindings: _Bindings | None = None
 
     def check(self, source: str, names: Names, wanted: Wanted = BOOL) -> list[Flaw]:
@@ -47,14 +51,17 @@ class Conditions:
         """
         try:
             expression = self._env.compile(source)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:  # TypeError: half a surrogate pair is no text to CEL
             return flaws_of(str(error), source, names)
-        flaws = self._check_reads(expression, source, names)
+        flaws = self._check_reads(expression, source, names) + self._check_constants(expression, source)
         kind = expression.return_type().name()
         if wanted == BOOL and kind not in ("BOOL", "DYN"):
             flaws.append(Flaw("expression-type", 0, f"is {_type_text(kind)}, and a condition must be true or false"))
         if wanted == SCALAR and kind not in _SCALAR_TYPES:
             flaws.append(Flaw("expression-type", 0, f"is {_type_text(kind)}, and a key must be one text or number"))
+        if not flaws:
+            for parts in {frozenset(parts_of(kind) or ()) for kind in names.types}:
+                self._keep(expression, source, parts)
         return flaws
 
     def _check_reads(self, expression: Any, source: str, names: Names) -> list[Flaw]:
@@ -69,6 +76,18 @@ class Conditions:
                 flaws.append(unknown_key(read, source, "steps", names.steps))
             elif read.owner == "vars" and read.field not in names.vars and not read.tested:
                 flaws.append(unknown_key(read, source, "vars", names.vars))
+        return flaws
+
+    def _check_constants(self, expression: Any, source: str) -> list[Flaw]:
+        """Patterns, durations and times that are written out would fail on every event: they are tried now."""
+        if not _CONSTANTS.search(source):
+            return []
+        flaws = []
+        for call in constants(expression.serialize(), frozenset(_WITH_CONSTANT)):
+            result = self._constants[call.function].eval(self._env.Activation({"vars": call.text}))
+            if result.type() == cel.Type.ERROR:
+                reason = _error_text(str(result.value()))
+                flaws.append(Flaw("expression-type", call.offset, f"{call.function}({call.text!r}): {reason}"))
         return flaws
 
     def value(self, source: str, scope: Scope) -> Any:
@@ -110,10 +129,15 @@ class Conditions:
     def _compile(self, source: str, parts: frozenset[str]) -> _Compiled:
         try:
             expression = self._env.compile(source)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:
             raise CannotEvaluate(f"not a valid expression: {error}") from None
-        if _MAY_BE_ABSENT.search(source):
+        return self._keep(expression, source, parts)
+
+    def _keep(self, expression: Any, source: str, parts: frozenset[str]) -> _Compiled:
+        if _may_be_absent(parts).search(source):
             expression = self._env.deserialize(guarded(expression.serialize(), PARTS - parts))
+        if len(self._compiled) >= self._kept:
+            self._compiled.clear()
         compiled = _Compiled(expression, "vars" in source, "steps" in source)
         self._compiled[source, parts] = compiled
         return compiled
@@ -159,6 +183,21 @@ class _Bindings:
         return self._env.Activation({**self._values, **extra})
 
 
+_WITH_CONSTANT: Mapping[str, str] = {
+    "matches": "''.matches(string(vars))",
+    "duration": "duration(string(vars))",
+    "timestamp": "timestamp(string(vars))",
+}
+"""Functions that may refuse a text, as expressions that give them one."""
+
+
+@cache
+def _may_be_absent(parts: frozenset[str]) -> re.Pattern[str]:
+    """Finds what an event with these parts may lack, and what is not part of its message."""
+    names = sorted((PARTS - parts) | OPTIONAL_TIMES | frozenset(UNTYPED))
+    return re.compile(rf"\b(?:{'|'.join(names)})\b")
+
+
 def _functions(zone: tzinfo) -> list[Any]:
     kinds = cel.Type
     return [
@@ -190,6 +229,3 @@ def _error_text(text: str) -> str:
 
 def _type_text(kind: str) -> str:
     return kind.removeprefix("phinops.").lower()
-
-
-__all__ = ["BOOL", "SCALAR", "Conditions", "function_names"]

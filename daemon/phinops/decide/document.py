@@ -139,10 +139,9 @@ def _read_text(text: str, findings: Findings) -> Document:
             root = _Composer(text, attempt).document()
         except yaml.YAMLError as error:
             mistake = explain(error, text)
-            if any(done.line == mistake.place[0] for done in repairs):
-                return Document(text, None, readable=False)
             findings.error(mistake.code, mistake.place, mistake.message)
-            mended = repair(text, mistake) if len(repairs) < MAX_REPAIRS else None
+            again = len(repairs) == MAX_REPAIRS or any(done.line == mistake.place[0] for done in repairs)
+            mended = None if again else repair(text, mistake)
             if mended is None:
                 return Document(text, None, readable=False)
             repairs.append(mended)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,18 +94,32 @@ def with_last_good(loaded: Loaded, previous: RuleSet) -> RuleSet:
 
 def _files(paths: Iterable[str | Path], problems: list[Problem]) -> Iterator[Path]:
     seen: set[str] = set()
+
+    def unreadable(error: OSError) -> None:
+        problems.append(_unreadable(str(error.filename), error))
+
     for path in map(Path, paths):
-        if not path.exists():
-            problems.append(Problem(str(path), 1, 1, "none-found", "does not exist"))
-        for file in _walk(path) if path.is_dir() else [path] if path.exists() else []:
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except (OSError, ValueError) as error:
+            problems.append(_unreadable(str(path), error))
+            continue
+        for file in _walk(path, unreadable) if is_folder else [path]:
             real = os.path.realpath(file)
             if real not in seen:
                 seen.add(real)
                 yield file
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for here, folders, names in os.walk(folder):
+def _unreadable(path: str, error: Exception) -> Problem:
+    if isinstance(error, FileNotFoundError):
+        return Problem(path, 1, 1, "none-found", "does not exist")
+    reason = error.strerror if isinstance(error, OSError) else error
+    return Problem(path, 1, 1, "file-unreadable", f"cannot be read: {reason}")
+
+
+def _walk(folder: Path, unreadable: Callable[[OSError], None]) -> Iterator[Path]:
+    for here, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(here, name) for name in sorted(names) if name.endswith((RULES, TESTS)))
 
@@ -114,7 +129,7 @@ def _read_file(file: Path, gathered: _Gathered) -> None:
     try:
         data = file.read_bytes()
     except OSError as error:
-        findings.error("file-unreadable", (1, 1), f"cannot be read: {error.strerror}")
+        findings.problems.append(_unreadable(findings.file, error))
         gathered.broken.add(findings.file)
     else:
         document = read(data, findings)

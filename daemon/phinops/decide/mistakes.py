@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from phinops.catalog.catalog import nearest
 from phinops.decide.document import Node, Path
 from phinops.decide.findings import CODES, Findings, did_you_mean, listed
-from phinops.decide.later import NOT_YET, not_yet
+from phinops.decide.later import not_yet
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -108,8 +108,7 @@ def _mistake(
             near = did_you_mean(str(details["input"]), words) or f": it is one of {', '.join(words)}"
             return code, where.value(path), f"«{key}» cannot be {_shown(details['input'])}{near}"
         case "value_error":
-            message = str(details["ctx"]["error"])
-            return _own_code(message, code), where.value(path), f"«{key}» {message}"
+            return code, where.value(path), f"«{key}» {details['ctx']['error']}"
         case kind if kind in CODES:
             return kind, where.value(path), f"«{key}» {details['msg']}"
         case kind:
@@ -118,10 +117,6 @@ def _mistake(
 
 def _own(code: str, usual: str) -> str:
     return usual if code == "bad-value" else code
-
-
-def _own_code(message: str, code: str) -> str:
-    return "not-yet" if NOT_YET in message else code
 
 
 def _wanted(kind: str, details: ErrorDetails) -> str:

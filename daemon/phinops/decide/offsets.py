@@ -30,14 +30,11 @@ def locate(text: str, node: Node, offset: int) -> tuple[int, int]:
 
 
 def _in_literal(source: str, node: Node, offset: int) -> tuple[int, int]:
-    values = str(node.value).split("\n")
-    before = str(node.value)[:offset]
-    number, column = before.count("\n"), offset - (before.rfind("\n") + 1)
-    raw_lines = source.split("\n")
-    if number + 1 >= len(raw_lines):
-        return node.place
-    indent = len(raw_lines[number + 1]) - len(values[number])
-    return node.line + 1 + number, max(0, indent) + column + 1
+    value = str(node.value)
+    before = value[: min(offset, len(value.rstrip()))]
+    number, column = before.count("\n"), len(before) - (before.rfind("\n") + 1)
+    indent = len(source.split("\n")[number + 1]) - len(value.split("\n")[number])
+    return node.line + 1 + number, indent + column + 1
 
 
 def _in_flow(source: str, style: str, offset: int) -> int:

@@ -157,8 +157,7 @@ class _InStep:
 
     def value(self, path: Path) -> tuple[int, int]:
         node, rest = self._root(path)
-        found, left = node.deepest(rest)
-        return found.place_of_key(left[:1]) if left and isinstance(found.value, dict) else found.place
+        return node.deepest(rest)[0].place
 
     def key(self, path: Path) -> tuple[int, int]:
         node, rest = self._root(path)

@@ -13,6 +13,9 @@ import yaml
 
 _ENTRY = re.compile(r"^(?P<before>\s*(?:-\s+)*(?:[\w.-]+|\"[^\"]*\"|'[^']*')\s*:\s+|\s*(?:-\s+)+)(?P<value>\S.*?)\s*$")
 
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What YAML 1.2 allows nowhere (section 5.1), and a byte order mark that is not at the beginning."""
+
 _STARTS: Mapping[str, str] = {
     "*": "`*` begins a YAML alias",
     "&": "`&` begins a YAML anchor",
@@ -51,7 +54,7 @@ def explain(error: yaml.YAMLError, text: str) -> Mistake:
     problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
-        return Mistake("yaml-syntax", _reader_place(error, text), f"the text is not YAML: {problem}")
+        return Mistake("yaml-syntax", _reader_place(text), f"the text is not YAML: {problem}")
     lines = text.split("\n")
     line, column = _inside(mark, getattr(error, "context_mark", None), lines)
     missing_quotes = _missing_quotes(problem, lines[line], line, column)
@@ -73,13 +76,11 @@ def _inside(mark: yaml.Mark, context: yaml.Mark | None, lines: list[str]) -> tup
     return best.line, min(best.column, len(lines[best.line]))
 
 
-def _reader_place(error: yaml.YAMLError, text: str) -> tuple[int, int]:
-    # The C reader counts bytes. What it refuses are control characters, so the first one in the text is meant.
-    for number, line in enumerate(text.split("\n"), 1):
-        for column, char in enumerate(line, 1):
-            if not char.isprintable() and char not in "\t\r\x85\xa0":
-                return number, column
-    return 1, 1
+def _reader_place(text: str) -> tuple[int, int]:
+    # The C reader counts bytes, the other one characters; what they refuse is the first unprintable one.
+    found = _UNPRINTABLE.search(text)
+    at = found.start() if found else 0
+    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
 
 
 def _missing_quotes(problem: str, source: str, line: int, column: int) -> Mistake | None:
@@ -122,8 +123,5 @@ def repair(text: str, mistake: Mistake) -> Repair | None:
     lines = text.split("\n")
     index = mistake.place[0] - 1
     value = lines[index][mistake.value :].rstrip()
-    before = lines[index][: mistake.value]
-    if before.endswith("'"):
-        return None
-    lines[index] = before + "'" + value.replace("'", "''") + "'"
+    lines[index] = lines[index][: mistake.value] + "'" + value.replace("'", "''") + "'"
     return Repair("\n".join(lines), mistake.place[0])

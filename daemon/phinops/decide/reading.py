@@ -77,8 +77,10 @@ class Reading:
         if not found:
             return None
         sign = found.start(1) - 1
-        before = self.document.text[:sign]
-        return (before.count("\n") + 1, sign - before.rfind("\n")), found[1]
+        before = self.document.text[node.start : sign]
+        line = before.count("\n")
+        column = len(before) - before.rfind("\n") if line else node.column + len(before)
+        return (node.line + line, column), found[1]
 
 
 def _texts(node: Node) -> Iterator[Node]:

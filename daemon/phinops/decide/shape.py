@@ -50,17 +50,16 @@ def item_type(kind: Any) -> Any:
     return inner if dataclasses.is_dataclass(inner) else None
 
 
-def _models(model: type, found: dict[str, type]) -> dict[str, type]:
-    if model.__name__ not in found:
-        found[model.__name__] = model
-        for kind in field_types(model).values():
-            part = item_type(kind)
-            if part is not None:
-                _models(part, found)
+def _models(model: type) -> dict[str, type]:
+    found = {model.__name__: model}
+    for kind in field_types(model).values():
+        part = item_type(kind)
+        if part is not None:
+            found |= _models(part)
     return found
 
 
-MODELS: Mapping[str, type] = _models(Event, {})
+MODELS: Mapping[str, type] = _models(Event)
 """The classes of the event model by the name of their message."""
 
 OPTIONAL_TIMES = frozenset(

@@ -54,6 +54,8 @@ class Templates:
             free = self._env.undeclared_variables_in_str(template, nested=True)
         except TemplateError as error:
             return [_syntax(error, template)]
+        except ValueError as error:  # half a surrogate pair
+            return [Flaw("template-syntax", 0, str(error))]
         codes = list(blocks(template))
         flaws = [flaw for code in codes for flaw in _code_flaws(code)]
         told = {flaw.offset for flaw in flaws}
