@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from phinops.catalog.catalog import ApiSpec, Parameter
@@ -124,14 +123,6 @@ def _as_integer(raw: Any) -> int | None:
     return raw if isinstance(raw, int) and not isinstance(raw, bool) else None
 
 
-def _as_number(raw: Any) -> float | None:
-    if isinstance(raw, float):
-        return raw
-    with suppress(ValueError):
-        return float(raw) if isinstance(raw, str) else _as_integer(raw)
-    return None
-
-
 def _as_text(raw: Any) -> str | None:
     if isinstance(raw, int) and not isinstance(raw, bool):
         return str(raw)
@@ -141,6 +132,5 @@ def _as_text(raw: Any) -> str | None:
 _AS: Mapping[str, Callable[[Any], Any]] = {
     "boolean": _as_flag,
     "integer": _as_integer,
-    "number": _as_number,
     "string": _as_text,
 }

@@ -16,8 +16,9 @@ class Calendar:
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
-        # One day's midnight is asked for by every row that is shown.
+        # Every row that is shown asks for the same few.
         self.midnight = lru_cache(maxsize=512)(self._midnight)
+        self.text = lru_cache(maxsize=8192)(self._text)
 
     def date_of(self, at: float) -> date:
         """The date at that moment."""
@@ -27,7 +28,7 @@ class Calendar:
         """The business date of what runs at that moment: the day before."""
         return self.date_of(at) - timedelta(days=1)
 
-    def text(self, at: float) -> str:
+    def _text(self, at: float) -> str:
         """`yyyy-MM-dd HH:mm:ss`."""
         return datetime.fromtimestamp(at, self.zone).strftime("%Y-%m-%d %H:%M:%S")
 

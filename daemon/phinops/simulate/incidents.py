@@ -87,9 +87,18 @@ def _hit(tenant: Tenant, spec: IncidentSpec, node: Node) -> None:
     else:
         instance.blocked_until = now + (spec.lasts or 0.0)
         tenant.agenda.at(instance.blocked_until, partial(tenant.lives.try_start, instance))
+    if spec.mended is not None:
+        tenant.agenda.at(now + spec.mended, partial(_mend, tenant, instance))
     if spec.cascade:
         _hold_downstream(tenant, instance)
     tenant.lives.try_start(instance)
+
+
+def _mend(tenant: Tenant, instance: Instance) -> None:
+    """Somebody found the cause: runs succeed from now on, and a failed one gets its rerun from that somebody."""
+    instance.fails = 0
+    if instance.state == "FAILED":
+        tenant.lives.start(instance, "rerun")
 
 
 def _hold_downstream(tenant: Tenant, root: Instance) -> None:

@@ -102,6 +102,7 @@ class ProjectSpec(Part):
 class IncidentSpec(Part):
     """Something that goes wrong: runs of a node, or calls of a data service API.
 
+    `fails` runs fail in all, or until somebody has `mended` the cause so long after, and runs the instance again.
     `after` the start (before it, with a minus) the first one shows; with `every` there are `times` of them. A node
     that stands for many is hit as a whole, `spread` evenly; with `every` they are hit one after the other.
     """
@@ -112,6 +113,7 @@ class IncidentSpec(Part):
     takes: Positive = 3.0
     cascade: bool = False
     log: str = ""
+    mended: Positive | None = None
     api: str = ""
     app: str = ""
     rate: Share = 1.0
