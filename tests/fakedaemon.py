@@ -70,6 +70,11 @@ class FakeService:
             raise self.error
         return [{"kind": "action", "limit": limit, "tenant": tenant}]
 
+    async def counts(self) -> JsonObject:
+        if self.error is not None:
+            raise self.error
+        return {"events": 4, "firings": 3, "actions": {"verified": 2}, "notices": {"sent": 1}, "open": 1}
+
     async def reload(self) -> Reloaded:
         return self.reloaded
 
@@ -84,7 +89,7 @@ class FakeService:
         return self.hooked
 
     def metrics_snapshot(self) -> Mapping[str, Iterable[tuple[Mapping[str, str], float]]]:
-        return {"events_total": [({"type": "instance.failed"}, 3.0)], "actions_unsettled": [({}, 1.0)]}
+        return {"events_total": [({"type": "instance.failed"}, 3.0)]}
 
 
 CONFIG = """\

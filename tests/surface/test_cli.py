@@ -261,6 +261,7 @@ def test_a_store_that_is_held_is_not_read_behind_its_daemon_s_back(tmp_path: Pat
         assert holder.stdout is not None
         holder.stdout.readline()
         result = typed("events")
+        holder.kill()
         assert (result.exit_code, result.stdout) == (3, "")
         assert "no daemon answers" in result.stderr
 
@@ -310,13 +311,20 @@ def test_a_reload_without_a_daemon_or_its_token_cannot_be_had(config: Path, tmp_
 
 def test_a_call_goes_through_the_daemon(config: Path, service: FakeService) -> None:
     result = typed(
-        "call", "ListProjects", 'ListQuery={"Keyword": "a=b"}', "Env=DEV", "--data", '{"Env": "PROD"}', "--wait", "1s"
+        "call",
+        "ListProjects",
+        'ListQuery={"Keyword": "a=b"}',
+        "OpUserId=a=b",
+        "--data",
+        '{"OpUserId": "x"}',
+        "--wait",
+        "1s",
     )
     assert (result.exit_code, json.loads(result.stdout)) == (0, {"Code": "OK"})
     ((api, params, wait, tenant),) = service.asked
     assert (api, params, wait.total_seconds(), tenant) == (
         "ListProjects",
-        {"ListQuery": {"Keyword": "a=b"}, "Env": "DEV"},
+        {"ListQuery": {"Keyword": "a=b"}, "OpUserId": "a=b"},
         1.0,
         "prod",
     )

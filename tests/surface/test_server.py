@@ -205,6 +205,8 @@ async def test_metrics_are_prometheus_text_with_our_prefix(service: FakeService)
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert 'phinops_events_total{type="instance.failed"} 3.0' in lines
     assert "phinops_actions_unsettled 1.0" in lines
+    assert 'phinops_actions{outcome="verified"} 2.0' in lines
+    assert 'phinops_notices{state="sent"} 1.0' in lines
     assert 'phinops_source_state{source="impacts",state="resting",tenant="prod"} 1.0' in lines
     assert 'phinops_source_last_good_timestamp_seconds{source="alerts",tenant="prod"} 1.767571200e+09' in [
         line.replace("1.7675712e+09", "1.767571200e+09") for line in lines
@@ -212,6 +214,15 @@ async def test_metrics_are_prometheus_text_with_our_prefix(service: FakeService)
     assert 'phinops_quota_limit{pool="1+2",tenant="prod"} 50000.0' in lines
     assert "phinops_ready 1.0" in lines
     assert all(line.startswith(("phinops_", "# HELP phinops_", "# TYPE phinops_")) for line in lines)
+
+
+async def test_metrics_are_there_when_the_store_is_not(service: FakeService) -> None:
+    service.error = StoreError("disk failed")
+    async with visitor(service) as client:
+        answer = await client.get("/metrics")
+    assert answer.status_code == 200
+    assert "phinops_ready 1.0" in answer.text
+    assert "phinops_actions" not in answer.text
 
 
 async def test_the_openapi_document_names_every_route(service: FakeService) -> None:

@@ -35,7 +35,7 @@ EVENT: JsonObject = {
     "node": {"name": "dws"},
     "instance": {"id": "t_1"},
 }
-FIRING: JsonObject = {"id": "fi_1", "time": "t2", "rule": "rerun", "state": "waiting", "reason": ""}
+FIRING: JsonObject = {"id": "fi_1", "time": "t2", "rule": "rerun", "state": "waiting", "reason": "", "event_id": "ev_1"}
 ACTION: JsonObject = {
     "id": "act_1", "time": "t3", "step": "rerun_instance", "outcome": "", "target": "t_1", "api": "OperateInstance",
 }  # fmt: skip
@@ -46,8 +46,8 @@ async def test_each_thing_is_seen_once_in_each_of_its_states() -> None:
     watch = Watch(lists)
     assert await watch.look() == [
         Sight("t1", "event", "instance.failed", "", "dws t_1"),
-        Sight("t2", "rule", "rerun", "waiting", ""),
-        Sight("t3", "action", "rerun_instance", "under way", "t_1"),
+        Sight("t2", "rule", "rerun", "waiting", "dws t_1"),
+        Sight("t3", "action", "rerun_instance", "under way", "dws t_1"),
     ]
     assert await watch.look() == []
     lists.firings_ = [{**FIRING, "state": "done"}]

@@ -106,28 +106,27 @@ class Demo:
 
     async def summary(self) -> JsonObject:
         """What happened until now, as `phinops demo --json` prints it."""
-        actions = await self.daemon.actions(_ALL)
-        outcomes = Counter(action["outcome"] for action in actions)
-        paused = {row["target"] for row in actions if row["step"] == "pause_node" and row["outcome"] == "verified"}
+        counts = await self.daemon.counts()
+        outcomes = Counter[str](counts["actions"])
         return {
             "seconds": round(SystemClock().monotonic() - self.began, 1),
-            "events": len(await self.daemon.events(_ALL)),
-            "firings": len(await self.daemon.firings(_ALL)),
+            "events": counts["events"],
+            "firings": counts["firings"],
             "actions": {
                 "verified": outcomes["verified"],
                 "accepted": outcomes["accepted"],
                 "failed": outcomes["failed"] + outcomes["timed_out"] + outcomes["refused"],
                 "unknown": outcomes["unknown"],
             },
-            "nodes_paused": len(paused),
-            "notices": {"sent": len(self.oncall.received), "dead": self._dead()},
+            "nodes_paused": len(await self._paused()),
+            "notices": {"sent": len(self.oncall.received), "dead": counts["notices"].get("dead", 0)},
             "calls": {str(level): self.simulator.calls[level] for level in (1, 2, 3)},
             "refused": self.simulator.refused,
         }
 
-    def _dead(self) -> int:
-        notices = self.daemon.metrics_snapshot().get("notifications_total", ())
-        return int(sum(value for labels, value in notices if labels["outcome"] == "dead"))
+    async def _paused(self) -> set[str]:
+        actions = await self.daemon.actions(_ALL)
+        return {each["target"] for each in actions if each["step"] == "pause_node" and each["outcome"] == "verified"}
 
 
 @asynccontextmanager

@@ -37,25 +37,36 @@ FAMILIES: Mapping[str, Family] = {
     "quota_used": Family("gauge", "Calls of the quota day that are spent or leased.", ("tenant", "pool")),
     "quota_limit": Family("gauge", "Calls that the quota day has; absent without a limit.", ("tenant", "pool")),
     "quota_reserve": Family("gauge", "Calls that polling leaves to actions.", ("tenant", "pool")),
-    "events_total": Family("counter", "Changes that were seen, each once.", ("type",)),
-    "firings_total": Family("counter", "Decisions of rules.", ("rule", "state")),
-    "actions_total": Family("counter", "Actions by how they ended.", ("step", "outcome")),
+    "events_total": Family("counter", "Changes seen since the start, each once.", ("type",)),
+    "events_recorded": Family("gauge", "Changes that the store holds."),
+    "firings_recorded": Family("gauge", "Decisions of rules that the store holds."),
+    "actions": Family("gauge", "Writes that the store holds, by how they ended.", ("outcome",)),
     "actions_unsettled": Family("gauge", "Writes whose outcome is still open."),
-    "notifications_total": Family("counter", "Notices by what became of them.", ("outcome",)),
-    "notifications_waiting": Family("gauge", "Notices that are still to be delivered."),
-    "api_calls_total": Family("counter", "Calls to Dataphin since the start.", ("tenant", "level")),
-    "api_refused_total": Family("counter", "Calls that Dataphin refused for the rate or the quota.", ("tenant",)),
+    "notices": Family("gauge", "Notices that the store holds, by what became of them.", ("state",)),
     "rules": Family("gauge", "Rules by state: loaded, quarantined.", ("state",)),
-    "reloads_total": Family("counter", "Reloads by whether they were accepted.", ("result",)),
-    "reload_success": Family("gauge", "1 when the last reload was accepted."),
+    "reloads_total": Family("counter", "Reloads since the start, by whether they were accepted.", ("result",)),
     "loop_age_seconds": Family("gauge", "How long ago each loop last moved.", ("loop",)),
 }
 """Every metric, without its prefix `phinops_`."""
 
 
-def samples_of(status: JsonObject, ready: Health, healthy: Health) -> dict[str, list[tuple[dict[str, str], float]]]:
+Series = dict[str, list[tuple[dict[str, str], float]]]
+
+
+def samples_of_counts(counts: JsonObject) -> Series:
+    """The numbers of the store's totals."""
+    return {
+        "events_recorded": [({}, float(counts["events"]))],
+        "firings_recorded": [({}, float(counts["firings"]))],
+        "actions": [({"outcome": name}, float(count)) for name, count in counts["actions"].items()],
+        "actions_unsettled": [({}, float(counts["open"]))],
+        "notices": [({"state": name}, float(count)) for name, count in counts["notices"].items()],
+    }
+
+
+def samples_of(status: JsonObject, ready: Health, healthy: Health) -> Series:
     """The numbers that the status object already holds."""
-    out: dict[str, list[tuple[dict[str, str], float]]] = {
+    out: Series = {
         "build_info": [({"version": __version__}, 1.0)],
         "ready": [({}, float(ready[0]))],
         "healthy": [({}, float(healthy[0]))],
@@ -100,9 +111,7 @@ def _metric(name: str, family: Family, series: Iterable[tuple[Mapping[str, str],
     return metric
 
 
-def _add(
-    out: dict[str, list[tuple[dict[str, str], float]]], name: str, labels: dict[str, str], value: float | None
-) -> None:
+def _add(out: Series, name: str, labels: dict[str, str], value: float | None) -> None:
     if value is not None:
         out.setdefault(name, []).append((labels, float(value)))
 

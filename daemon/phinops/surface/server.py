@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from phinops.config import Server
 from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
-from phinops.errors import Ambiguous, ApiError, ConfigError, PhinopsError, QuotaSpent, Refused
+from phinops.errors import Ambiguous, ApiError, ConfigError, PhinopsError, QuotaSpent, Refused, StoreError
 from phinops.surface import metrics, openapi
 from phinops.surface.service import Health, Service
 
@@ -168,10 +168,19 @@ def problem_json(problem: Any) -> dict[str, Any]:
 def _metrics(service: Service) -> Handler:
     async def answer(_: Request) -> Response:
         samples = metrics.samples_of(service.status(), service.ready(), service.healthy())
+        samples.update(await _counted(service))
         text = await anyio.to_thread.run_sync(metrics.render, {**samples, **service.metrics_snapshot()})
         return Response(text, media_type=metrics.CONTENT_TYPE)
 
     return answer
+
+
+async def _counted(service: Service) -> metrics.Series:
+    try:
+        return metrics.samples_of_counts(await service.counts())
+    except StoreError as error:  # the other numbers matter most when the store is in trouble
+        log.warning("metrics.uncounted", reason=str(error))
+        return {}
 
 
 def _health(state: Callable[[], Health]) -> Handler:

@@ -54,6 +54,14 @@ class Service(Protocol):
         """The newest actions, newest first."""
         ...
 
+    async def counts(self) -> JsonObject:
+        """Totals of the store: `{events, firings, actions: {OUTCOME: n}, notices: {STATE: n}, open}`.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
     async def reload(self) -> Reloaded:
         """Reads config and rules again; what is broken stays as it was last good."""
         ...

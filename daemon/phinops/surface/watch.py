@@ -40,6 +40,7 @@ class Watch:
     def __init__(self, service: Watched) -> None:
         self._service = service
         self._seen: dict[str, str] = {}
+        self._words: dict[str, str] = {}  # what each event, and each instance or node, is called
 
     async def sights(self) -> AsyncGenerator[Sight]:
         """What happens from now on. Ends by cancellation."""
@@ -50,9 +51,9 @@ class Watch:
 
     async def look(self) -> list[Sight]:
         """What is new or has changed since the last look."""
-        events = [(row, _event(row)) for row in reversed(await self._service.events(_AT_ONCE))]
-        firings = [(row, _firing(row)) for row in reversed(await self._service.firings(_AT_ONCE))]
-        actions = [(row, _action(row)) for row in reversed(await self._service.actions(_AT_ONCE))]
+        events = [(row, self._event(row)) for row in reversed(await self._service.events(_AT_ONCE))]
+        firings = [(row, self._firing(row)) for row in reversed(await self._service.firings(_AT_ONCE))]
+        actions = [(row, self._action(row)) for row in reversed(await self._service.actions(_AT_ONCE))]
         return [sight for row, sight in (*events, *firings, *actions) if self._is_news(row["id"], sight)]
 
     def _is_news(self, id: str, sight: Sight) -> bool:
@@ -60,14 +61,18 @@ class Watch:
         self._seen[id] = sight.state
         return known != sight.state
 
+    def _event(self, row: Mapping[str, Any]) -> Sight:
+        words = self._words[row["id"]] = what_of(row)
+        node = row.get("node") or {}
+        for part in (node, row.get("instance") or {}):
+            self._words[part.get("id") or ""] = node.get("name") or ""
+        return Sight(row["time"], "event", row["type"], "", words)
 
-def _event(row: Mapping[str, Any]) -> Sight:
-    return Sight(row["time"], "event", row["type"], "", what_of(row))
+    def _firing(self, row: Mapping[str, Any]) -> Sight:
+        about = self._words.get(row["event_id"]) or ""
+        return Sight(row["time"], "rule", row["rule"], row["state"], f"{about} {row['reason'] or ''}".strip())
 
-
-def _firing(row: Mapping[str, Any]) -> Sight:
-    return Sight(row["time"], "rule", row["rule"], row["state"], row["reason"] or "")
-
-
-def _action(row: Mapping[str, Any]) -> Sight:
-    return Sight(row["time"], "action", row["step"], row["outcome"] or "under way", row["target"] or row["api"])
+    def _action(self, row: Mapping[str, Any]) -> Sight:
+        target = row["target"] or row["api"]
+        about = f"{self._words.get(target) or ''} {target}".strip()
+        return Sight(row["time"], "action", row["step"], row["outcome"] or "under way", about)

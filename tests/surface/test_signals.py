@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import anyio
+
+from phinops.surface.signals import obey_signals
+
+
+async def test_the_first_signal_stops_and_a_hangup_reloads() -> None:
+    stopped = anyio.Event()
+    reloaded = anyio.Event()
+
+    async def reload() -> None:
+        reloaded.set()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(obey_signals, stopped.set, reload)
+            await anyio.wait_all_tasks_blocked()
+            os.kill(os.getpid(), signal.SIGHUP)
+            await reloaded.wait()
+            assert not stopped.is_set()
+            os.kill(os.getpid(), signal.SIGTERM)
+            await stopped.wait()
+            tasks.cancel_scope.cancel()
+
+
+async def test_a_reload_that_hangs_does_not_hold_up_the_end() -> None:
+    stopped = anyio.Event()
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(obey_signals, stopped.set, anyio.sleep_forever)
+            await anyio.wait_all_tasks_blocked()
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGINT)
+            await stopped.wait()
+            tasks.cancel_scope.cancel()
+
+
+@contextmanager
+def running(program: str) -> Generator[subprocess.Popen[str]]:
+    """A Python process that does not outlive the test."""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    program = """
+import anyio
+from phinops.surface import logs
+from phinops.surface.signals import obey_signals
+async def main():
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(obey_signals, lambda: print('draining', flush=True))
+        await anyio.wait_all_tasks_blocked()
+        print('up', flush=True)
+logs.configure("error")
+anyio.run(main)
+"""
+    with running(program) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "draining\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 130
