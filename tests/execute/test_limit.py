@@ -397,6 +397,16 @@ def test_a_new_process_goes_on_where_the_ledger_stands() -> None:
     fastloop.run(main())
 
 
+def test_a_limiter_that_nobody_opened_knows_the_day_all_the_same() -> None:
+    async def main() -> None:
+        it = World(PLANS["personal"])
+        it.ledger.counts["a", TODAY][1] = 100
+        with pytest.raises(QuotaSpent):
+            await it.call(Priority.WRITE)
+
+    fastloop.run(main())
+
+
 def test_a_call_is_counted_before_it_is_sent() -> None:
     async def main() -> None:
         it = World(PLANS["personal"], ledger=MemoryLedger(slow=0.2))
@@ -567,6 +577,7 @@ def test_throttling_over_two_minutes_is_taken_for_a_spent_day_and_probed_by_read
 def test_waiters_of_a_spent_pool_are_sent_away_and_others_served() -> None:
     async def main() -> None:
         it = World(QuotaPlan({"1+2+3": 1}, {"1": 10_000}))
+        await it.limiter.open()
         for _ in range(2):
             it.limiter.throttled(1)
             await asyncio.sleep(70)

@@ -291,7 +291,9 @@ async def test_a_refusal_is_not_tried_again() -> None:
     async with rig(lambda got: refusal("DPN.OP.NodeNotFound", message="no such node")) as it:
         with pytest.raises(Refused, match=r"GetPhysicalInstance: DPN\.OP\.NodeNotFound: no such node"):
             await it.read()
-    assert len(it.server.got) == 1
+        with pytest.raises(Refused):
+            await it.write()
+    assert len(it.server.got) == 2
 
 
 async def test_a_clock_that_is_off_is_put_right_once_and_for_later_calls() -> None:
@@ -432,6 +434,13 @@ async def test_what_is_wrong_with_a_call_is_said_before_it_is_sent() -> None:
         with pytest.raises(Refused, match="Operation"):
             await it.write({"OperateCommand": {"ProjectId": 7, "Operation": "FLY", "InstanceIdList": []}})
     assert it.server.got == []
+
+
+async def test_a_client_that_is_not_open_says_so() -> None:
+    async with rig(lambda got: ok()) as it:
+        pass
+    with pytest.raises(RuntimeError, match="not open"):
+        await it.read()
 
 
 async def test_a_read_may_go_the_way_of_writes() -> None:

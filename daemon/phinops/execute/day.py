@@ -126,7 +126,8 @@ class DayBook:
         self._pools = _pools(plan, share, action_reserve)
         self._by_level = {level: pool for pool in self._pools for level in pool.levels}
         self._lock = asyncio.Lock()
-        self._day = _Day(self._date())
+        # Over, so that the first call reads the ledger even if nobody opened the book.
+        self._day = _Day(date.min)
 
     async def open(self) -> None:
         """Read what was used today. Raises StoreError."""

@@ -42,8 +42,7 @@ class Turn:
 
     def sent(self) -> None:
         """The next thing to happen is that bytes go out. A turn left before is as if it had not been."""
-        if self._slot.sent is None:
-            self._slot.sent = self._clock.monotonic()
+        self._slot.sent = self._clock.monotonic()
 
     def answered(self) -> None:
         """The whole answer was read. Left without it, a turn holds its slot until the call cannot arrive any more."""

@@ -135,8 +135,14 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._http:
-            await self._http.aclose()
+        await self._open.aclose()
+        self._http = None
+
+    @property
+    def _open(self) -> httpx.AsyncClient:
+        if self._http is None:
+            raise RuntimeError("the client is not open: use it as an async context manager")
+        return self._http
 
     async def read(self, api: str, params: Params, *, priority: Priority, deadline: float | None = None) -> Reply:
         """Ask, again if need be. No try begins after `deadline`, on the clock's monotonic seconds.
@@ -269,10 +275,9 @@ class Client:
         return SIGNERS[self._endpoint.signature](unsigned, self._pairs[call.reads], stamp)
 
     async def _post(self, call: _Call, turn: Turn) -> Answer:
-        assert self._http is not None, "the client is not open"
         signed = self._signed(call)
         tracing = _Tracing(turn)
-        request = self._http.build_request(
+        request = self._open.build_request(
             "POST",
             self._url.copy_with(raw_path=b"/?" + signed.query.encode()),
             headers=dict(signed.headers),
@@ -280,7 +285,7 @@ class Client:
             extensions={"trace": tracing},
         )
         try:
-            response = await self._http.send(request, stream=True)
+            response = await self._open.send(request, stream=True)
         except BaseException:
             await tracing.close()
             raise

@@ -128,11 +128,6 @@ class RatePool:
     def period(self) -> float:
         return self.rate.period if self.rate else 1.0
 
-    @property
-    def waiting(self) -> int:
-        """How many calls wait for a slot."""
-        return len(self._waiting)
-
     async def take(self, priority: Priority, level: int) -> Slot:
         """A slot, when it is this caller's turn. Whoever takes one must give it back by `release`.
 
