@@ -36,7 +36,8 @@ def test_a_fault_answers_in_its_own_words_and_does_the_work_or_not(kind: Kind, s
     failed = front.simulator.tenant.fail_instance("dws_orders_1d")
     front.simulator.faults.add(Fault(kind, api="OperateInstance", count=1))
     answer = rerun(front, failed.id)
-    assert (answer.status, answer.code, answer.body["Success"]) == (status, code, False)
+    assert (answer.status, answer.code) == (status, code)
+    assert answer.body.get("Success") is (False if code.startswith("D") else None)
     assert front.simulator.tenant.reruns[failed.id] == (1 if kind in AFTER else 0)
     assert front.simulator.faults.struck == {kind: 1}
     assert rerun(front, failed.id).code == "OK"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from datetime import UTC, datetime
 from hashlib import sha256
 from hmac import new
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -394,3 +395,23 @@ def test_a_key_can_be_added_for_somebody_else() -> None:
     front.simulator.gate.keys["other"] = Key("other", "secret", User("7", "somebody"))
     request = signed("GetMyTenants", {"OpTenantId": "30001011"}, {}, ("other", "secret"), front.clock.now())
     assert said(front.simulator.handle(request)).body["TenantList"][0]["OwnerId"] == "7"
+
+
+def test_the_old_signature_leaves_a_json_body_out() -> None:
+    front = desk()
+    simulator, when = front.simulator, front.clock.now()
+    query = {
+        "AccessKeyId": simulator.access_key_id,
+        "Action": "ListProjects",
+        "OpTenantId": str(simulator.op_tenant_id),
+        "SignatureMethod": "HMAC-SHA1",
+        "SignatureNonce": "once",
+        "SignatureVersion": "1.0",
+        "Timestamp": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "Version": "2023-06-30",
+    }
+    pairs = quote("&".join(f"{name}={quote(value, safe='')}" for name, value in sorted(query.items())), safe="")
+    digest = new(f"{simulator.access_key_secret}&".encode(), f"POST&%2F&{pairs}".encode(), "sha1").digest()
+    whole = urlencode({**query, "Signature": b64encode(digest).decode()})
+    request = Request("POST", "/", whole, {"content-type": "application/json"}, b'{"ListQuery":{}}')
+    assert said(simulator.handle(request)).code == "OK"

@@ -161,6 +161,7 @@ def test_periods_decide_on_which_days_a_node_runs() -> None:
         ("incidents:\n  x: {node: n, after: soon}\n", 2, 16, "is not a duration"),
         ("faults:\n  x: {kind: gremlin}\n", 2, 7, "faults.x.kind"),
         ("edition: tiny\n", 1, 1, "edition"),
+        ("projects:\n  a:\n    id: 1\n    nodes:\n      n: {upstream: [[]]}\n", 5, 11, "nodes.n.upstream.0"),
         ("projects: [1]\n", 1, 1, "projects"),
         ("projects: {a: {}}\n", 1, 12, "projects.a.id"),
         ("a: [\n", 2, 1, "not YAML"),

@@ -279,6 +279,7 @@ def test_what_does_not_exist_says_so_in_the_service_s_words() -> None:
             tenant.node(name)
         with pytest.raises(KeyError):
             tenant.project(name)
+    assert tenant.node(basic).name == "ods_ledger"
     assert tenant.project("retail_dw").id == RETAIL
 
 
@@ -701,6 +702,8 @@ def test_data_service_projects_need_to_exist_and_to_be_permitted() -> None:
     assert data_service(front, "GetDataServiceApiCallSummary", ProjectId=9).code == "DPN.Oltp.MgmtSys.NoAuthorized"
     mine = front.ask("GetDataServiceMyProjects").body["ProjectList"]
     assert [each["ProjectId"] for each in mine] == [SERVICE, 9]
+    others = front.ask("GetDataServiceAuthorizedProjects").body["ProjectList"]
+    assert [each["ProjectName"] for each in others] == ["other_api"]
     with pytest.raises(KeyError):
         front.simulator.tenant.fail_api("nothing")
     assert front.simulator.tenant.find_api("retail_api/get_stock")[1].id == 2002

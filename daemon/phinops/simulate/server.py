@@ -195,8 +195,12 @@ class Simulator:
         return self._error(status, code, fault.message or "the call could not be carried out")
 
     def _error(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Answer:
-        # The gateway's errors are not the back end's: theirs name the host, and have no success flag (error centre).
-        body = {"Code": code, "HttpStatusCode": status, "Message": message, "Success": False}
+        # The gateway's own errors have another envelope than the service's (the error centre's samples).
+        body: Payload = {"Code": code, "Message": message}
+        if code.startswith(("DPN.", "Dataphin")):
+            body |= {"HttpStatusCode": status, "Success": False}
+        else:
+            body |= {"HostId": self.endpoint, "Recommend": ""}
         return self._json(status, body, headers)
 
     def _json(self, status: int, body: Payload, headers: Mapping[str, str] | None = None) -> Answer:

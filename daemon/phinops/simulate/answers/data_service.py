@@ -51,6 +51,16 @@ def _my_projects(call: Call) -> Payload:
     return {"ProjectList": rows}
 
 
+def _authorized_projects(call: Call) -> Payload:
+    """The rest: those in which the caller has a role without owning them."""
+    rows = [
+        {"ProjectId": each.id, "ProjectName": each.name, "Role": 2}
+        for each in call.tenant.services.values()
+        if each.permitted and not each.mine
+    ]
+    return {"ProjectList": rows}
+
+
 def _summary(call: Call) -> Payload:
     service = _service(call)
     start, end = _window(call, call.arguments)
@@ -289,6 +299,7 @@ def _published_record(call: Call, service: DataService, api: ServedApi) -> Paylo
 
 DATA_SERVICE: Mapping[str, Answerer] = {
     "GetDataServiceMyProjects": _my_projects,
+    "GetDataServiceAuthorizedProjects": _authorized_projects,
     "GetDataServiceApiCallSummary": _summary,
     "GetDataServiceApiCallTrend": _trend,
     "GetDataServiceApiErrorImpact": _error_impact,
