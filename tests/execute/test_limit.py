@@ -578,6 +578,7 @@ def test_waiters_of_a_spent_pool_are_sent_away_and_others_served() -> None:
     async def main() -> None:
         it = World(QuotaPlan({"1+2+3": 1}, {"1": 10_000}))
         await it.limiter.open()
+        await asyncio.sleep(2)
         for _ in range(2):
             it.limiter.throttled(1)
             await asyncio.sleep(70)
