@@ -30,3 +30,9 @@ def format_duration(duration: timedelta) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def about(duration: timedelta) -> str:
+    """The duration for people to read: to the second from one second on."""
+    seconds = duration.total_seconds()
+    return format_duration(timedelta(seconds=round(seconds)) if seconds >= 1 else duration)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from phinops.decide.rule import Rule
-from phinops.durations import format_duration
+from phinops.durations import about, format_duration
 from phinops.event import Event
 
 OWN_FIRINGS = 5
@@ -56,7 +56,7 @@ def max_age(rule: Rule, event: Event, past: History, now: datetime) -> Verdict:
     if rule.max_age is None or age <= rule.max_age:
         return ALLOWED
     return Verdict(
-        False, f"max_age: the event is {format_duration(age)} old, {format_duration(rule.max_age)} is allowed"
+        False, f"max_age: the event is {about(age)} old, {format_duration(rule.max_age)} is allowed"
     )
 
 
@@ -72,7 +72,7 @@ def cooldown(rule: Rule, event: Event, past: History, now: datetime) -> Verdict:
     if rule.cooldown is None or past.last_started is None or now - past.last_started >= rule.cooldown:
         return ALLOWED
     left = rule.cooldown - (now - past.last_started)
-    return Verdict(False, f"cooldown: {format_duration(left)} of {format_duration(rule.cooldown)} left")
+    return Verdict(False, f"cooldown: {about(left)} of {format_duration(rule.cooldown)} left")
 
 
 def firings(rule: Rule, event: Event, past: History, now: datetime) -> Verdict:

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import structlog
 
 # What these say at info is either said better by us or of no use to an operator.
-_CHATTY = ("apscheduler", "asyncio", "httpcore", "httpx", "stamina", "uvicorn")
+_CHATTY = ("apscheduler", "asyncio", "httpcore", "httpx", "uvicorn")
 
 
 def is_machine_read(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
