@@ -17,14 +17,16 @@ from phinops.clock import LoopClock
 from phinops.course import Courses
 from phinops.errors import Ambiguous, Forbidden, QuotaSpent, Refused, Throttled, Transient
 from phinops.event import Event, Instance, JsonObject, Node, Project, event_id
-from phinops.execute.act import Actor, Hands, Scene
+from phinops.execute.act import Actor
+from phinops.execute.carry import Hands
 from phinops.execute.desk import Desk
 from phinops.execute.fresh import Glass
 from phinops.execute.guard import Ceiling
 from phinops.execute.hold import Holds
-from phinops.execute.settle import Patience, Settler
+from phinops.execute.settle import Settler
 from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Target
 from phinops.execute.steps.table import STEPS
+from phinops.execute.walk import Scene
 from phinops.firing import Firing, Intent
 from phinops.record import journal
 from phinops.record.book import Book
@@ -69,7 +71,9 @@ class World:
         )
         return self.instances[instance_id]
 
-    async def write(self, api: str, prepare: Callable[[], Awaitable[JsonObject | None]]) -> Answer | None:
+    async def write(
+        self, api: str, prepare: Callable[[], Awaitable[JsonObject | None]], *, deadline: float | None = None
+    ) -> Answer | None:
         await anyio.sleep(0.01)
         fault = self.faults.popleft() if self.faults else None
         if fault == "spent":
@@ -187,7 +191,9 @@ class Stage:
         return found
 
     async def add(self, firing: Firing, event: Event) -> None:
-        """Record a firing with its event as the pipeline does, and let it begin."""
+        """Record a firing with its event as the pipeline does, and let it begin; one that is ready starts now."""
+        if firing.state == "ready":
+            firing = replace(firing, started_at=self.world.clock.now())
 
         def op(tx: Any) -> None:
             journal.put_event(tx, event)
@@ -235,7 +241,7 @@ async def stage(store: Store | None = None, world: World | None = None, *, most:
 
     async with anyio.create_task_group() as group:
         desk = Desk(world, book, Ceiling(most), clock, group, over)
-        settler = Settler(reading, book, clock, Patience(settle_after=15.0, born=clock.monotonic()))
+        settler = Settler(reading, book, clock, 15.0)
         hands = {"t": Hands(desk, settler, reading, world.read)}
         actor = Actor(book, STEPS, PlainWords(), hands, clock, Holds(), told)
         glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
@@ -262,7 +268,7 @@ def failed_event(instance: Instance) -> Event:
 
 def firing_of(event: Event, steps: Sequence[JsonObject], **changes: Any) -> Firing:
     """A ready firing; steps get ids s0, s1, ... and the defaults that the loader gives."""
-    given = {"params": {}, "if": "", "on_error": "stop", "verify_s": None}
+    given: JsonObject = {"params": {}, "if": "", "on_error": "stop", "verify_s": None}
     plan = {"if": "", "for_s": 0, "vars": {}, "limits": {}, **changes.pop("plan", {})}
     plan["steps"] = [{**given, "id": f"s{n}", **step} for n, step in enumerate(steps)]
     firing_id = changes.pop("id", f"fi_{event.id[3:]}")

@@ -13,11 +13,14 @@ from datetime import datetime, timedelta
 import structlog
 
 from phinops.clock import Clock
-from phinops.errors import ApiError, QuotaSpent, StoreError, StoreLost
+from phinops.errors import StoreError, StoreLost
 from phinops.event import Event
-from phinops.execute.act import Actor, Scene, Words
+from phinops.execute.act import Actor
 from phinops.execute.desk import Starter
 from phinops.execute.fresh import Glass
+from phinops.execute.patience import patiently
+from phinops.execute.steps.kind import BadStep
+from phinops.execute.walk import Scene, Words
 from phinops.firing import Firing, FiringState
 from phinops.record import journal
 from phinops.record.sqlite import Store
@@ -57,12 +60,12 @@ class Courses:
         """Take up everything that an earlier process left open; how many that were."""
         found = await self._store.read(_left_open)
         for firing, event in found:
-            if firing.state == "queued":
-                await self._promote(firing.rule, firing.key)
-            elif firing.tenant in self._glasses:
-                self.begin(firing, event)
-            else:
+            if firing.tenant not in self._glasses:
                 log.warning("firing.orphaned", firing=firing.id, tenant=firing.tenant)
+            elif firing.state == "queued":
+                await self._promote(firing)
+            else:
+                self.begin(firing, event)
         return len(found)
 
     def begin(self, firing: Firing, event: Event) -> None:
@@ -73,24 +76,31 @@ class Courses:
     async def _keep_on(self, firing: Firing, event: Event) -> None:
         """Go on; when the store fails, from what it says once it works again."""
         pause = 1.0
+        known: Firing | None = firing
+        broken = ""
         while True:
             try:
-                await self._run(firing, event)
+                known = known or await self._reread(firing)
+                if broken:
+                    await self._end(known, "needs_decision", broken)
+                else:
+                    await self._run(known, event)
             except StoreLost:
                 raise
             except StoreError as error:
                 log.error("firing.stalled", firing=firing.id, reason=str(error), wait_s=pause)
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, 60.0)
-                firing = await self._reread(firing)
+                known = None
+            except Exception as error:
+                # What one firing trips over must not stop the others; a person has to look at it.
+                log.exception("firing.broken", firing=firing.id, rule=firing.rule)
+                broken = f"phinops failed: {type(error).__name__}: {error}"
             else:
                 return
 
     async def _reread(self, firing: Firing) -> Firing:
-        try:
-            return await self._store.read(lambda tx: journal.firing_of(tx, firing.id)) or firing
-        except StoreError:
-            return firing
+        return await self._store.read(lambda tx: journal.firing_of(tx, firing.id)) or firing
 
     async def _run(self, firing: Firing, event: Event) -> None:
         if firing.state not in ("waiting", "ready", "running", "settling"):
@@ -100,6 +110,7 @@ class Courses:
             if now is None:
                 return
             event = now
+            firing = replace(firing, started_at=self._clock.now())
         elif firing.state == "ready":
             await self._store.write(lambda tx: journal.start(tx, firing.id))
         state, reason = await self._actor.walk(firing, event)
@@ -108,7 +119,11 @@ class Courses:
     async def _outwait(self, firing: Firing, event: Event) -> Event | None:
         """Wait for the moment, read the object, decide anew; the event as it is now, or None when it ended here."""
         await self._until(firing.wake_at)
-        now = await self._again(event)
+        try:
+            now = await patiently(self._clock, lambda: self._glasses[event.tenant].again(event), "the event's object")
+        except BadStep as error:
+            await self._end(firing, "failed", str(error))
+            return None
         if now is None:
             await self._end(firing, "skipped", f"the object has left the state of {event.type}")
             return None
@@ -132,24 +147,24 @@ class Courses:
         while moment is not None and (left := (moment - self._clock.now()).total_seconds()) > 0:
             await self._clock.sleep(min(left, _LOOK_AT_THE_CLOCK))
 
-    async def _again(self, event: Event) -> Event | None:
-        pause = 5.0
-        while True:
-            try:
-                return await self._glasses[event.tenant].again(event)
-            except (ApiError, QuotaSpent) as error:
-                log.warning("firing.unread", event_id=event.id, reason=str(error), wait_s=pause)
-                await self._clock.sleep(pause)
-                pause = min(pause * 2, 300.0)
-
     async def _end(self, firing: Firing, state: FiringState, reason: str) -> None:
-        await self._store.write(lambda tx: journal.end(tx, firing.id, state, reason))
-        log.info("firing.ended", firing=firing.id, rule=firing.rule, state=state, reason=reason)
-        await self._promote(firing.rule, firing.key)
+        """The firing is over, and in the same transaction the one that waits for its key has its turn."""
 
-    async def _promote(self, rule: str, key: str) -> None:
-        """The newest firing that waits for this key is decided anew now."""
-        found = await self._store.write(lambda tx: _take_queued(tx, rule, key))
+        def op(tx: Tx) -> tuple[Firing, Event] | None:
+            if state == "needs_decision":
+                journal.abandon(tx, firing.id, reason)
+            else:
+                journal.end(tx, firing.id, state, reason)
+            return _take_queued(tx, firing)
+
+        found = await self._store.write(op)
+        log.info("firing.ended", firing=firing.id, rule=firing.rule, state=state, reason=reason)
+        if found:
+            self.begin(*found)
+
+    async def _promote(self, firing: Firing) -> None:
+        """The newest firing that waits for this key is decided anew now, if the key is free."""
+        found = await self._store.write(lambda tx: _take_queued(tx, firing))
         if found:
             self.begin(*found)
 
@@ -163,8 +178,9 @@ def _left_open(tx: Snapshot) -> list[tuple[Firing, Event]]:
     return found
 
 
-def _take_queued(tx: Tx, rule: str, key: str) -> tuple[Firing, Event] | None:
-    firing = journal.next_queued(tx, rule, key)
+def _take_queued(tx: Tx, over: Firing) -> tuple[Firing, Event] | None:
+    """The firing that waits for the key of one that is over, on its way now."""
+    firing = journal.next_queued(tx, over.tenant, over.rule, over.key)
     event = journal.event_of(tx, firing.event_id) if firing else None
     if firing is None or event is None:
         return None

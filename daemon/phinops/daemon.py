@@ -114,7 +114,7 @@ class Daemon:
         self._courses = Courses(parts.store, actor, words, glasses, clock, parts.crew, permit_again)
         in_force = lambda: parts.rulebook.in_force  # noqa: E731 - asked anew for each arrival
         self._pipeline = Pipeline(parts.store, language, in_force, self._courses, clock, self._tell)
-        self._calls = OperatorCalls(parts.store, parts.book, clock, parts.common)
+        self._calls = OperatorCalls(parts.store, parts.common)
         self._watches = [
             watch
             for each in parts.servings.values()

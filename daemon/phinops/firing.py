@@ -102,25 +102,47 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetLimit:
+    """`limits.targets` of a rule: so many distinct targets within so long."""
+
+    max: int
+    within: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """A write that asks to leave, and how far back its rule's targets count."""
+    """A write that asks to leave, with the limit of its rule's targets as its plan has it."""
 
     intent: Intent
     rule: str
-    targets_within: timedelta | None
+    targets: TargetLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WriteFacts:
-    """What the guard of writes reads of the past, within the transaction that commits the intent."""
+    """What the guard of writes reads of the past, within the transaction that commits the intent.
+
+    `unsettled` is another action on the same target whose fate is not known; `settling` says that it is being read
+    back, so that it will be known.
+    """
 
     writes_last_hour: int
-    targets: frozenset[tuple[str, str]]
-    unsettled: str | None
+    targets: frozenset[tuple[str, str]] = frozenset()
+    unsettled: str | None = None
+    settling: bool = False
 
 
-Guard = Callable[[Sequence[tuple[Ask, WriteFacts]]], Sequence[str]]
-"""One reason for each write: "" lets it leave."""
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a write may not leave. `passing`: not now, but it may ask again; `ceiling`: that of all rules together."""
+
+    reason: str
+    passing: bool = False
+    ceiling: bool = False
+
+
+Guard = Callable[[Sequence[tuple[Ask, WriteFacts]]], Sequence[Objection | None]]
+"""One judgement for each write; None lets it leave."""
 
 
 @dataclass(frozen=True, slots=True)

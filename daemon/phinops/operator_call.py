@@ -4,44 +4,78 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+
+import anyio
+import structlog
 
 from phinops.catalog.catalog import ApiSpec, Edition, load_catalog
 from phinops.catalog.check import problems_of
 from phinops.catalog.quotas import allowed
-from phinops.clock import Clock
-from phinops.errors import Ambiguous, ApiError
-from phinops.event import JsonObject
+from phinops.errors import Ambiguous, ApiError, QuotaSpent, StoreError, StoreLost, Transient
+from phinops.event import Event, JsonObject
 from phinops.execute.guard import write_guard
 from phinops.execute.priority import Priority
-from phinops.firing import Ask, Firing, Intent, Outcome
+from phinops.execute.steps.call import CALL
+from phinops.execute.steps.kind import Write, checked
+from phinops.firing import Ask, Firing, Intent, Objection, Outcome
 from phinops.record import journal
-from phinops.record.book import Book
+from phinops.record.book import intend
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
 from phinops.tenant import Common, Serving
 
+log = structlog.get_logger(__name__)
+
 OPERATOR = "operator"
 """The name under which a person's own calls stand in the journal, in the place of a rule."""
 
+_TRY_AGAIN = 5.0
+"""Seconds until what could not be recorded is tried again."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """One write of a person. `intended`: its intent is recorded, so that what becomes of it must be as well."""
+
+    serving: Serving
+    params: JsonObject
+    deadline: float
+    firing: Firing
+    intent: Intent
+    intended: bool = False
+    unwanted: bool = False
+    objection: Objection | None = None
+    reply: JsonObject = field(default_factory=dict)
+    error: Exception | None = None
+    done: anyio.Event = field(default_factory=anyio.Event)
+
 
 class OperatorCalls:
-    """Makes the calls of persons. Their writes are unverifiable: one whose answer is lost stays unknown."""
+    """Makes the calls of persons. Their writes are unverifiable: one whose answer is lost stays unknown.
 
-    def __init__(self, store: Store, book: Book, clock: Clock, common: Common) -> None:
+    A write is a task of its own: once it has left, its outcome is recorded whether or not the person still waits.
+    """
+
+    def __init__(self, store: Store, common: Common) -> None:
         self._store = store
-        self._book = book
-        self._clock = clock
         self._common = common
+        self._clock = common.clock
+        self._flying = 0
+        self._landed = anyio.Event()
+        self._closed = False
 
     async def call(self, serving: Serving, api: str, params: JsonObject, wait: timedelta) -> JsonObject:
         """The service's own reply.
 
         Raises:
-            ValueError: the API or a parameter is unknown or wrong, or the edition does not have the API.
+            ValueError: the API or a parameter is unknown or wrong, the edition does not have the API, or a guard of
+                writes refuses it.
             QuotaSpent: its turn did not come within `wait`, or the day has none left.
             ApiError: as its class says.
+            StoreError: it could not be recorded, and was not sent.
         """
         spec = load_catalog().require(api)
         _check(spec, params, serving.config.edition)
@@ -49,41 +83,112 @@ class OperatorCalls:
         if spec.reads:
             reply = await serving.client.read(api, params, priority=Priority.OPERATOR, deadline=deadline)
             return dict(reply.body)
-        return await self._write(serving, api, params, deadline)
-
-    async def _write(self, serving: Serving, api: str, params: JsonObject, deadline: float) -> JsonObject:
-        firing, intent = _rows(serving.config.name, api, params)
-        refused: list[str] = []
-
-        async def prepare() -> Mapping[str, Any] | None:
-            def op(tx: Tx) -> None:
-                journal.put_firing(tx, firing)
-
-            await self._store.write(op)
-            guard = write_guard(self._common.ceiling, {})
-            refused.extend(await self._book.intend([Ask(intent, OPERATOR, None)], guard))
-            return None if refused[0] else params
-
+        write = await self._write_of(serving, api, params)
+        job = _Job(serving, params, deadline, *_rows(serving.config.name, write, params))
+        self._common.group.start_soon(self._carry, job)
         try:
-            reply = await serving.client.write(api, prepare, priority=Priority.OPERATOR, deadline=deadline)
+            await job.done.wait()
+        finally:
+            job.unwanted = True
+        if job.error:
+            raise job.error
+        return job.reply
+
+    async def drain(self) -> None:
+        """Let nothing more leave, and wait until what has left is answered and recorded."""
+        self._closed = True
+        while self._flying:
+            self._landed = anyio.Event()
+            await self._landed.wait()
+
+    async def _write_of(self, serving: Serving, api: str, params: JsonObject) -> Write:
+        """What is changed: another write of unknown outcome on the same target holds it back."""
+        now = self._clock.now().astimezone(self._common.zone)
+        nobody = Event(id="", type="", time=now, tenant=serving.config.name, source=OPERATOR)
+        given = {name: value for name, value in params.items() if name != "OpTenantId"}
+        return await CALL.write(checked(CALL, {"call": api, "with": given}), nobody, serving.hands.look)
+
+    async def _carry(self, job: _Job) -> None:
+        self._flying += 1
+        try:
+            await self._send(job)
+        except Exception as error:
+            if not isinstance(error, (ApiError, QuotaSpent, StoreError, ValueError)):
+                log.exception("call.broken", api=job.intent.api)
+            job.error = error
+        finally:
+            job.done.set()
+            self._flying -= 1
+            self._landed.set()
+
+    async def _send(self, job: _Job) -> None:
+        client = job.serving.client
+        try:
+            reply = await client.write(
+                job.intent.api, lambda: self._prepare(job), priority=Priority.OPERATOR, deadline=job.deadline
+            )
         except Ambiguous as error:
-            await self._close(intent, firing, "unknown", error)
+            await self._record(job, "unknown", "unknown", str(error), error.request_id)
             raise
-        except ApiError as error:
-            await self._close(intent, firing, "failed", error)
+        except (ApiError, QuotaSpent, StoreError) as error:
+            await self._record(job, "failed", "refused", str(error), getattr(error, "request_id", ""))
             raise
         if reply is None:
-            await self._book.end(firing, "failed", refused[0])
-            raise ValueError(refused[0])
-        await self._book.settle(intent.action_id, "done", "accepted", result={}, request_id=reply.request_id)
-        await self._book.end(firing, "done", "")
-        return dict(reply.body)
+            if job.objection:
+                raise ValueError(job.objection.reason)
+            raise Transient(job.intent.api, "phinops.Stopping", "the daemon is stopping; nothing was sent")
+        await self._record(job, "done", "accepted", "", reply.request_id)
+        job.reply = dict(reply.body)
 
-    async def _close(self, intent: Intent, firing: Firing, state: str, error: ApiError) -> None:
-        outcome: Outcome = "unknown" if state == "unknown" else "refused"
-        result = {"reason": str(error)}
-        await self._book.settle(intent.action_id, state, outcome, result=result, request_id=error.request_id)
-        await self._book.end(firing, "needs_decision" if state == "unknown" else "failed", str(error))
+    async def _prepare(self, job: _Job) -> Mapping[str, Any] | None:
+        if self._closed or job.unwanted:
+            return None
+        guard = write_guard(self._common.ceiling)
+
+        def op(tx: Tx) -> Objection | None:
+            journal.put_firing(tx, job.firing)
+            (objection,) = intend(tx, [Ask(job.intent, OPERATOR)], guard)
+            if objection:
+                journal.end(tx, job.firing.id, "failed", objection.reason)
+            return objection
+
+        job.objection = await self._store.write(op)
+        job.intended = job.objection is None
+        return job.params if job.intended else None
+
+    async def _record(self, job: _Job, state: str, outcome: Outcome, reason: str, request_id: str) -> None:
+        """Close the intent and the firing; a store that fails is tried again while the person has the answer."""
+        if not job.intended:
+            return
+
+        def op(tx: Tx) -> None:
+            result = {"reason": reason} if reason else {}
+            journal.settle(tx, job.intent.action_id, state, outcome, result=result, request_id=request_id)
+            ended = {"done": "done", "failed": "failed", "unknown": "needs_decision"}
+            journal.end(tx, job.firing.id, ended[state], reason)  # type: ignore[arg-type]
+
+        try:
+            await self._store.write(op)
+        except StoreLost:
+            raise
+        except StoreError as error:
+            log.error("call.unrecorded", api=job.intent.api, action=job.intent.action_id, reason=str(error))
+            self._common.group.start_soon(self._record_later, op)
+
+    async def _record_later(self, op: Any) -> None:
+        self._flying += 1
+        try:
+            while True:
+                await self._clock.sleep(_TRY_AGAIN)
+                try:
+                    await self._store.write(op)
+                except StoreError as error:
+                    log.warning("call.unrecorded", reason=str(error))
+                else:
+                    return
+        finally:
+            self._flying -= 1
+            self._landed.set()
 
 
 def _check(spec: ApiSpec, params: JsonObject, edition: Edition) -> None:
@@ -94,7 +199,7 @@ def _check(spec: ApiSpec, params: JsonObject, edition: Edition) -> None:
         raise ValueError("; ".join(f"{'.'.join(map(str, each.path))}: {each.message}" for each in problems))
 
 
-def _rows(tenant: str, api: str, params: JsonObject) -> tuple[Firing, Intent]:
+def _rows(tenant: str, write: Write, params: JsonObject) -> tuple[Firing, Intent]:
     firing = Firing(
         id=f"fi_{uuid.uuid4().hex[:20]}",
         event_id="",
@@ -113,11 +218,11 @@ def _rows(tenant: str, api: str, params: JsonObject) -> tuple[Firing, Intent]:
         step_id="call",
         attempt=1,
         kind="call",
-        api=api,
+        api=write.api,
         tenant=tenant,
-        target_kind="api",
-        target_id="",
-        project_id="",
+        target_kind=write.target.kind,
+        target_id=write.target.id,
+        project_id=write.target.project_id,
         request={"params": params, "batch": ""},
         probe={},
     )

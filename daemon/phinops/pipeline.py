@@ -11,6 +11,7 @@ import anyio.lowlevel
 import structlog
 
 from phinops.arrive.arrival import Arrival
+from phinops.cause import cause_of, target_of
 from phinops.clock import Clock
 from phinops.course import Courses
 from phinops.decide.language import FALSE, Language
@@ -19,9 +20,9 @@ from phinops.decide.permit import History, Verdict, permit
 from phinops.decide.rule import Rule, RuleSet
 from phinops.event import Event
 from phinops.firing import Firing, FiringState, Mode
-from phinops.record import journal, seen
+from phinops.record import history, journal, seen
 from phinops.record.sqlite import Store
-from phinops.record.tx import Tx
+from phinops.record.tx import Snapshot, Tx
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +78,9 @@ class Pipeline:
         Raises:
             StoreError: nothing was recorded; the same arrival may be brought again.
         """
+        if any(map(_asks_for_cause, arrival.events)):
+            found = await self._store.read(lambda tx: tuple(_with_cause(tx, event) for event in arrival.events))
+            arrival = replace(arrival, events=found)
         in_force = self._in_force()
         matches = await self._match(in_force, arrival.events)
         new, firings = await self._store.write(lambda tx: self._record(tx, in_force, arrival, matches, also))
@@ -85,7 +89,10 @@ class Pipeline:
             if firing.state == "skipped":
                 log.info("rule.skipped", rule=firing.rule, event_id=event.id, reason=firing.reason)
             else:
-                log.info("rule.fired", rule=firing.rule, event_id=event.id, firing=firing.id, mode=firing.mode)
+                log.info(
+                    "rule.fired", rule=firing.rule, event_id=event.id, firing=firing.id, mode=firing.mode,
+                    state=firing.state,
+                )  # fmt: skip
                 self._courses.begin(firing, event)
         skipped = sum(firing.state == "skipped" for firing, _ in firings)
         return Taken(tuple(new), len(firings) - skipped, skipped)
@@ -108,8 +115,7 @@ class Pipeline:
     ) -> tuple[list[Event], list[tuple[Firing, Event]]]:
         new: list[Event] = []
         firings: list[tuple[Firing, Event]] = []
-        for arrived in arrival.events:
-            event = _with_cause(tx, arrived)
+        for event in arrival.events:
             if not journal.put_event(tx, event):
                 continue
             new.append(event)
@@ -155,7 +161,7 @@ def _decide(tx: Tx, in_force: InForce, found: Match, event: Event) -> Firing | N
     verdict = permit(rule, event, _history(tx, rule, found.key, event), tx.now)
     state = _state(rule, verdict)
     if state == "queued":
-        journal.supersede_queued(tx, rule.id, found.key, firing.id)
+        journal.supersede_queued(tx, event.tenant, rule.id, found.key, firing.id)
     return replace(
         firing,
         state=state,
@@ -176,19 +182,27 @@ def _state(rule: Rule, verdict: Verdict) -> FiringState:
 
 def _history(tx: Tx, rule: Rule, key: str, event: Event, *, besides: str = "") -> History:
     window = rule.limits.firings.per if rule.limits.firings else timedelta()
-    past = journal.past(tx, rule.id, key, window=window, own_window=DAY, besides=besides)
+    past = history.past(tx, event.tenant, rule.id, key, window=window, besides=besides)
+    own = rule.id in history.rules_behind(tx, event.caused_by)
     return History(
         last_started=past.last_started,
         busy=past.busy > 0,
-        own_firings=past.own_firings,
-        caused_by_own=journal.rule_of_action(tx, event.caused_by) == rule.id,
+        own_firings=(
+            history.own_firings(tx, event.tenant, rule.id, key, since=tx.now - DAY, besides=besides) if own else 0
+        ),
+        caused_by_own=own,
         firings_in_window=past.started_in_window,
     )
 
 
-def _with_cause(tx: Tx, event: Event) -> Event:
-    """The event with the action of ours that its object was last the target of, if that was within a day."""
-    target = event.instance.id if event.instance else event.alert.unique_key if event.alert else ""
-    if event.caused_by or not target:
+def _asks_for_cause(event: Event) -> bool:
+    return not event.caused_by and bool(target_of(event))
+
+
+def _with_cause(tx: Snapshot, event: Event) -> Event:
+    """The event with the action of ours that it follows from, if there was one within a day."""
+    if not _asks_for_cause(event):
         return event
-    return replace(event, caused_by=journal.cause_of(tx, event.tenant, target, tx.now - DAY))
+    return replace(
+        event, caused_by=cause_of(event, history.writes_on(tx, event.tenant, target_of(event), tx.now - DAY))
+    )

@@ -7,8 +7,8 @@ from typing import Any
 from phinops.clock import Clock
 from phinops.decide.language import Language
 from phinops.decide.scope import CannotEvaluate, Scope
-from phinops.execute.act import Scene
 from phinops.execute.steps.kind import BadStep
+from phinops.execute.walk import Scene
 
 
 class SpokenWords:

@@ -21,7 +21,7 @@ from phinops.catalog.quotas import plan_for
 from phinops.clock import Clock
 from phinops.config import Tenant
 from phinops.event import JsonObject
-from phinops.execute.act import Hands
+from phinops.execute.carry import Hands
 from phinops.execute.desk import Desk, Starter
 from phinops.execute.fresh import Glass
 from phinops.execute.guard import Ceiling
@@ -29,7 +29,7 @@ from phinops.execute.journal import Journal
 from phinops.execute.limit import Limiter, Priority
 from phinops.execute.look import Look
 from phinops.execute.send import Client, Endpoint
-from phinops.execute.settle import Patience, Settler
+from phinops.execute.settle import Settler
 from phinops.record import seen
 from phinops.record.ledger import StoreLedger
 from phinops.record.sqlite import Store
@@ -182,9 +182,8 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
         async def over(reason: str) -> None:
             await common.over(config.name, reason)
 
-        patience = Patience(config.settle_after.total_seconds(), common.clock.monotonic())
         desk = Desk(client, common.journal, common.ceiling, common.clock, common.group, over)
-        settler = Settler(verifying, common.journal, common.clock, patience)
+        settler = Settler(verifying, common.journal, common.clock, config.settle_after.total_seconds())
         read = Reads(client, Priority.DECIDE).read
         yield Serving(
             config,

@@ -7,7 +7,7 @@ call: the turn is taken first, then the intents are committed, then the bytes go
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
@@ -16,7 +16,6 @@ import structlog
 
 from phinops.clock import Clock
 from phinops.errors import (
-    Ambiguous,
     ApiError,
     Forbidden,
     QuotaSpent,
@@ -33,6 +32,9 @@ from phinops.firing import Ask
 
 log = structlog.get_logger(__name__)
 
+TURN_WITHIN = 300.0
+"""Seconds that a write waits for its turn. After them its target is looked at anew before it waits again."""
+
 
 class Answer(Protocol):
     """What the desk reads of a reply."""
@@ -47,14 +49,19 @@ class Answer(Protocol):
 class Writer(Protocol):
     """The one way a write reaches Dataphin."""
 
-    async def write(self, api: str, prepare: Callable[[], Awaitable[JsonObject | None]]) -> Answer | None:
+    async def write(
+        self, api: str, prepare: Callable[[], Awaitable[JsonObject | None]], *, deadline: float | None = None
+    ) -> Answer | None:
         """Wait for the turn, await `prepare` for the parameters, send them once; None when there was nothing to send.
+
+        `deadline` is that of the turn, on the clock's monotonic seconds.
 
         Raises:
             Throttled, Transient: known not to have been done.
-            Refused: Dataphin said no.
+            Refused: Dataphin, or what is known of the edition, said no.
             Ambiguous: it may have been done.
-            QuotaSpent: its turn did not come; `prepare` was not called.
+            QuotaSpent: its turn did not come; nothing was done.
+            StoreError: it could not be counted; nothing was sent.
         """
         ...
 
@@ -62,16 +69,16 @@ class Writer(Protocol):
 class Starter(Protocol):
     """A task group, as those see it who only start tasks in it."""
 
-    def start_soon(self, func: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> None: ...
+    def start_soon(self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
     """What is known of a write after it was submitted.
 
-    `done`; `refused` for good; `absent` (an intent was recorded, and it is known not to have happened); `unsent` (no
-    intent was recorded: its turn did not come); `open` (it may have happened: read it back). `alone` asks that the
-    next attempt travels in a call of its own.
+    `done`; `refused` for good, and recorded; `absent` (an intent was recorded, and it is known not to have happened);
+    `unsent` (no intent was recorded: its turn did not come); `open` (it may have happened: read it back). `alone` asks
+    that the next attempt travels in a call of its own.
     """
 
     kind: Literal["done", "refused", "absent", "unsent", "open"]
@@ -84,20 +91,25 @@ class Fate:
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """One write on its way. `targets_max` and `ask` carry its rule's limits, `within` its verification's time."""
+    """One write on its way; `within` is its verification's time."""
 
     step: Step
     write: Write
     ask: Ask
-    targets_max: int | None = None
     within: timedelta | None = None
     alone: bool = False
-    decided: anyio.Event = field(default_factory=anyio.Event)
-    fate: Fate = Fate("unsent")
+    fate: Fate | None = None
+    _decided: anyio.Event = field(default_factory=anyio.Event)
 
     def decide(self, fate: Fate) -> None:
         self.fate = fate
-        self.decided.set()
+        self._decided.set()
+
+    async def decision(self) -> Fate:
+        """What became of it, once that is known."""
+        await self._decided.wait()
+        assert self.fate
+        return self.fate
 
     def verify_until(self, clock: Clock) -> datetime | None:
         """When its verification gives up, counted from now."""
@@ -105,15 +117,32 @@ class Order:
 
 
 @dataclass(slots=True)
+class _Queue:
+    """Orders that may travel together, and how many calls were begun that will fetch some of them."""
+
+    orders: list[Order] = field(default_factory=list)
+    callers: int = 0
+
+
+@dataclass(slots=True)
 class _Trip:
     """One call on its way: the orders that were taken for it, and those whose intents were committed."""
 
+    batch: str
+    api: str
+    fetched: bool = False
     taken: list[Order] = field(default_factory=list)
     leaving: list[Order] = field(default_factory=list)
 
+    def undecided(self) -> list[Order]:
+        return [order for order in self.taken if order.fate is None]
+
 
 class Desk:
-    """The desk of one tenant. `over` is told, once a batch, why the ceiling of all rules refused it."""
+    """The desk of one tenant.
+
+    `over` is told, once a batch and in a task of its own, why the ceiling of all rules refused it; it must not raise.
+    """
 
     def __init__(
         self,
@@ -122,7 +151,7 @@ class Desk:
         ceiling: Ceiling,
         clock: Clock,
         group: Starter,
-        over: Callable[[str], Awaitable[None]],
+        over: Callable[[str], Coroutine[Any, Any, None]],
     ) -> None:
         self._writer = writer
         self._journal = journal
@@ -130,7 +159,7 @@ class Desk:
         self._clock = clock
         self._group = group
         self._over = over
-        self._waiting: dict[str, list[Order]] = {}
+        self._queues: dict[str, _Queue] = {}
         self._flying = 0
         self._landed = anyio.Event()
         self._closed = False
@@ -147,94 +176,118 @@ class Desk:
         write = order.write
         together = write.batch and not order.alone
         batch = f"{write.step}|{write.batch}" if together else order.ask.intent.action_id
-        waiting = self._waiting.setdefault(batch, [])
-        waiting.append(order)
-        if len(waiting) % BATCH_LIMIT == 1:
+        queue = self._queues.setdefault(batch, _Queue())
+        queue.orders.append(order)
+        if len(queue.orders) > queue.callers * BATCH_LIMIT:
+            queue.callers += 1
             self._group.start_soon(self._send, batch, write.api)
         try:
-            await order.decided.wait()
+            return await order.decision()
         finally:
-            if order in self._waiting.get(batch, ()):
-                self._waiting[batch].remove(order)
-        return order.fate
+            if order in queue.orders:
+                queue.orders.remove(order)
 
     async def _send(self, batch: str, api: str) -> None:
-        trip = _Trip()
+        trip = _Trip(batch, api)
         try:
-            await self._travel(batch, api, trip)
+            await self._travel(trip)
         except StoreError as error:
-            # Not recorded is not sent; sent but not recorded stays an open intent, which is read back.
-            log.exception("action.unrecorded", api=api)
-            for order in trip.taken:
-                if not order.decided.is_set():
-                    order.decide(Fate("open" if order in trip.leaving else "unsent", str(error)))
+            log.error("action.unrecorded", api=api, reason=str(error))
+            self._leave(trip, str(error))
+        except Exception as error:
+            log.exception("action.broken", api=api)
+            self._leave(trip, f"phinops failed: {type(error).__name__}: {error}")
         finally:
+            self._fetch(trip, none=True)
             if trip.taken:
                 self._flying -= 1
                 self._landed.set()
 
-    async def _travel(self, batch: str, api: str, trip: _Trip) -> None:
+    def _leave(self, trip: _Trip, reason: str) -> None:
+        """Not recorded is not sent; what is recorded and not known to be answered is read back."""
+        self._fetch(trip)
+        for order in trip.undecided():
+            order.decide(Fate("open" if order in trip.leaving else "unsent", reason))
+
+    async def _travel(self, trip: _Trip) -> None:
+        deadline = self._clock.monotonic() + TURN_WITHIN
         try:
-            answer = await self._writer.write(api, lambda: self._prepare(batch, trip))
+            answer = await self._writer.write(trip.api, lambda: self._prepare(trip), deadline=deadline)
         except (Throttled, Transient, QuotaSpent) as error:
-            if not trip.taken:
-                self._take(batch, trip)
+            self._fetch(trip)
             await self._not_done(trip, error)
-        except Ambiguous as error:
-            for order in trip.leaving:
-                order.decide(Fate("open", str(error), error.request_id))
         except Refused as error:
-            await self._refused(trip.leaving, error)
+            await self._refused(trip, error)
+        except ApiError as error:
+            # Ambiguous, and whatever else says neither yes nor no.
+            self._leave(trip, str(error))
         else:
             if answer is not None:
                 await self._answered(trip.leaving, answer)
 
-    async def _prepare(self, batch: str, trip: _Trip) -> JsonObject | None:
-        taken = [] if self._closed else self._take(batch, trip)
+    async def _prepare(self, trip: _Trip) -> JsonObject | None:
+        if self._closed:
+            return None
+        taken = self._fetch(trip)
         if not taken:
             return None
-        limits = {order.ask.rule: order.targets_max for order in taken if order.targets_max is not None}
-        reasons = await self._journal.intend([order.ask for order in taken], write_guard(self._ceiling, limits))
-        for order, reason in zip(taken, reasons, strict=True):
-            if reason:
-                log.warning("action.held", action=order.ask.intent.action_id, reason=reason)
-                order.decide(Fate("refused", reason))
-            else:
+        objections = await self._journal.intend([order.ask for order in taken], write_guard(self._ceiling))
+        for order, objection in zip(taken, objections, strict=True):
+            if objection is None:
                 trip.leaving.append(order)
-        ceiling = next((reason for reason in reasons if reason.startswith("safety.")), None)
+                continue
+            log.warning("action.held", action=order.ask.intent.action_id, reason=objection.reason)
+            order.decide(Fate("unsent" if objection.passing else "refused", objection.reason))
+        ceiling = next((each.reason for each in objections if each and each.ceiling), None)
         if ceiling:
-            await self._over(ceiling)
+            self._group.start_soon(self._over, ceiling)
         if not trip.leaving:
             return None
         return trip.leaving[0].step.merge([order.write for order in trip.leaving])
 
-    def _take(self, batch: str, trip: _Trip) -> list[Order]:
-        waiting = self._waiting.pop(batch, [])
-        if waiting[BATCH_LIMIT:]:
-            self._waiting[batch] = waiting[BATCH_LIMIT:]
-        trip.taken = waiting[:BATCH_LIMIT]
+    def _fetch(self, trip: _Trip, *, none: bool = False) -> list[Order]:
+        """Take those that wait for this call, or `none` of them; every call fetches once."""
+        if trip.fetched:
+            return trip.taken
+        trip.fetched = True
+        queue = self._queues[trip.batch]
+        queue.callers -= 1
+        if not none:
+            trip.taken = queue.orders[:BATCH_LIMIT]
+            del queue.orders[:BATCH_LIMIT]
+        if not queue.orders and not queue.callers:
+            del self._queues[trip.batch]
         self._flying += bool(trip.taken)
         return trip.taken
 
     async def _not_done(self, trip: _Trip, error: Exception) -> None:
         after = error.retry_after if isinstance(error, Throttled) else None
         request_id = error.request_id if isinstance(error, ApiError) else ""
-        for order in trip.taken:
+        for order in trip.undecided():
+            kind: Literal["absent", "unsent"] = "unsent"
             if order in trip.leaving:
+                kind = "absent"
                 await self._close(order, "absent", str(error), request_id)
-                order.decide(Fate("absent", str(error), request_id, retry_after=after))
-            elif not order.decided.is_set():
-                order.decide(Fate("unsent", str(error), request_id, retry_after=after))
+            order.decide(Fate(kind, str(error), request_id, retry_after=after))
 
-    async def _refused(self, orders: Sequence[Order], error: Refused) -> None:
+    async def _refused(self, trip: _Trip, error: Refused) -> None:
         """A refused call did nothing. One target's goal may be met already; of several each asks again alone."""
-        if len(orders) > 1 and not isinstance(error, Forbidden):
-            for order in orders:
+        if not trip.fetched:
+            await self._barred(self._fetch(trip), error)
+        elif len(trip.leaving) > 1 and not isinstance(error, Forbidden):
+            for order in trip.leaving:
                 await self._close(order, "absent", str(error), error.request_id)
                 order.decide(Fate("absent", str(error), error.request_id, alone=True))
-            return
+        else:
+            for order in trip.leaving:
+                await self._no(order, error)
+
+    async def _barred(self, orders: Sequence[Order], error: Refused) -> None:
+        """Refused before there was a turn to wait for, thus before any intent: by what is known of the edition."""
         for order in orders:
-            await self._no(order, error)
+            refused = replace(order.ask.intent, state="failed", outcome="refused", result={"reason": str(error)})
+            await self._journal.put_step(refused)
+            order.decide(Fate("refused", str(error)))
 
     async def _answered(self, orders: Sequence[Order], answer: Answer) -> None:
         items = orders[0].step.items(answer.body, [order.write.target.id for order in orders])

@@ -14,13 +14,17 @@ class Holds:
     def __init__(self) -> None:
         self._locks: dict[Hashable, tuple[anyio.Lock, int]] = {}
 
+    def __len__(self) -> int:
+        return len(self._locks)
+
     @asynccontextmanager
-    async def __call__(self, name: Hashable) -> AsyncIterator[None]:
+    async def __call__(self, name: Hashable) -> AsyncIterator[bool]:
+        """Hold the name; gives whether somebody else held it meanwhile."""
         lock, wanted = self._locks.get(name, (anyio.Lock(), 0))
         self._locks[name] = (lock, wanted + 1)
         try:
             async with lock:
-                yield
+                yield wanted > 0
         finally:
             lock, wanted = self._locks[name]
             if wanted == 1:

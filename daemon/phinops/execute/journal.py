@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from phinops.event import JsonObject
-from phinops.firing import Ask, Firing, FiringState, Guard, Intent, Notice, Outcome, StepResult
+from phinops.firing import Ask, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult
 
 
 class Journal(Protocol):
@@ -23,12 +23,10 @@ class Journal(Protocol):
 
     async def advance(self, firing_id: str, cursor: int, results: Mapping[str, StepResult]) -> None: ...
 
-    async def end(self, firing: Firing, state: FiringState, reason: str) -> None: ...
-
     async def put_step(self, step: Intent, notices: Sequence[Notice] = ()) -> None: ...
 
-    async def intend(self, asks: Sequence[Ask], guard: Guard) -> Sequence[str]:
-        """Commit the intents that the guard lets leave; one reason for each, "" where it was committed."""
+    async def intend(self, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | None]:
+        """Commit the intents that the guard lets leave, and record those that it refuses for good."""
         ...
 
     async def settle(

@@ -23,60 +23,54 @@ log = structlog.get_logger(__name__)
 
 Verdict = Literal["applied", "absent", "unknown"]
 
-GIVE_UP_AFTER = timedelta(hours=1)
-"""How long a write of unknown fate is read back before a person must decide."""
+GIVE_UP_AFTER = timedelta(hours=24)
+"""How long a target that cannot be read is asked for before a person must decide: longer than any quota day."""
 
 UNCLEAR_READS = 3
 """How many readings may be unclear before reading on is pointless."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """`settle_after` in real seconds (it spans the network's delays), `born` the monotonic start of this process."""
-
-    settle_after: float
-    born: float
-
-
-@dataclass(frozen=True, slots=True)
 class Open:
-    """Why a write's fate is open: `since` is the monotonic time by which it had left, 0 for an earlier process's.
+    """Why a write's fate is open: `since` is the monotonic time by which it had left, or its sender was dead.
 
     `within` is the time its verification will have once it is known to be done.
     """
 
     reason: str
-    since: float = 0.0
+    since: float
     request_id: str = ""
     within: timedelta | None = None
 
 
 class Settler:
-    """Reads back the writes of one tenant. `look` reads with the priority of verification."""
+    """Reads back the writes of one tenant. `look` reads with the priority of verification.
 
-    def __init__(self, look: Look, journal: Journal, clock: Clock, patience: Patience) -> None:
+    `settle_after` is the quiet time in real seconds: it spans the network's delays.
+    """
+
+    def __init__(self, look: Look, journal: Journal, clock: Clock, settle_after: float) -> None:
         self._look = look
         self._journal = journal
         self._clock = clock
-        self._patience = patience
+        self._settle_after = settle_after
 
     async def settle(self, step: Step, write: Write, intent: Intent, open_: Open) -> Verdict:
         """What became of an open intent, recorded.
 
-        The quiet time counts from the later of the sending and the start of this process: whatever an earlier one had
-        on its way has arrived by then.
+        The quiet time counts from when it had left for certain: whatever was on its way then has arrived by its end.
         """
-        quiet = self._patience.settle_after * self._clock.speed
-        ready = max(open_.since, self._patience.born) + quiet
-        wait = ready - self._clock.monotonic()
-        wake_at = self._clock.now() + timedelta(seconds=max(0.0, wait))
+        quiet = self._settle_after * self._clock.speed
+        wait = max(0.0, open_.since + quiet - self._clock.monotonic())
+        wake_at = self._clock.now() + timedelta(seconds=wait)
         await self._journal.move(
             intent.firing_id, "settling", f"reading back {intent.action_id}: {open_.reason}", wake_at
         )
-        log.info("action.settling", action=intent.action_id, reason=open_.reason, quiet_s=round(max(0.0, wait), 3))
+        log.info("action.settling", action=intent.action_id, reason=open_.reason, quiet_s=round(wait, 3))
         await self._clock.sleep(wait)
         verdict, why = await self._read_back(step, write, intent, open_, gap=max(1.0, quiet / 3))
         log.info("action.settled", action=intent.action_id, verdict=verdict, reason=why)
+        await self._journal.start(intent.firing_id)
         return verdict
 
     async def _read_back(

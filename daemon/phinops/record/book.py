@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from phinops.event import JsonObject
-from phinops.firing import Ask, Firing, FiringState, Guard, Intent, Notice, Outcome, StepResult, WriteFacts
-from phinops.record import journal
+from phinops.firing import Ask, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult, WriteFacts
+from phinops.record import history, journal
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
 
@@ -15,10 +16,11 @@ _HOUR = timedelta(hours=1)
 
 
 class Book:
-    """The journal of one store."""
+    """The journal of one store. `noticed` is told when the outbox has something new."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, noticed: Callable[[], None] = lambda: None) -> None:
         self._store = store
+        self._noticed = noticed
 
     async def start(self, firing_id: str) -> None:
         await self._store.write(lambda tx: journal.start(tx, firing_id))
@@ -29,9 +31,6 @@ class Book:
     async def advance(self, firing_id: str, cursor: int, results: Mapping[str, StepResult]) -> None:
         await self._store.write(lambda tx: journal.advance(tx, firing_id, cursor, results))
 
-    async def end(self, firing: Firing, state: FiringState, reason: str) -> None:
-        await self._store.write(lambda tx: journal.end(tx, firing.id, state, reason))
-
     async def put_step(self, step: Intent, notices: Sequence[Notice] = ()) -> None:
         def op(tx: Tx) -> None:
             journal.put_step(tx, step)
@@ -39,18 +38,11 @@ class Book:
                 journal.put_notice(tx, notice.id, step.firing_id, step.n, notice.notifier, notice.payload)
 
         await self._store.write(op)
+        if notices:
+            self._noticed()
 
-    async def intend(self, asks: Sequence[Ask], guard: Guard) -> Sequence[str]:
-        """Commit the intents that the guard lets leave; one reason for each, "" where it was committed."""
-
-        def op(tx: Tx) -> Sequence[str]:
-            reasons = guard([(ask, _facts(tx, ask)) for ask in asks])
-            for ask, reason in zip(asks, reasons, strict=True):
-                if not reason:
-                    journal.intend(tx, ask.intent)
-            return reasons
-
-        return await self._store.write(op)
+    async def intend(self, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | None]:
+        return await self._store.write(lambda tx: intend(tx, asks, guard))
 
     async def settle(
         self,
@@ -75,11 +67,21 @@ class Book:
         return await self._store.read(lambda tx: journal.last_step(tx, firing_id, n))
 
 
-def _facts(tx: Tx, ask: Ask) -> WriteFacts:
-    since = tx.now - ask.targets_within if ask.targets_within else None
-    targets = journal.targets_since(tx, ask.rule, since) if since else set()
-    return WriteFacts(
-        writes_last_hour=journal.writes_since(tx, tx.now - _HOUR),
-        targets=frozenset(targets),
-        unsettled=journal.unsettled_on(tx, ask.intent),
-    )
+def intend(tx: Tx, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | None]:
+    """Commit the intents that the guard lets leave, and record those that it refuses for good."""
+    writes = history.writes_since(tx, tx.now - _HOUR)
+    objections = guard([(ask, _facts(tx, ask, writes)) for ask in asks])
+    for ask, objection in zip(asks, objections, strict=True):
+        if objection is None:
+            journal.intend(tx, ask.intent)
+        elif not objection.passing:
+            result = {"reason": objection.reason}
+            journal.put_step(tx, replace(ask.intent, state="failed", outcome="refused", result=result))
+    return objections
+
+
+def _facts(tx: Tx, ask: Ask, writes: int) -> WriteFacts:
+    limit = ask.targets
+    targets = history.targets_since(tx, ask.rule, tx.now - limit.within) if limit else frozenset()
+    unsettled, settling = history.unsettled_on(tx, ask.intent) or (None, False)
+    return WriteFacts(writes, targets, unsettled, settling)

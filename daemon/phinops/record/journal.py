@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from phinops import event as events
 from phinops.event import Event, JsonObject
@@ -21,16 +21,6 @@ from phinops.record.audit import note
 from phinops.record.documents import from_text, to_text
 from phinops.record.moments import from_micros, to_micros
 from phinops.record.tx import Row, Snapshot, Tx
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What the guards of a rule read of its history on one key."""
-
-    last_started: datetime | None
-    busy: int
-    started_in_window: int
-    own_firings: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,30 +91,19 @@ def open_firings(tx: Snapshot) -> list[Firing]:
     return [_firing(row) for row in tx.all("open_firings")]
 
 
-def past(tx: Snapshot, rule: str, key: str, *, window: timedelta, own_window: timedelta, besides: str = "") -> Past:
-    """The history that guards judge by, leaving out the firing `besides`."""
-    here = {"rule": rule, "except": besides}
-    last = tx.one("last_started", key=key, **here)
-    return Past(
-        last_started=from_micros(last["at"]) if last and last["at"] is not None else None,
-        busy=_count(tx.one("busy_firings", key=key, **here)),
-        started_in_window=_count(tx.one("started_since", since=to_micros(tx.now - window), **here)),
-        own_firings=_count(tx.one("own_firings_since", key=key, since=to_micros(tx.now - own_window), **here)),
-    )
-
-
-def supersede_queued(tx: Tx, rule: str, key: str, by: str) -> None:
+def supersede_queued(tx: Tx, tenant: str, rule: str, key: str, by: str) -> None:
     """The one that waits for its key gives way to the newer event."""
-    row = tx.one("queued_firing", rule=rule, key=key)
+    row = tx.one("queued_firing", tenant=tenant, rule=rule, key=key)
     if row:
         end(tx, row["id"], "skipped", f"a newer event took its place in the queue ({by})")
 
 
-def next_queued(tx: Tx, rule: str, key: str) -> Firing | None:
+def next_queued(tx: Tx, tenant: str, rule: str, key: str) -> Firing | None:
     """The firing that waits for this key, if its key is free now."""
-    if _count(tx.one("busy_firings", rule=rule, key=key, **{"except": ""})):
+    here = {"tenant": tenant, "rule": rule, "key": key}
+    if _count(tx.one("busy_firings", **here, **{"except": ""})):
         return None
-    row = tx.one("queued_firing", rule=rule, key=key)
+    row = tx.one("queued_firing", **here)
     return _firing(row) if row else None
 
 
@@ -144,10 +123,19 @@ def advance(tx: Tx, firing_id: str, cursor: int, results: Mapping[str, StepResul
     tx.run("advance_firing", id=firing_id, cursor=cursor, ctx=ctx)
 
 
-def end(tx: Tx, firing_id: str, state: FiringState, reason: str = "") -> None:
-    """The firing is over; `reason` is what people read."""
-    tx.run("end_firing", id=firing_id, state=state, reason=reason, now=to_micros(tx.now))
-    note(tx, "firing.ended", firing_id, state=state, reason=reason)
+def end(tx: Tx, firing_id: str, state: FiringState, reason: str = "") -> bool:
+    """The firing is over; `reason` is what people read. False when it was over before, and then nothing has changed."""
+    changed = tx.run("end_firing", id=firing_id, state=state, reason=reason, now=to_micros(tx.now))
+    if changed:
+        note(tx, "firing.ended", firing_id, state=state, reason=reason)
+    return bool(changed)
+
+
+def abandon(tx: Tx, firing_id: str, reason: str) -> None:
+    """Nobody can go on with the firing: what it left open is unknown, and a person must decide."""
+    for row in tx.all("open_steps_of", firing_id=firing_id):
+        settle(tx, row["action_id"], "unknown", "unknown", result={"reason": reason})
+    end(tx, firing_id, "needs_decision", reason)
 
 
 def intend(tx: Tx, intent: Intent) -> None:
@@ -214,44 +202,6 @@ def last_step(tx: Snapshot, firing_id: str, n: int) -> Intent | None:
     return _intent(row) if row else None
 
 
-def unsettled_on(tx: Snapshot, intent: Intent) -> str | None:
-    """The action on the same target whose fate is not known, if another firing has one."""
-    if not intent.target_id:
-        return None
-    row = tx.one(
-        "unsettled_on",
-        tenant=intent.tenant,
-        target_kind=intent.target_kind,
-        target_id=intent.target_id,
-        firing_id=intent.firing_id,
-    )
-    return str(row["action_id"]) if row else None
-
-
-def writes_since(tx: Snapshot, since: datetime) -> int:
-    """How many writes have left, or may have, since then."""
-    return _count(tx.one("writes_since", since=to_micros(since)))
-
-
-def targets_since(tx: Snapshot, rule: str, since: datetime) -> set[tuple[str, str]]:
-    """The distinct targets that the rule has written to since then, as (kind, id)."""
-    return {
-        (row["target_kind"], row["target_id"]) for row in tx.all("targets_since", rule=rule, since=to_micros(since))
-    }
-
-
-def cause_of(tx: Snapshot, tenant: str, target_id: str, since: datetime) -> str:
-    """The newest action of ours on the target since then, or "" when there is none."""
-    row = tx.one("cause_of", tenant=tenant, target_id=target_id, since=to_micros(since))
-    return str(row["action_id"]) if row else ""
-
-
-def rule_of_action(tx: Snapshot, action_id: str) -> str:
-    """The rule that an action belongs to, or ""."""
-    row = tx.one("rule_of_action", action_id=action_id) if action_id else None
-    return str(row["rule"]) if row else ""
-
-
 def put_notice(tx: Tx, notice_id: str, firing_id: str | None, n: int, notifier: str, payload: JsonObject) -> None:
     """Queue a notice, without a firing when it is the daemon's own; its id stays the same over every try."""
     tx.run(
@@ -281,8 +231,9 @@ def abandon_operator_calls(tx: Tx) -> int:
     rows = tx.all("open_operator_calls")
     for row in rows:
         if row["action_id"]:
-            settle(tx, row["action_id"], "unknown", "unknown", result={"reason": reason})
-        end(tx, row["firing_id"], "needs_decision" if row["action_id"] else "failed", reason)
+            abandon(tx, row["firing_id"], reason)
+        else:
+            end(tx, row["firing_id"], "failed", reason)
     return len(rows)
 
 

@@ -33,48 +33,31 @@ SELECT f.id AS firing_id, s.action_id AS action_id
 
 -- queued_firing --
 -- The one firing that waits for this key.
-SELECT * FROM firing WHERE rule = :rule AND key = :key AND state = 'queued' ORDER BY seq DESC LIMIT 1;
-
--- busy_firings --
--- How many other firings of the rule hold this key.
-SELECT count(*) AS n FROM firing
- WHERE rule = :rule AND key = :key AND id <> :except
-   AND state IN ('waiting', 'ready', 'running', 'settling');
-
--- last_started --
--- When the rule last began on this key.
-SELECT max(started_at) AS at FROM firing WHERE rule = :rule AND key = :key AND id <> :except;
-
--- started_since --
--- How often the rule began on any key since a moment.
-SELECT count(*) AS n FROM firing WHERE rule = :rule AND started_at > :since AND id <> :except;
-
--- own_firings_since --
--- How often the rule fired on this key because of what it did itself.
-SELECT count(*) AS n
-  FROM firing AS f
-  JOIN event AS e ON e.id = f.event_id
-  JOIN step AS s ON s.action_id = json_extract(e.body, '$.caused_by')
-  JOIN firing AS cause ON cause.id = s.firing_id
- WHERE f.rule = :rule AND f.key = :key AND f.started_at > :since AND f.id <> :except
-   AND cause.rule = f.rule;
+SELECT * FROM firing WHERE tenant = :tenant AND rule = :rule AND key = :key AND state = 'queued'
+ ORDER BY seq DESC LIMIT 1;
 
 -- move_firing --
 -- Change a firing's state and the reason shown for it.
-UPDATE firing SET state = :state, reason = :reason, wake_at = :wake_at WHERE id = :id;
+UPDATE firing SET state = :state, reason = :reason, wake_at = :wake_at WHERE id = :id AND ended_at IS NULL;
 
 -- start_firing --
 -- The firing begins: from here its cooldown counts.
 UPDATE firing SET state = 'running', reason = '', wake_at = NULL, started_at = coalesce(started_at, :now)
- WHERE id = :id;
+ WHERE id = :id AND ended_at IS NULL;
 
 -- advance_firing --
 -- A step is over: keep its result and go to the next.
-UPDATE firing SET cursor = :cursor, ctx = :ctx, state = 'running', reason = '', wake_at = NULL WHERE id = :id;
+UPDATE firing SET cursor = :cursor, ctx = :ctx, state = 'running', reason = '', wake_at = NULL
+ WHERE id = :id AND ended_at IS NULL;
 
 -- end_firing --
--- The firing is over.
-UPDATE firing SET state = :state, reason = :reason, wake_at = NULL, ended_at = :now WHERE id = :id;
+-- The firing is over; no row means that it was before.
+UPDATE firing SET state = :state, reason = :reason, wake_at = NULL, ended_at = :now
+ WHERE id = :id AND ended_at IS NULL;
+
+-- open_steps_of --
+-- The writes of one firing whose fate is open.
+SELECT action_id FROM step WHERE firing_id = :firing_id AND state = 'intent';
 
 -- put_step --
 -- A step's row: an intent before its write leaves, or a finished step that needed none.
@@ -106,37 +89,6 @@ SELECT * FROM step WHERE action_id = :action_id;
 -- open_intents --
 -- How many writes are of unknown fate now.
 SELECT count(*) AS n FROM step WHERE state = 'intent';
-
--- unsettled_on --
--- A write on this target whose fate is not known, other than the asker's own.
-SELECT action_id, state FROM step
- WHERE tenant = :tenant AND target_kind = :target_kind AND target_id = :target_id
-   AND state IN ('intent', 'unknown') AND firing_id <> :firing_id
- LIMIT 1;
-
--- writes_since --
--- How many writes have left, or may have left, since a moment, whoever asked.
-SELECT count(*) AS n FROM step
- WHERE t_intent > :since AND state IN ('intent', 'done', 'unknown') AND outcome <> 'shadow' AND kind NOT IN ('notify', 'read');
-
--- targets_since --
--- The distinct targets that a rule has written to since a moment.
-SELECT DISTINCT s.target_kind AS target_kind, s.target_id AS target_id
-  FROM step AS s JOIN firing AS f ON f.id = s.firing_id
- WHERE f.rule = :rule AND s.t_intent > :since AND s.target_id <> ''
-   AND s.state IN ('intent', 'done', 'unknown') AND s.outcome <> 'shadow' AND s.kind NOT IN ('notify', 'read');
-
--- cause_of --
--- The newest write of ours on a target since a moment.
-SELECT s.action_id AS action_id, f.rule AS rule
-  FROM step AS s JOIN firing AS f ON f.id = s.firing_id
- WHERE s.tenant = :tenant AND s.target_id = :target_id AND s.t_intent > :since
-   AND s.state IN ('intent', 'done', 'unknown') AND s.outcome <> 'shadow' AND s.kind NOT IN ('notify', 'read')
- ORDER BY s.t_intent DESC LIMIT 1;
-
--- rule_of_action --
--- Which rule an action belongs to.
-SELECT f.rule AS rule FROM step AS s JOIN firing AS f ON f.id = s.firing_id WHERE s.action_id = :action_id;
 
 -- put_notice --
 -- Queue a notice for its channel.

@@ -1,0 +1,212 @@
+"""One write, carried from the decision to its end: sent until it is done, refused or unknown, then verified.
+
+What the target looked like before (the baseline) is what a lost answer is judged by, and tells whether the write is
+still what the rule decided on: it is read anew whenever something may have happened meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from phinops.clock import Clock
+from phinops.errors import ApiError, QuotaSpent, Throttled, Transient
+from phinops.event import JsonObject
+from phinops.execute.desk import Desk, Fate, Order
+from phinops.execute.journal import Journal
+from phinops.execute.patience import PATIENCE
+from phinops.execute.settle import Open, Settler
+from phinops.execute.steps.kind import BadStep, Look, Target, Write
+from phinops.execute.steps.verdict import Record, from_json, record_of
+from phinops.execute.walk import Walk, result_of, write_of
+from phinops.firing import Intent, StepResult
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS = 20
+"""How often a write that is known not to have happened is attempted before the step is refused."""
+
+FRESH = 60.0
+"""Seconds for which what is known of a target is taken to be so still, where nobody of ours writes to it."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
+
+_NEVER = float("-inf")
+
+
+class Downstream(Protocol):
+    async def downstream(self, target: Target) -> int:
+        """How many nodes hang below the target, by one call that is not cached."""
+        ...
+
+
+class Reader(Look, Downstream, Protocol):
+    """What acting reads of live state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What acts on one tenant."""
+
+    desk: Desk
+    settler: Settler
+    look: Reader
+    read: Callable[[str, JsonObject], Awaitable[Mapping[str, Any]]]
+
+
+Held = Callable[[tuple[str, str, str]], AbstractAsyncContextManager[bool]]
+"""Keeps writes to one target apart; gives whether somebody else held it meanwhile."""
+
+
+@dataclass(slots=True)
+class _Errand:
+    """A write on its way. `before` is the baseline, as of `seen_at` on the clock's monotonic seconds.
+
+    `decided_on` is the run that the decision is about, as far as it is known.
+    """
+
+    walk: Walk
+    write: Write
+    attempt: int
+    before: JsonObject
+    seen_at: float
+    decided_on: Record
+    alone: bool = False
+
+
+class Carrier:
+    """Carries writes. One for the whole daemon; `hands` are by tenant."""
+
+    def __init__(self, journal: Journal, hands: Mapping[str, Hands], clock: Clock, held: Held) -> None:
+        self._journal = journal
+        self._hands = hands
+        self._clock = clock
+        self._held = held
+
+    async def carry(self, walk: Walk, write: Write, attempt: int) -> StepResult:
+        """Have the write sent, and verified where that is asked.
+
+        Raises:
+            BadStep: it is not wanted any more, or was not done in all its attempts.
+        """
+        event = walk.scene.event
+        own = event.instance if event.instance and event.instance.id == write.target.id else None
+        known: JsonObject = {}
+        seen_at = _NEVER
+        decided_on = Record()
+        if own and not walk.wrote_before():
+            decided_on = record_of(own)
+            age = self._clock.now() - (walk.firing.started_at or self._clock.now())
+            if attempt == 1 and age < timedelta(seconds=FRESH):
+                known = await walk.step.baseline(self._hands[walk.firing.tenant].look, write, event)
+                seen_at = self._clock.monotonic()
+        return await self._send(_Errand(walk, write, attempt, known, seen_at, decided_on, alone=attempt > 1))
+
+    async def take_up(self, walk: Walk, earlier: Intent) -> StepResult:
+        """Go on with a step that was begun: by an earlier process, or before the store failed.
+
+        Raises:
+            BadStep: as `carry`.
+        """
+        write = write_of(earlier)
+        settler = self._hands[walk.firing.tenant].settler
+        if earlier.state == "intent":
+            async with self._held(_target_key(earlier)):
+                # Whoever sent it is dead by now: what was on its way began before this moment.
+                opened = Open(
+                    "it was under way when the daemon stopped", self._clock.monotonic(), within=walk.planned.within
+                )
+                verdict = await settler.settle(walk.step, write, earlier, opened)
+            if verdict != "absent":
+                return await self._after(walk, write, earlier, verdict == "applied")
+            before = from_json(earlier.probe) if earlier.target_kind == "instance" else Record()
+            return await self._send(_Errand(walk, write, earlier.attempt + 1, {}, _NEVER, before, alone=True))
+        if earlier.state == "done" and earlier.outcome == "accepted" and earlier.verify_until:
+            return await settler.verify(walk.step, write, earlier, earlier.verify_until)
+        return result_of(earlier)
+
+    async def _send(self, errand: _Errand) -> StepResult:
+        """Attempt it until it is done, refused or unknown; then verify it where that is asked."""
+        began = self._clock.monotonic()
+        pause = FIRST_PAUSE
+        while True:
+            intent = errand.walk.row(errand.attempt, errand.write, state="intent")
+            async with self._held(_target_key(intent)) as shared:
+                fate, verdict = await self._attempt(errand, intent, shared=shared)
+            if fate.kind == "done" or verdict == "applied":
+                return await self._after(errand.walk, errand.write, intent, True)
+            if verdict == "unknown":
+                return await self._after(errand.walk, errand.write, intent, False)
+            if fate.kind == "refused":
+                return StepResult("refused", fate.reason, intent.action_id)
+            errand.attempt += fate.kind != "unsent"
+            errand.alone = fate.alone
+            if verdict == "absent":
+                errand.seen_at = _NEVER  # one more look before it is sent again: the state may show late
+            spent = self._clock.monotonic() - began
+            if errand.attempt > ATTEMPTS or spent > PATIENCE.total_seconds():
+                raise BadStep(f"not done after {errand.attempt - 1} attempts in {spent:.0f} s: {fate.reason}")
+            wait = max(pause, fate.retry_after or 0.0)
+            log.info("action.again", firing=intent.firing_id, step=intent.step_id, reason=fate.reason, wait_s=wait)
+            await self._clock.sleep(wait)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _attempt(self, errand: _Errand, intent: Intent, *, shared: bool) -> tuple[Fate, str]:
+        """One attempt, with the verdict of reading back where the answer was lost."""
+        try:
+            await self._look(errand, shared=shared)
+        except (Throttled, Transient, QuotaSpent) as error:
+            return Fate("unsent", f"the target could not be read: {error}"), ""
+        except ApiError as error:
+            raise BadStep(f"the target could not be read: {error}") from error
+        walk, write = errand.walk, errand.write
+        hands = self._hands[walk.firing.tenant]
+        intent = replace(intent, probe=errand.before)
+        order = Order(walk.step, write, walk.ask(intent), walk.planned.within, errand.alone)
+        fate = await hands.desk.submit(order)
+        if fate.kind != "open":
+            return fate, ""
+        opened = Open(fate.reason, self._clock.monotonic(), fate.request_id, walk.planned.within)
+        return fate, await hands.settler.settle(walk.step, write, intent, opened)
+
+    async def _look(self, errand: _Errand, *, shared: bool) -> None:
+        """Make sure that the baseline is fresh, and that it still shows the run that the decision is about."""
+        now = self._clock.monotonic()
+        if not shared and now - errand.seen_at < FRESH:
+            return
+        look = self._hands[errand.walk.firing.tenant].look
+        errand.before = await errand.walk.step.baseline(look, errand.write, None)
+        errand.seen_at = self._clock.monotonic()
+        if errand.write.target.kind != "instance":
+            return
+        record = from_json(errand.before)
+        if _another_run(errand.decided_on, record):
+            raise BadStep(f"another run of {errand.write.target.id} has begun since the rule decided")
+        if errand.decided_on == Record():
+            errand.decided_on = record
+
+    async def _after(self, walk: Walk, write: Write, intent: Intent, applied: bool) -> StepResult:
+        if not applied:
+            return StepResult("unknown", "reading back could not tell whether it was done", intent.action_id)
+        if walk.planned.within is None:
+            return StepResult("accepted", "", intent.action_id)
+        until = self._clock.now() + walk.planned.within
+        done = await self._journal.last_step(walk.firing.id, walk.planned.n) or intent
+        return await self._hands[walk.firing.tenant].settler.verify(walk.step, write, done, done.verify_until or until)
+
+
+def _another_run(before: Record, now: Record) -> bool:
+    """Whether the two show different runs; to the second, since not every API tells fractions of one."""
+    if before.started_at is None or now.started_at is None:
+        return False
+    return before.started_at.replace(microsecond=0) != now.started_at.replace(microsecond=0)
+
+
+def _target_key(intent: Intent) -> tuple[str, str, str]:
+    """What only one write at a time may touch; an untargeted call shares nothing with any other."""
+    return intent.tenant, intent.target_kind, intent.target_id or intent.action_id

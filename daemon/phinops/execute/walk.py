@@ -1,0 +1,134 @@
+"""One step of one firing while it is being done: what it is, what it may speak of, and its rows in the journal."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+from phinops.event import Event, JsonObject
+from phinops.execute.steps.kind import Step, Target, Write
+from phinops.firing import Ask, Firing, Intent, Outcome, StepResult, TargetLimit
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What conditions and templates of a step may speak of."""
+
+    event: Event
+    results: Mapping[str, StepResult]
+    variables: JsonObject
+
+
+class Words(Protocol):
+    """Evaluates what rules say: their conditions and their templates."""
+
+    def holds(self, condition: str, scene: Scene) -> tuple[bool, str]:
+        """Whether the condition ("" always is) is true, and if not, why."""
+        ...
+
+    def render(self, value: Any, scene: Scene) -> Any:
+        """The value with every template in it filled in.
+
+        Raises:
+            BadStep: a template cannot be rendered for this event.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One step of a plan as the firing keeps it."""
+
+    n: int
+    id: str
+    kind: str
+    params: JsonObject
+    condition: str
+    on_error: str
+    within: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One step of one firing while it is being done."""
+
+    firing: Firing
+    planned: Planned
+    step: Step
+    scene: Scene
+
+    @property
+    def limits(self) -> Mapping[str, Any]:
+        """The limits of the firing's rule, as its plan has them."""
+        found: Mapping[str, Any] = self.firing.plan.get("limits", {})
+        return found
+
+    def row(
+        self, attempt: int, write: Write, *, outcome: Outcome | None = None, state: str = "done", reason: str = ""
+    ) -> Intent:
+        """The journal's row for this step."""
+        return Intent(
+            action_id=f"act_{uuid.uuid4().hex[:20]}",
+            firing_id=self.firing.id,
+            n=self.planned.n,
+            step_id=self.planned.id,
+            attempt=attempt,
+            kind=self.planned.kind,
+            api=write.api,
+            tenant=self.firing.tenant,
+            target_kind=write.target.kind,
+            target_id=write.target.id,
+            project_id=write.target.project_id,
+            request={"params": write.params, "batch": write.batch},
+            probe={},
+            state=state,
+            outcome=outcome or "",
+            result={"reason": reason} if reason else {},
+        )
+
+    def ask(self, intent: Intent) -> Ask:
+        """The intent, asking to leave under the limits of the firing's rule."""
+        limit = self.limits.get("targets")
+        targets = TargetLimit(limit["max"], timedelta(seconds=limit["per_s"])) if limit else None
+        return Ask(intent, self.firing.rule, targets)
+
+    def wrote_before(self) -> bool:
+        """Whether an earlier step of the firing may have changed something in Dataphin."""
+        return any(
+            step["kind"] != "notify" and self._result_of(step["id"]) not in ("skipped", "refused", "shadow")
+            for step in self.firing.plan["steps"][: self.planned.n]
+        )
+
+    def _result_of(self, step_id: str) -> str:
+        found = self.scene.results.get(step_id)
+        return found.outcome if found else "skipped"
+
+
+def planned_step(n: int, document: Mapping[str, Any]) -> Planned:
+    """A step of a plan from the JSON that the firing keeps."""
+    within = document.get("verify_s")
+    return Planned(
+        n=n,
+        id=document["id"],
+        kind=document["kind"],
+        params=document["params"],
+        condition=document.get("if") or "",
+        on_error=document.get("on_error", "stop"),
+        within=None if within is None else timedelta(seconds=within),
+    )
+
+
+def write_of(intent: Intent) -> Write:
+    """The write that an intent recorded."""
+    target: Any = Target(intent.target_kind, intent.target_id, intent.project_id)  # type: ignore[arg-type]
+    return Write(intent.kind, intent.api, target, intent.request["params"], intent.request.get("batch", ""))
+
+
+def result_of(row: Intent) -> StepResult:
+    """The result of a step that its row says is over."""
+    outcome: Any = row.outcome or row.state
+    reason = row.result.get("reason") or row.result.get("verify") or row.result.get("settled") or ""
+    return StepResult(outcome, str(reason), row.action_id)
