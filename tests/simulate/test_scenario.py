@@ -138,13 +138,30 @@ def test_somebody_mends_the_cause_and_runs_it_again() -> None:
     front.clock.turn(66)
     assert front.simulator.tenant.status(failed.id) == "SUCCESS"
     assert front.simulator.tenant.reruns == {}
+    early = desk(overrides={"incidents": {"one": {**incident, "fails": 0}}})
+    early.clock.turn(66)
+    assert [len(each.runs) for each in early.simulator.tenant.node("dws_users_1d").instances] == [1, 1, 1]
+
+
+def test_an_incident_may_hold_all_that_hangs_below_each_once() -> None:
+    front = desk(overrides={"incidents": {"one": {"node": "dwd_orders", "cascade": True, "takes": "1s"}}})
+    tenant = front.simulator.tenant
+    names = ("dws_orders_1d", "dws_users_1d", "ads_orders_board", "dws_ledger_1d")
+    held = [tenant.node(name).instances[-1] for name in names]
+    assert {tenant.status(each.id) for each in held} == {"WAIT_SUBMISSION"}
+    assert [len(each.upstream) for each in held] == [1, 1, 2, 1]
+    (failed,) = tenant.failed()
+    tenant.lives.start(failed, "rerun")
+    front.clock.turn(120)
+    assert {tenant.status(each.id) for each in held} == {"SUCCESS"}
 
 
 def test_periods_decide_on_which_days_a_node_runs() -> None:
-    nodes = {
+    nodes: dict[str, dict[str, Any]] = {
         name: {"period": period, "at": "00:10", "duration": "1s"}
         for name, period in (("w", "WEEKLY"), ("m", "MONTHLY"), ("y", "YEARLY"), ("h", "HOURLY"), ("five", "MINUTELY"))
     }
+    nodes["h"]["upstream"] = ["y", "m"]  # on most days there is nothing to wait for
     front = desk(overrides={"projects": {"retail_dw": {"nodes": nodes}}, "history": 5})
     counts = {name: len(front.simulator.tenant.node(name).instances) for name in nodes}
     assert counts == {"w": 1, "m": 1, "y": 1, "h": 6 * 24, "five": 6 * 286}
@@ -218,3 +235,12 @@ def test_overrides_reach_into_files_and_into_scenarios_and_null_removes() -> Non
         assert (simulator.edition, simulator.op_tenant_id) == ("agile", 7)
         assert [each.name for each in simulator.tenant.projects.values()] == ["retail_dw", "finance_dw"]
     assert make_simulator(Scenario(), clock=HandClock(), edition="personal").edition == "personal"
+
+
+def test_the_scenario_in_the_documents_works(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    path = tmp_path / "documented.yaml"
+    path.write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    front = desk(str(path))
+    front.clock.turn(5)
+    assert [each.node.name for each in front.simulator.tenant.failed()] == ["dws_orders_1d"]

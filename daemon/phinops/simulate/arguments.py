@@ -102,14 +102,11 @@ def _read_object(parameter: Parameter, raw: Any, path: str) -> Arguments:
 
 
 def _scalar(kind: str, raw: Any, path: str) -> Any:
-    value = _AS.get(kind, _as_it_is)(raw)
+    read = _AS.get(kind)
+    value = raw if read is None else read(raw)
     if value is None:
         raise invalid(f"{path} must be of type {kind}, not {json.dumps(raw, ensure_ascii=False)}")
     return value
-
-
-def _as_it_is(raw: Any) -> Any:
-    return raw
 
 
 def _as_flag(raw: Any) -> bool | None:

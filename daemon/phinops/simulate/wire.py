@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Literal
+from typing import Literal, cast
 
 from phinops.simulate.signature import Request
 
@@ -113,9 +113,8 @@ class Connection(asyncio.Protocol):
         self._silent = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
-            self._connections.add(self)
+        self._transport = cast("asyncio.Transport", transport)  # a stream's transport always is one
+        self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
