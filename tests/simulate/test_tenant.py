@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -46,9 +47,14 @@ def nodes(front: Desk, **query: Any) -> list[str]:
 
 
 def test_things_happen_in_the_order_of_their_time_and_never_backwards() -> None:
-    agenda, seen = Agenda(), []
+    agenda = Agenda()
+    seen: list[tuple[float, float]] = []
+
+    def see(at: float) -> None:
+        seen.append((at, agenda.now))
+
     for at in (3.0, 1.0, 2.0, 1.0):
-        agenda.at(at, lambda at=at: seen.append((at, agenda.now)))  # type: ignore[misc]
+        agenda.at(at, partial(see, at))
     agenda.advance(2.0)
     assert seen == [(1.0, 1.0), (1.0, 1.0), (2.0, 2.0)]
     agenda.advance(0.0)
