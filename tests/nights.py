@@ -25,7 +25,7 @@ EVENING = datetime(2026, 1, 5, 12, 33, tzinfo=UTC)
 """What was scheduled for the day has run long ago, and midnight is far."""
 
 SPEED = 240.0
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - of these tests only
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WITHIN = 90.0
 """Real seconds that a test waits for anything, on a machine that has other things to do."""
 
