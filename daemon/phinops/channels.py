@@ -1,19 +1,31 @@
-"""The notifiers of the config as channels, and the outbox that feeds them."""
+"""The notifiers of the config as channels, the outbox that feeds them, and what the daemon itself has to tell."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+import anyio
+import structlog
+
 from phinops.clock import Clock
 from phinops.config import Notifier
-from phinops.execute.notify.deliver import Letter
+from phinops.errors import StoreError
+from phinops.event import JsonObject
+from phinops.execute.notify.deliver import Deliveries, Letter
 from phinops.execute.notify.dingtalk import DingTalkChannel
 from phinops.execute.notify.note import Channel
 from phinops.execute.notify.post import Post
 from phinops.execute.notify.webhook import WebhookChannel
 from phinops.record import journal
 from phinops.record.sqlite import Store
+from phinops.record.tx import Tx
+
+log = structlog.get_logger(__name__)
+
+TELL_AGAIN = 3600.0
+"""Seconds before the same ceiling is told again."""
 
 
 def channels_of(notifiers: Mapping[str, Notifier], post: Post, clock: Clock) -> Mapping[str, Channel]:
@@ -51,3 +63,72 @@ class StoredOutbox:
 
     async def dead(self, id: str, error: str) -> None:
         await self._store.write(lambda tx: tx.run("notice_dead", id=id, error=error))
+
+
+class Notices:
+    """Delivers notices by the notifiers of the config, which a reload may replace.
+
+    Raises:
+        ConfigError: a secret is missing or unreadable.
+    """
+
+    def __init__(self, notifiers: Mapping[str, Notifier], store: Store, post: Post, clock: Clock) -> None:
+        self._store = store
+        self._post = post
+        self._clock = clock
+        self._told: dict[str, float] = {}
+        self._replaced = anyio.Event()
+        self.replace(notifiers)
+
+    def replace(self, notifiers: Mapping[str, Notifier]) -> None:
+        """Deliver by these from now on.
+
+        Raises:
+            ConfigError: a secret is missing or unreadable; nothing has changed.
+        """
+        channels = channels_of(notifiers, self._post, self._clock)
+        self._names = tuple(notifiers)
+        self._deliveries = Deliveries(StoredOutbox(self._store), channels, self._clock)
+        self._replaced.set()
+
+    def wake(self) -> None:
+        """Say that the outbox has something new."""
+        self._deliveries.wake()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        while True:
+            self._replaced = anyio.Event()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._deliveries.run)
+                await self._replaced.wait()
+                group.cancel_scope.cancel()
+
+    async def tell_over(self, tenant: str, reason: str) -> None:
+        """Tell every notifier, once an hour, that the ceiling of all rules holds writes back."""
+        now = self._clock.monotonic()
+        last = self._told.get(tenant)
+        if last is not None and now - last < TELL_AGAIN:
+            return
+        self._told[tenant] = now
+        payload: JsonObject = {
+            "title": f"phinops holds writes to {tenant} back",
+            "message": reason,
+            "severity": "critical",
+            "rule": "",
+            "firing_id": "",
+            "event": {},
+            "links": {},
+        }
+        names = self._names
+
+        def op(tx: Tx) -> None:
+            for name in names:
+                journal.put_notice(tx, f"msg_{uuid.uuid4().hex}", None, 0, name, payload)
+
+        try:
+            await self._store.write(op)
+        except StoreError as error:
+            log.error("notice.unrecorded", reason=str(error))
+            self._told.pop(tenant)  # the next one tells it
+        self.wake()

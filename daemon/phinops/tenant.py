@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import anyio
+import structlog
 
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.poll.alerts import AlertSource
@@ -20,6 +21,7 @@ from phinops.catalog.catalog import load_catalog
 from phinops.catalog.quotas import plan_for
 from phinops.clock import Clock
 from phinops.config import Tenant
+from phinops.errors import StoreError
 from phinops.event import JsonObject
 from phinops.execute.carry import Hands
 from phinops.execute.desk import Desk, Starter
@@ -33,6 +35,11 @@ from phinops.execute.settle import Settler
 from phinops.record import seen
 from phinops.record.ledger import StoreLedger
 from phinops.record.sqlite import Store
+
+log = structlog.get_logger(__name__)
+
+POLL_WITHIN = 300.0
+"""Seconds that a call of a poll waits for its turn: the source rests when the service asks for a longer pause."""
 
 
 class Source(Protocol):
@@ -71,6 +78,21 @@ class Reads:
 
 
 @dataclass(frozen=True, slots=True)
+class PollReads:
+    """The client, for one polled source: a turn that does not come soon is given up, and every call is told."""
+
+    client: Client
+    priority: Priority
+    clock: Clock
+    moves: Callable[[], None]
+
+    async def read(self, api: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.moves()
+        deadline = self.clock.monotonic() + POLL_WITHIN
+        return (await self.client.read(api, params, priority=self.priority, deadline=deadline)).body
+
+
+@dataclass(frozen=True, slots=True)
 class Remembered:
     """What the sources of one tenant have seen, from the store."""
 
@@ -102,7 +124,11 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What all tenants share."""
+    """What all tenants share.
+
+    `wanted` are the event types that rules look at, `over` is told of a tenant and why the ceiling held its writes
+    back, `moves` of a tenant and its source that makes a call now.
+    """
 
     store: Store
     journal: Journal
@@ -111,11 +137,14 @@ class Common:
     ceiling: Ceiling
     group: Starter
     wanted: Callable[[], frozenset[str]]
-    over: Callable[[str, str], Awaitable[None]]
+    over: Callable[[str, str], Coroutine[Any, Any, None]]
+    moves: Callable[[str, str], None]
 
 
 @asynccontextmanager
-async def limiters(tenants: Sequence[Tenant], common: Common) -> AsyncGenerator[Mapping[str, Limiter]]:
+async def limiters(
+    tenants: Sequence[Tenant], store: Store, clock: Clock, zone: ZoneInfo
+) -> AsyncGenerator[Mapping[str, Limiter]]:
     """One limiter for each account, by tenant name: tenants of one account share its quota.
 
     Tenants are of one account when their config says so or when their key is the same. The ledger goes by the name in
@@ -130,7 +159,7 @@ async def limiters(tenants: Sequence[Tenant], common: Common) -> AsyncGenerator[
             key = ("key", tenant.quota.account or f"{tenant.access_key_id.reveal()} {tenant.endpoint.rstrip('/')}")
             limiter = by_key.get(named) or by_key.get(key)
             if limiter is None:
-                limiter = _limiter(tenant, tenants, common)
+                limiter = _limiter(tenant, tenants, StoreLedger(store), clock, zone)
                 await limiter.open()
                 opened.append(limiter)
             by_key[named] = by_key[key] = found[tenant.name] = limiter
@@ -138,21 +167,29 @@ async def limiters(tenants: Sequence[Tenant], common: Common) -> AsyncGenerator[
     finally:
         with anyio.CancelScope(shield=True):
             for limiter in opened:
-                await limiter.close()
+                await _close(limiter)
 
 
-def _limiter(tenant: Tenant, tenants: Collection[Tenant], common: Common) -> Limiter:
+async def _close(limiter: Limiter) -> None:
+    try:
+        await limiter.close()
+    except StoreError as error:
+        # What is not given back stays counted: too many rather than too few.
+        log.warning("limiter.unclosed", reason=str(error))
+
+
+def _limiter(tenant: Tenant, tenants: Collection[Tenant], ledger: StoreLedger, clock: Clock, zone: ZoneInfo) -> Limiter:
     quota = tenant.quota
     longest = max(each.timeout.total_seconds() for each in tenants)
     return Limiter(
         tenant.account,
         plan_for(tenant.edition, quota.qps, quota.daily),
-        StoreLedger(common.store),
-        common.clock,
+        ledger,
+        clock,
         share=quota.share,
         action_reserve=quota.action_reserve,
         timeout=longest,
-        zone=common.zone,
+        zone=zone,
     )
 
 
@@ -202,7 +239,11 @@ def _look(client: Client, priority: Priority, config: Tenant, common: Common) ->
 
 def _sources(config: Tenant, client: Client, common: Common) -> tuple[Source, ...]:
     memory = Remembered(common.store, config.name)
-    alerts, polls = Reads(client, Priority.ALERTS), Reads(client, Priority.POLL)
+
+    def reads(source: str, priority: Priority) -> PollReads:
+        return PollReads(client, priority, common.clock, lambda: common.moves(config.name, source))
+
+    alerts, polls = reads("alerts", Priority.ALERTS), reads("instances", Priority.POLL)
     projects = tenant_projects(polls, config.projects, config.env)
     served = data_service_projects(polls, config.served_projects) if config.served_projects else None
     lookback = config.sources.lookback

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from phinops.arrive.arrival import Arrival
-from phinops.arrive.pace import LONGEST, Budget, Pacer, SourceState, budget_of
+from phinops.arrive.pace import Budget, Pacer, SourceState, budget_of
 from phinops.clock import Clock
 from phinops.config import Tenant
 from phinops.event import Event
@@ -23,8 +23,8 @@ _LEVELS: Mapping[str, tuple[int, ...]] = {"alerts": (1,), "instances": (1,), "im
 
 _FAMILIES: Mapping[str, str] = {"alerts": "alert.", "instances": "instance.", "impacts": "impact."}
 
-_LONGEST_POLL = 600.0
-"""Seconds that one poll may take before its loop counts as stuck: many pages at a small quota are slow."""
+LONGEST_CALL = 600.0
+"""Seconds that a poll may be silent within: one call that waits for its turn, is repeated and answered."""
 
 
 @dataclass(slots=True)
@@ -36,26 +36,18 @@ class Watch:
     pacer: Pacer
     pulse: Pulse
     take: Take
-    _polled: bool = field(default=False)
 
     async def run(self) -> None:
         """Poll until cancelled."""
         try:
             await self.pacer.run(self._once, self._tell)
         finally:
-            self.pulse.gone(self._loop)
-
-    @property
-    def _loop(self) -> str:
-        return f"{self.tenant}/{self.source.name}"
+            self.pulse.gone(loop_of(self.tenant, self.source.name))
 
     async def _once(self, now: datetime) -> Arrival:
-        self.pulse.beat(self._loop, _LONGEST_POLL)
-        try:
-            arrival = await self.source.poll(now)
-            await self.take(arrival)
-        finally:
-            self.pulse.beat(self._loop, LONGEST + _LONGEST_POLL)
+        self.pulse.beat(loop_of(self.tenant, self.source.name), LONGEST_CALL)
+        arrival = await self.source.poll(now)
+        await self.take(arrival)
         return arrival
 
     async def _tell(self, event: Event) -> None:
@@ -70,36 +62,60 @@ class Watch:
         name = f"source {self.source.name} of {self.tenant}"
         if state.state == "stale":
             return f"{name} is stale: {state.reason or 'no good poll for too long'}"
-        if state.state in ("starting", "failing") and state.last_good is None:
+        if state.state in ("starting", "failing", "resting") and state.last_good is None:
             return f"{name} has not taken stock yet{': ' + state.reason if state.reason else ''}"
         return ""
 
 
+def loop_of(tenant: str, source: str) -> str:
+    """What the pulse calls a source's loop."""
+    return f"{tenant}/{source}"
+
+
 def watches_of(
-    serving: Serving,
+    servings: Iterable[Serving],
     clock: Clock,
     zone: ZoneInfo,
     pulse: Pulse,
     wanted: Callable[[], frozenset[str]],
     take: Take,
 ) -> list[Watch]:
-    """A watch for each of the tenant's sources."""
+    """A watch for each source of each tenant; those of one account divide its quota."""
     found: list[Watch] = []
-
-    def sharers() -> int:
-        return max(1, sum(watch.state().state != "idle" for watch in found))
-
-    for source in serving.sources:
-        pacer = Pacer(
-            source.name,
-            serving.config.name,
-            clock,
-            every=_every(serving.config, source.name),
-            budget=_budget(serving.limiter, _LEVELS[source.name], clock, zone, sharers),
-            used=_listened(_FAMILIES[source.name], wanted),
-        )
-        found.append(Watch(serving.config.name, source, pacer, pulse, take))
+    by_account: dict[int, list[Watch]] = {}
+    for serving in servings:
+        sharing = by_account.setdefault(id(serving.limiter), [])
+        for source in serving.sources:
+            watch = _watch(serving, source, clock, zone, pulse, wanted, take, sharing)
+            found.append(watch)
+            sharing.append(watch)
     return found
+
+
+def _watch(
+    serving: Serving,
+    source: Source,
+    clock: Clock,
+    zone: ZoneInfo,
+    pulse: Pulse,
+    wanted: Callable[[], frozenset[str]],
+    take: Take,
+    sharing: Sequence[Watch],
+) -> Watch:
+    def sharers() -> int:
+        return max(1, sum(watch.state().state != "idle" for watch in sharing))
+
+    loop = loop_of(serving.config.name, source.name)
+    pacer = Pacer(
+        source.name,
+        serving.config.name,
+        clock,
+        every=_every(serving.config, source.name),
+        budget=_budget(serving.limiter, _LEVELS[source.name], clock, zone, sharers),
+        used=_listened(_FAMILIES[source.name], wanted),
+        beat=lambda silent: pulse.beat(loop, silent),
+    )
+    return Watch(serving.config.name, source, pacer, pulse, take)
 
 
 def _every(tenant: Tenant, source: str) -> timedelta | None:

@@ -111,7 +111,8 @@ class Pacer:
     """Keeps one source polled.
 
     `every` is a fixed interval, or None for what the budget allows. `used` tells whether a loaded rule listens to the
-    source: one that the budget decides for and that nobody listens to is idle.
+    source: one that the budget decides for and that nobody listens to is idle. `beat` is told at every turn for how
+    many seconds the pacer will be silent.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Pacer:
         used: Callable[[], bool],
         chance: random.Random | None = None,
         last_good: datetime | None = None,
+        beat: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.name = name
         self._tenant = tenant
@@ -133,6 +135,7 @@ class Pacer:
         self._budget = budget
         self._used = used
         self._chance = chance or random.Random()
+        self._beat = beat
         self._cost = 1.0
         self._failures = 0
         self._reason = ""
@@ -177,6 +180,7 @@ class Pacer:
             wait = await self._turn(once)
             if self._told_stale and not self._failures:
                 self._told_stale = not await self._report("source.recovered", tell)
+            self._beat(wait)
             with anyio.move_on_after(self._clock.real(wait)):
                 await self._nudged.wait()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -56,7 +56,7 @@ class Glass:
         view = await self.look.instance(event.project.id, before.id)
         if view is None or STATE_EVENTS.get(view.instance.status) != event.type:
             return None
-        if view.instance.started_at != before.started_at:
+        if _second(view.instance.started_at) != _second(before.started_at):
             return None  # another run: its state is another event
         now = replace(view.instance, previous_status=before.previous_status, attempts=before.attempts)
         return replace(event, instance=now, node=view.node, raw=view.raw)
@@ -87,6 +87,11 @@ class Glass:
         if (errors > 0) == (event.type == "impact.closed"):
             return None
         return replace(event, impact=replace(event.impact, errors=errors) if errors else event.impact)
+
+
+def _second(moment: datetime | None) -> datetime | None:
+    """Not every API tells fractions of a second."""
+    return moment and moment.replace(microsecond=0)
 
 
 def _errors_of(row: object, api_id: str) -> int:

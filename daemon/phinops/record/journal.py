@@ -227,13 +227,9 @@ def due_notices(tx: Snapshot, notifier: str, now: datetime, limit: int) -> list[
 
 def abandon_operator_calls(tx: Tx) -> int:
     """A person's own write that was under way when the daemon died cannot be verified: its outcome is unknown."""
-    reason = "the daemon stopped before the answer came; it cannot be read back"
-    rows = tx.all("open_operator_calls")
+    rows = tx.all("open_operator_calls", epoch=tx.epoch)
     for row in rows:
-        if row["action_id"]:
-            abandon(tx, row["firing_id"], reason)
-        else:
-            end(tx, row["firing_id"], "failed", reason)
+        abandon(tx, row["firing_id"], "the daemon stopped before the answer came; it cannot be read back")
     return len(rows)
 
 

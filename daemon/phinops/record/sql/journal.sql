@@ -26,10 +26,10 @@ SELECT * FROM firing
  ORDER BY seq;
 
 -- open_operator_calls --
--- Calls of persons, which have no event, that were never ended, with the intent that is open if there is one.
-SELECT f.id AS firing_id, s.action_id AS action_id
-  FROM firing AS f LEFT JOIN step AS s ON s.firing_id = f.id AND s.state = 'intent'
- WHERE f.event_id IS NULL AND f.state = 'running';
+-- Calls of persons, which have no event, that an earlier process left open.
+SELECT DISTINCT f.id AS firing_id
+  FROM step AS s JOIN firing AS f ON f.id = s.firing_id
+ WHERE s.state = 'intent' AND s.epoch < :epoch AND f.event_id IS NULL;
 
 -- queued_firing --
 -- The one firing that waits for this key.

@@ -1,0 +1,75 @@
+"""How the daemon is: ready or not and why, every source, every pool of the quota."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from phinops.event import JsonObject
+from phinops.pulse import Pulse
+from phinops.record.sqlite import Store
+from phinops.tenant import Serving
+from phinops.watch import Watch
+
+Health = tuple[bool, list[str]]
+"""Whether it is so, and if not the reasons."""
+
+
+class Vitals:
+    """What health checks, `status` and metrics are told. Nothing here waits."""
+
+    def __init__(self, store: Store, servings: Sequence[Serving], watches: Sequence[Watch], pulse: Pulse) -> None:
+        self._store = store
+        self._servings = servings
+        self._watches = watches
+        self._pulse = pulse
+        self.stopping = False
+
+    def ready(self) -> Health:
+        """The store can be written, stock was taken, no source is stale, and nobody has asked the daemon to stop."""
+        reasons = ["the daemon is stopping"] if self.stopping else []
+        trouble = self._store.trouble
+        reasons += [f"the store cannot be written: {trouble}"] if trouble else []
+        reasons += [obstacle for watch in self._watches if (obstacle := watch.obstacle())]
+        return not reasons, reasons
+
+    def healthy(self) -> Health:
+        """Every loop moves."""
+        stuck = self._pulse.stuck()
+        return not stuck, stuck
+
+    def status(self) -> JsonObject:
+        """What `phinops status --json` prints."""
+        ready, reasons = self.ready()
+        return {"ready": ready, "reasons": reasons, "tenants": [self._tenant(each) for each in self._servings]}
+
+    def _tenant(self, each: Serving) -> JsonObject:
+        sources = [watch.state() for watch in self._watches if watch.tenant == each.config.name]
+        return {
+            "name": each.config.name,
+            "sources": [
+                {
+                    "name": state.name,
+                    "state": state.state,
+                    "last_good": state.last_good.isoformat() if state.last_good else None,
+                    "interval_s": state.interval_s,
+                    "reason": state.reason,
+                }
+                for state in sources
+            ],
+            "quota": [
+                {"pool": use.pool, "used": use.used, "limit": use.limit, "reserve": use.reserve}
+                for use in each.limiter.usage()
+            ],
+        }
+
+    def calls_today(self) -> Mapping[int, int]:
+        """Today's calls by level, over all accounts."""
+        total: Counter[int] = Counter()
+        for limiter in {id(each.limiter): each.limiter for each in self._servings}.values():
+            total.update(limiter.calls_today())
+        return total
+
+    def loop_ages(self) -> list[tuple[dict[str, str], float]]:
+        """Seconds since the last sign of each loop, as samples of a metric."""
+        return [({"loop": loop}, age) for loop, age in self._pulse.ages().items()]
