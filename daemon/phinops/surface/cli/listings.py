@@ -91,7 +91,9 @@ def _rows(kind: str, config: Config, tenant: str | None, limit: int) -> Rows:
 def _from_store(kind: str, config: Config, tenant: str, limit: int, silence: NobodyAnswers) -> Rows:
     from phinops.record import lists
     from phinops.record.sqlite import Store
+    from phinops.surface import logs
 
+    logs.configure("warning")
     listing = {"events": lists.list_events, "firings": lists.list_firings, "actions": lists.list_actions}[kind]
 
     async def read() -> Rows:

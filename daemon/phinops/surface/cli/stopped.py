@@ -9,6 +9,7 @@ from phinops.clock import SystemClock
 from phinops.config import Config
 from phinops.daemon import Daemon
 from phinops.errors import PhinopsError, StoreHeld
+from phinops.surface import logs
 
 
 @asynccontextmanager
@@ -18,6 +19,7 @@ async def stopped_daemon(config: Config, silence: PhinopsError) -> AsyncGenerato
     Raises:
         PhinopsError: `silence`, when the store is held: a daemon runs, but does not answer.
     """
+    logs.configure("warning")
     try:
         async with Daemon.open(config, clock=SystemClock()) as daemon:
             yield daemon
