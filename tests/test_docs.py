@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import json
 import re
@@ -16,6 +17,7 @@ from fences import Fence, anchors, commands, fences, links
 from phinops.config import check_config
 from phinops.decide.findings import CODES
 from phinops.decide.load import load_rules
+from phinops.simulate import load_scenario
 from phinops.surface.cli import COMMANDS, phinops
 from settings import SETTING
 
@@ -50,7 +52,12 @@ access_key_secret = { env = "DATAPHIN_ACCESS_KEY_SECRET" }
 
 
 def _read_yaml(fence: Fence, folder: Path) -> None:
-    """A rule file or a file of tests, without a mistake and without a warning."""
+    """A scenario, or a rule file or a file of tests without a mistake and without a warning."""
+    if re.search(r"^(projects|incidents|faults):", fence.text, re.MULTILINE):
+        file = folder / "shown.yaml"
+        file.write_text(fence.text, encoding="utf-8")
+        load_scenario(file)
+        return
     kind = "test" if fence.text.startswith("tests:") else "rules"
     _lay_out(fence.file, folder)
     file = folder / f"shown.{kind}.yaml"
@@ -85,6 +92,10 @@ def _read_unit(fence: Fence, folder: Path) -> None:
     unit = configparser.RawConfigParser(strict=False, delimiters=("=",), comment_prefixes=("#", ";"))
     unit.read_string(fence.text)
     assert unit.sections()
+
+
+def _read_python(fence: Fence, folder: Path) -> None:
+    compile(fence.text, str(fence), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 def _run_commands(fence: Fence, folder: Path) -> None:
@@ -130,6 +141,7 @@ READERS: Mapping[str, Callable[[Fence, Path], None]] = {
     "toml": _read_toml,
     "json": _read_json,
     "ini": _read_unit,
+    "python": _read_python,
     "sh": _run_commands,
     "console": _run_commands,
 }
