@@ -143,6 +143,8 @@ def test_quotes_that_are_missing_within_braces_end_the_reading_of_the_file(tmp_p
     found = loaded(tmp_path, notice("one", message="{{ event.id }} failed"))
     assert [(problem.line, problem.column, problem.code) for problem in found.problems] == [(5, 40, "yaml-quotes")]
     assert found.broken_files
+    (out,) = found.quarantined
+    assert (out.id, out.line, out.reason) == ("", 5, str(found.problems[0]))
 
 
 def test_a_mistake_in_the_file_as_a_whole_stops_all_its_rules(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ _FILE_KEYS = ("rules", "vars")
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A rule that was left out. `id` is "" where not even that could be read; `reason` is its first mistake."""
+    """A rule that was left out; `reason` is its first mistake. `id` is "" where not even that could be read: then it
+    stands for all rules of its file.
+    """
 
     id: str
     file: str
@@ -141,6 +143,15 @@ def _read_file(file: Path, gathered: _Gathered) -> None:
         else:
             _read_rules(document, findings, gathered)
     gathered.problems += findings.problems
+    if not file.name.endswith(TESTS):
+        _quarantine_file(findings, gathered)
+
+
+def _quarantine_file(findings: Findings, gathered: _Gathered) -> None:
+    """A file whose rules cannot even be told apart is left out as one."""
+    if findings.file in gathered.broken and not any(each.file == findings.file for each in gathered.quarantined):
+        first = min(findings.problems)
+        gathered.quarantined.append(Quarantined("", findings.file, first.line, str(first)))
 
 
 def _read_rules(document: Document, findings: Findings, gathered: _Gathered) -> None:
