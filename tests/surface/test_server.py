@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import httpx
@@ -189,6 +190,21 @@ async def test_a_hook_of_more_than_a_mebibyte_is_not_read_on(service: FakeServic
         answer = await client.post("/hooks/deploy", content=endless())
     assert (answer.status_code, service.asked) == (413, [])
     assert given <= HOOK_LIMIT + (1 << 17)
+
+
+async def test_a_hook_whose_body_breaks_off_is_not_taken_in(service: FakeService) -> None:
+    sent: list[Any] = []
+    messages = iter([{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/hooks/x", "headers": [(b"host", b"localhost")]}
+    await build_app(service, LOCAL)({**scope, "query_string": b"", "root_path": ""}, receive, send)
+    assert (sent[0]["status"], service.asked) == (400, [])
 
 
 async def test_every_error_is_json(service: FakeService) -> None:

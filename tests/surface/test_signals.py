@@ -21,8 +21,7 @@ async def test_the_first_signal_stops_and_a_hangup_reloads() -> None:
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(obey_signals, stopped.set, reload)
-            await anyio.wait_all_tasks_blocked()
+            await tasks.start(obey_signals, stopped.set, reload)
             os.kill(os.getpid(), signal.SIGHUP)
             await reloaded.wait()
             assert not stopped.is_set()
@@ -35,8 +34,7 @@ async def test_a_reload_that_hangs_does_not_hold_up_the_end() -> None:
     stopped = anyio.Event()
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(obey_signals, stopped.set, anyio.sleep_forever)
-            await anyio.wait_all_tasks_blocked()
+            await tasks.start(obey_signals, stopped.set, anyio.sleep_forever)
             os.kill(os.getpid(), signal.SIGHUP)
             os.kill(os.getpid(), signal.SIGINT)
             await stopped.wait()
@@ -60,8 +58,7 @@ from phinops.surface import logs
 from phinops.surface.signals import obey_signals
 async def main():
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(obey_signals, lambda: print('draining', flush=True))
-        await anyio.wait_all_tasks_blocked()
+        await tasks.start(obey_signals, lambda: print('draining', flush=True))
         print('up', flush=True)
 logs.configure("error")
 anyio.run(main)

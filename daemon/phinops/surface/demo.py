@@ -25,7 +25,6 @@ from phinops.event import JsonObject
 from phinops.simulate import Simulator, serve
 from phinops.surface.examples import example_rules
 from phinops.surface.server import serving
-from phinops.surface.signals import obey_signals
 from phinops.surface.watch import Sight, Watch
 
 _ALL = 1_000_000
@@ -147,9 +146,8 @@ async def demonstration(speed: float, tell: Callable[[Notice], None]) -> AsyncGe
 
 
 async def run(demo: Demo, lasts: float | None, tell: Callable[[Sight], None]) -> None:
-    """Runs until a signal or for `lasts` real seconds, and tells what happens."""
+    """Runs for `lasts` real seconds, or until the daemon is stopped, and tells what happens."""
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(obey_signals, demo.daemon.stop)
         if lasts is not None:
             tasks.start_soon(_stop_after, lasts, demo.daemon.stop)
         tasks.start_soon(_watch, demo.daemon, tell)

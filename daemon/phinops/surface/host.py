@@ -38,9 +38,9 @@ async def host(config: Config, shadow: bool = False) -> None:
                 tokens.append(config.server.token.reveal())
             door = door_for(config.server, listener.getsockname()[1], tokens)
             async with serving(build_app(daemon, door), listener), anyio.create_task_group() as tasks:
-                log.info("daemon.listening", address=address, shadow=shadow)
-                tasks.start_soon(obey_signals, lambda: _stop(daemon), lambda: reload_announced(daemon))
+                await tasks.start(obey_signals, lambda: _stop(daemon), lambda: reload_announced(daemon))
                 tasks.start_soon(_announce, daemon)
+                log.info("daemon.listening", address=address, shadow=shadow)
                 await daemon.run()
                 tasks.cancel_scope.cancel()
     log.info("daemon.stopped")

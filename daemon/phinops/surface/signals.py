@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import structlog
+from anyio.abc import TaskStatus
 
 IMPATIENT = 130
 """The exit code after a second signal."""
@@ -18,15 +19,21 @@ log = structlog.get_logger(__name__)
 
 
 async def obey_signals(
-    stop: Callable[[], object], reload: Callable[[], Coroutine[Any, Any, None]] | None = None
+    stop: Callable[[], object],
+    reload: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Calls `stop` at the first signal to end and `reload` at each SIGHUP. Ends by cancellation.
+
+    Started with `TaskGroup.start` it is listening when that returns: a signal before would kill the process.
 
     At a second signal the process ends there and then: the store is as after a crash, and that it survives.
     """
     asked = False
     wanted = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if reload is not None else [])]
     with anyio.open_signal_receiver(*wanted) as signals:
+        task_status.started()
         async with anyio.create_task_group() as reloads:
             async for number in signals:
                 log.info("signal.received", signal=signal.Signals(number).name)

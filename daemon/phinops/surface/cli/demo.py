@@ -55,8 +55,10 @@ def demo(
 
 async def _demo(lasts: float | None, speed: float, screen: _Screen) -> dict[str, Any]:
     from phinops.surface.demo import demonstration, run
+    from phinops.surface.signals import obey_signals
 
     async with demonstration(speed, screen.notice) as demo, anyio.create_task_group() as tasks:
+        await tasks.start(obey_signals, demo.daemon.stop)
         screen.opening(demo, speed)
         tasks.start_soon(_tell_quota, demo, screen)
         await run(demo, lasts, screen.sight)

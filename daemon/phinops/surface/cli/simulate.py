@@ -48,7 +48,7 @@ async def _simulate(port: int, edition: Edition, scenario: str, seed: int) -> No
             serve(scenario, clock=SystemClock(), edition=edition, seed=seed, port=port) as simulator,
             anyio.create_task_group() as tasks,
         ):
-            tasks.start_soon(obey_signals, stopped.set)
+            await tasks.start(obey_signals, stopped.set)
             names = ("url", "op_tenant_id", "access_key_id", "access_key_secret", "edition")
             click.echo(json.dumps({name: getattr(simulator, name) for name in names}))
             await stopped.wait()
