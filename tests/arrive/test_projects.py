@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
+import anyio
 import pytest
 
 from fake_dataphin import START, FakeDataphin, projects
@@ -112,3 +113,24 @@ async def test_those_one_is_authorized_for_may_be_refused() -> None:
     service.scripts["GetDataServiceMyProjects"] = lambda _: {"ProjectList": "many"}
     with pytest.raises(Malformed, match="ProjectList: a text where a list was expected"):
         await data_service_projects(service, "all").watched(START)
+
+
+async def test_a_name_that_another_source_is_asking_for_is_waited_for() -> None:
+    answered = anyio.Event()
+
+    async def fetch() -> Mapping[str, Project]:
+        await answered.wait()
+        return {"101": Project("101", "orders"), "orders": Project("101", "orders")}
+
+    watched = ProjectList(fetch, "all")
+    found: list[Project] = []
+
+    async def look() -> None:
+        found.append(await watched.named("orders", START))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watched.watched, START)
+        group.start_soon(look)
+        await anyio.wait_all_tasks_blocked()
+        answered.set()
+    assert found == [Project("101", "orders")]

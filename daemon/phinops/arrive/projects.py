@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+import anyio
 import structlog
 
 from phinops.arrive.arrival import ReadApi
@@ -38,6 +39,7 @@ class ProjectList:
         self._by_name: Mapping[str, Project] = {}
         self._read_at: datetime | None = None
         self._tried_at: datetime | None = None
+        self._reading = anyio.Lock()
 
     async def watched(self, now: datetime) -> tuple[Project, ...]:
         """The projects to poll, by id.
@@ -46,8 +48,9 @@ class ProjectList:
             ApiError: they were never read, and the list is needed.
             QuotaSpent: the same, for want of calls.
         """
-        if self._read_at is None or now - self._read_at >= REFRESH:
-            await self._refresh(now, needed=self._read_at is None and not self._all_ids())
+        async with self._reading:
+            if self._read_at is None or now - self._read_at >= REFRESH:
+                await self._refresh(now, needed=self._read_at is None and not self._all_ids())
         if self._wanted == "all":
             found = {project.id: project for project in self._by_name.values()}
         else:
@@ -56,8 +59,11 @@ class ProjectList:
 
     async def named(self, name: str, now: datetime) -> Project:
         """The project of that name, watched or not; with an empty id when the service does not list it."""
-        if name and name not in self._by_name and self._may_ask(now):
-            await self._refresh(now, needed=False)
+        if name and name not in self._by_name:
+            # Whoever asks first is waited for: another source's answer, once under way, knows the name too.
+            async with self._reading:
+                if name not in self._by_name and self._may_ask(now):
+                    await self._refresh(now, needed=False)
         return self._by_name.get(name, Project(name=name))
 
     def _may_ask(self, now: datetime) -> bool:
