@@ -6,6 +6,7 @@ other's way; the tests look at what was done.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -37,7 +38,7 @@ NIGHT: JsonObject = {
     "alerts": {
         "quality": {
             "system": "DQE", "reason": "DQE_TABLE", "object": "dwd_orders", "object_type": "DQE_PHYSICAL_TABLE",
-            "project": "retail_dw", "after": "1m", "every": "2m",
+            "project": "retail_dw", "after": "1m", "every": "3m",
         },
     },
 }  # fmt: skip
@@ -184,7 +185,7 @@ def test_a_hung_sync_is_terminated_and_a_long_mart_is_not(seen: Seen) -> None:
 def test_an_alert_is_passed_on_once_in_half_an_hour_and_urgently_when_it_goes_on(seen: Seen) -> None:
     notices = [notice for notice in seen.told_by("pass-on-alerts") if notice.title == "DQE_TABLE: dwd_orders"]
     assert [notice.severity for notice in notices] == ["warning", "critical"]
-    assert notices[0].message.startswith("DQE_PHYSICAL_TABLE in retail_dw, 1 times since 2026-01-05T")
+    assert re.match(r"DQE_PHYSICAL_TABLE in retail_dw, alert no\. \d since 2026-01-05T20:3", notices[0].message)
     skipped = {
         each["reason"] for each in seen.firings if each["rule"] == "pass-on-alerts" and each["state"] == "skipped"
     }
@@ -199,7 +200,8 @@ def test_failed_tasks_are_left_to_the_rules_that_do_something_about_them(seen: S
 def test_a_failing_api_is_told_of_as_badly_as_it_fails_until_it_is_well_again(seen: Seen) -> None:
     notices = seen.told_by("tell-of-failing-apis")
     orders = [notice for notice in notices if "get_orders" in notice.title]
-    assert {notice.title for notice in orders[:-1]} == {"API get_orders: failing"}
+    assert orders[0].title == "API get_orders: failing"
+    assert {notice.title for notice in orders[1:-1]} <= {"API get_orders: still failing"}
     assert "critical" in {notice.severity for notice in orders[:-1]}
     assert any("shop: " in notice.message for notice in orders[:-1])
     assert (orders[-1].title, orders[-1].severity) == ("API get_orders: well again", "info")
