@@ -233,8 +233,22 @@ def test_windows_are_laid_end_to_end_and_do_not_go_back_with_the_clock() -> None
     ]
     assert over == START + 2 * WINDOW
     assert windows_at(START - WINDOW, over, WINDOW, START) == ([], over)
-    (settling,), _ = windows_at(START + timedelta(seconds=630), START, WINDOW, START)
-    assert (settling.end, settling.whole) == (START + WINDOW, False)
+
+
+def test_the_present_window_is_read_while_the_one_before_it_settles() -> None:
+    now = START + timedelta(seconds=630)
+    windows, over = windows_at(now, START, WINDOW, START)
+    assert [(one.start, one.end, one.whole) for one in windows] == [
+        (START, START + WINDOW, False),
+        (START + WINDOW, now, False),
+    ]
+    assert over == START
+
+
+def test_windows_shorter_than_settling_takes_are_read_up_to_the_present() -> None:
+    now = START + timedelta(seconds=73)
+    windows, _ = windows_at(now, START + timedelta(seconds=10), timedelta(seconds=5), START)
+    assert [(one.end, one.whole) for one in windows[-2:]] == [(START + timedelta(seconds=70), False), (now, False)]
 
 
 def test_no_window_is_longer_than_a_week() -> None:

@@ -2,7 +2,7 @@
 
 Cheapest first: one summary a project and window, and detail only where that counts errors. Windows of a fixed length
 are laid end to end. The one that has begun is looked at with every poll, so that an API that starts failing is seen
-soon; each is looked at once more when it is over, and that count is what `impact.changed` and `impact.closed` go by.
+soon; each is looked at until it is over and has settled, and that count is what `impact.changed` and `impact.closed` go by.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def windows_at(
     """The windows to read now, in order, and where those that are over end.
 
     `begin` is where the last poll's ended; at the first start, when it is None, everything from `first` on is one
-    window. The last one has begun and is not over.
+    window. After those that are over come those that are not settled yet, down to the present one.
     """
     over = _aligned(now - SETTLING, length)
     if begin is None:
@@ -177,9 +177,16 @@ def windows_at(
     while begin < over:
         windows.append(Window(begin, min(begin + step, over), whole=True))
         begin += step
-    if now > over:
-        windows.append(Window(over, min(now, over + length), whole=False))
-    return windows, over
+    return windows + _begun(now, over, length), over
+
+
+def _begun(now: datetime, over: datetime, length: timedelta) -> list[Window]:
+    """The windows that are not counted for the last time yet, the newest two of them: the last is the present one."""
+    starts = []
+    while over < now:
+        starts.append(over)
+        over += length
+    return [Window(start, min(now, start + length), whole=False) for start in starts[-2:]]
 
 
 def _aligned(moment: datetime, length: timedelta) -> datetime:
