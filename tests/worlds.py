@@ -84,6 +84,7 @@ class World:
         command = next(iter(params.values()))
         ids = [item["Id"] if isinstance(item, dict) else item for item in next(_lists(command))]
         self.calls.append(ids)
+        self._arrived(ids, fault)
         await anyio.sleep(0.05)
         _raise_before(api, fault)
         if fault != "item refused":
@@ -94,6 +95,9 @@ class World:
         status = {"Status": "FAILED", "ErrorMessage": "no"} if fault == "item refused" else {"Status": "SUCCESS"}
         spoken = [] if fault == "unspoken" else [{"Id": target, "NodeId": target, **status} for target in ids]
         return Answer({"InstanceStatusList": spoken, "NodeOperateResultList": spoken}, f"R{len(self.calls)}")
+
+    def _arrived(self, ids: Sequence[str], fault: Fault | None) -> None:
+        """The call is here; it is done while its caller waits."""
 
     def _apply(self, api: str, target: str, command: Mapping[str, Any]) -> None:
         if api == "OperateInstance":
