@@ -91,11 +91,11 @@ class LateWorld(World):
 
     def _arrived(self, ids: Sequence[str], fault: Fault | None) -> None:
         if fault not in NEVER_DONE:
-            asyncio.get_running_loop().call_later(self.late, lambda: [self._do(target) for target in ids])
+            asyncio.get_running_loop().call_later(self.late, self._do, tuple(ids))
 
-    def _do(self, target: str) -> None:
-        self.reruns[target] += 1
-        self._runs[target] = self.clock.now()
+    def _do(self, ids: Sequence[str]) -> None:
+        self.reruns.update(ids)
+        self._runs.update(dict.fromkeys(ids, self.clock.now()))
 
     def _apply(self, api: str, target: str, command: Mapping[str, Any]) -> None:
         """Done when it arrived."""
@@ -138,8 +138,8 @@ class Play:
     def __post_init__(self) -> None:
         for number, course in enumerate(self.story.courses):
             event = failed_event(self.world.add_failed(f"t_{number}"))
-            rerun = {"kind": "rerun_instance", "verify_s": 300 if course.verified else None}
-            notice = {"kind": "notify", "params": {"to": "oncall", "message": "m"}}
+            rerun: JsonObject = {"kind": "rerun_instance", "verify_s": 300 if course.verified else None}
+            notice: JsonObject = {"kind": "notify", "params": {"to": "oncall", "message": "m"}}
             steps = [notice, rerun] if course.alerts_first else [rerun, notice]
             waiting: dict[str, Any] = {}
             if course.waits is not None:
@@ -246,5 +246,3 @@ def test_the_late_world_is_late() -> None:
             assert world.reruns == {"t_0": 1}
 
     run(main())
-
-
