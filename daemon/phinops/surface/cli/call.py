@@ -20,7 +20,7 @@ from phinops.surface.cli.options import DURATION, config_of, config_option, tena
 from phinops.surface.cli.output import print_json
 from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote
 
-_REFUSED = (400, 422)
+_NOT_SENT, _REFUSED = 400, 422
 
 
 class _No(Refused):
@@ -28,6 +28,14 @@ class _No(Refused):
 
     def __init__(self, api: str, message: str) -> None:
         super().__init__(api, "not sent", message)
+
+
+class _Told(Refused):
+    """Dataphin refused the call, in the daemon's words (exit code 1)."""
+
+    def __init__(self, api: str, message: str) -> None:
+        super().__init__(api, "refused", message)
+        self.args = (message,)
 
 
 @click.command()
@@ -119,7 +127,9 @@ def _ask(config: Config, tenant: Tenant, api: str, params: dict[str, Any], wait:
 
 
 def _failure(api: str, answer: Answer) -> PhinopsError:
-    return _No(api, answer.message) if answer.status in _REFUSED else NobodyAnswers(answer.message)
+    if answer.status == _REFUSED:
+        return _Told(api, answer.message)
+    return _No(api, answer.message) if answer.status == _NOT_SENT else NobodyAnswers(answer.message)
 
 
 def _alone(
