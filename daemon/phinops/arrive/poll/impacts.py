@@ -2,7 +2,8 @@
 
 Cheapest first: one summary a project and window, and detail only where that counts errors. Windows of a fixed length
 are laid end to end. The one that has begun is looked at with every poll, so that an API that starts failing is seen
-soon; each is looked at until it is over and has settled, and that count is what `impact.changed` and `impact.closed` go by.
+soon; each is looked at until it is over and has settled, and its last count is what `impact.changed` and
+`impact.closed` go by.
 """
 
 from __future__ import annotations
