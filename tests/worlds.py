@@ -15,7 +15,7 @@ import anyio
 
 from phinops.clock import LoopClock
 from phinops.course import Courses
-from phinops.errors import Ambiguous, Forbidden, QuotaSpent, Refused, Throttled, Transient
+from phinops.errors import Ambiguous, Forbidden, QuotaSpent, Refused, StoreUnwritable, Throttled, Transient
 from phinops.event import Event, Instance, JsonObject, Node, Project, event_id
 from phinops.execute.act import Actor
 from phinops.execute.carry import Hands
@@ -45,7 +45,8 @@ Fault = Literal[
 class World:
     """`faults` are met one a call, in order; `reruns` counts what was really done; `calls` the targets of each call.
 
-    A rerun shows `shows_after` seconds late, runs `lasts` seconds and ends as `ends` says.
+    A rerun shows `shows_after` seconds late, runs `lasts` seconds and ends as `ends` says. Until the monotonic time
+    `spent_until` no call has a turn.
     """
 
     clock: LoopClock
@@ -56,6 +57,8 @@ class World:
     calls: list[list[str]] = field(default_factory=list)
     read_faults: int = 0
     reads: int = 0
+    spent_until: float = 0.0
+    read_refused: bool = False
     below: int = 0
     shows_after: float = 0.0
     lasts: float = 60.0
@@ -76,7 +79,7 @@ class World:
     ) -> Answer | None:
         await anyio.sleep(0.01)
         fault = self.faults.popleft() if self.faults else None
-        if fault == "spent":
+        if fault == "spent" or self.clock.monotonic() < self.spent_until:
             raise QuotaSpent("the day is spent")
         params = await prepare()
         if params is None:
@@ -140,9 +143,35 @@ class World:
 
     def _count_read(self, api: str) -> None:
         self.reads += 1
+        if self.clock.monotonic() < self.spent_until:
+            raise QuotaSpent("the day is spent")
+        if self.read_refused:
+            raise Refused(api, "DPN.NotFound", "there is no such thing")
         if self.read_faults:
             self.read_faults -= 1
             raise Transient(api, "InternalError", "not now")
+
+
+@dataclass(slots=True)
+class FailingStore:
+    """A store that cannot be written in some spans of time; what it does not fail is done."""
+
+    store: Store
+    clock: LoopClock
+    outages: list[tuple[float, float]] = field(default_factory=list)
+
+    def _check(self) -> None:
+        now = self.clock.monotonic() - 1000
+        if any(start <= now < start + lasts for start, lasts in self.outages):
+            raise StoreUnwritable("the disk is full")
+
+    async def write(self, op: Any) -> Any:
+        self._check()
+        return await self.store.write(op)
+
+    async def read(self, op: Any) -> Any:
+        self._check()
+        return await self.store.read(op)
 
 
 @dataclass(frozen=True, slots=True)

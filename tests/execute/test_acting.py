@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
+import anyio
 import pytest
 
 from fastloop import run
-from worlds import Fault, Stage, failed_event, firing_of, stage
+from phinops.clock import LoopClock
+from phinops.event import JsonObject, Node
+from phinops.firing import Firing
+from phinops.record.sqlite import Store
+from phinops.record.tx import Tx
+from worlds import START, Fault, Stage, World, failed_event, firing_of, stage
 
-RERUN = {"kind": "rerun_instance"}
+RERUN: JsonObject = {"kind": "rerun_instance"}
 
 
 async def _rerun_one(shown: Stage, faults: list[Fault] = [], **step: Any) -> Any:  # noqa: B006 - never changed
@@ -221,7 +228,7 @@ def test_in_shadow_the_write_is_rendered_and_recorded_and_not_sent() -> None:
     async def main() -> None:
         async with stage() as shown:
             event = failed_event(shown.world.add_failed("t_1"))
-            notice = {"kind": "notify", "params": {"to": "oncall", "message": "m"}}
+            notice: JsonObject = {"kind": "notify", "params": {"to": "oncall", "message": "m"}}
             firing = firing_of(event, [RERUN, notice], mode="shadow")
             await shown.add(firing, event)
             (ended,) = await shown.ended(firing.id)
@@ -269,3 +276,202 @@ def test_an_unlucky_write_is_given_up_after_its_attempts() -> None:
             assert "not done after 20 attempts" in ended.reason
 
     run(main())
+
+
+def test_a_spent_day_delays_the_write_and_all_that_it_needs_to_know() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            hours = 10 * 3600.0
+            shown.world.spent_until = shown.world.clock.monotonic() + hours
+            shown.world.nodes["n_1"] = Node(id="n_1", paused=False)
+            event = failed_event(shown.world.add_failed("t_1"))
+            plan = {"limits": {"downstream": {"max": 5}}}
+            firing = firing_of(event, [{"kind": "pause_node"}, RERUN], plan=plan)
+            await shown.add(firing, event)
+            (ended,) = await shown.ended(firing.id)
+            assert [result.outcome for result in ended.results.values()] == ["accepted", "accepted"]
+            assert shown.world.nodes["n_1"].paused
+            assert shown.world.reruns == {"t_1": 1}
+
+    run(main())
+
+
+def test_a_write_that_waited_while_another_run_began_is_not_wanted_any_more() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            shown.world.spent_until = shown.world.clock.monotonic() + 600
+            event = failed_event(shown.world.add_failed("t_1"))
+            firing = firing_of(event, [RERUN])
+            await shown.add(firing, event)
+            await anyio.sleep(300)
+            shown.world._runs["t_1"] = shown.world.clock.now()
+            (ended,) = await shown.ended(firing.id)
+            assert "another run of t_1 has begun" in ended.reason
+            assert shown.world.calls == []
+            step = await shown.last_step(firing.id)
+            assert (step.state, step.outcome, step.target_id) == ("failed", "refused", "t_1")
+
+    run(main())
+
+
+def test_an_old_decision_looks_at_its_target_first() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            event = failed_event(shown.world.add_failed("t_1"))
+            late = firing_of(event, [RERUN], state="running", started_at=START)
+            await shown.add(late, event)
+            (ended,) = await shown.ended(late.id)
+            assert ended.results["s0"].outcome == "accepted"
+            assert shown.world.reads == 1
+            young = failed_event(shown.world.add_failed("t_2"))
+            await shown.add(firing_of(young, [RERUN]), young)
+            await shown.ended(firing_of(young, [RERUN]).id)
+            assert shown.world.reads == 1
+
+    run(main())
+
+
+def test_of_two_rules_that_want_the_same_rerun_the_second_sees_that_it_was_done() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            event = failed_event(shown.world.add_failed("t_1"))
+            firings = [firing_of(event, [RERUN], id=f"fi_{n}", rule=f"r{n}", key=f"k{n}") for n in range(2)]
+            for firing in firings:
+                await shown.add(firing, event)
+            ended = await shown.ended("fi_0", "fi_1")
+            assert [one.results["s0"].outcome for one in ended] == ["accepted", "refused"]
+            assert "another run of t_1 has begun" in ended[1].reason
+            assert shown.world.reruns == {"t_1": 1}
+
+    run(main())
+
+
+def test_a_write_of_unknown_fate_holds_back_the_later_steps_of_its_own_firing_too() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            shown.world.faults = deque(["lost after"])
+            shown.world.shows_after = 1e9
+            shown.world.instances["t_1"] = replace(shown.world.add_failed("t_1"), started_at=None, ended_at=None)
+            event = failed_event(shown.world.instances["t_1"])
+            firing = firing_of(event, [{**RERUN, "on_error": "continue"}, {**RERUN, "on_error": "continue"}])
+            await shown.add(firing, event)
+            (ended,) = await shown.ended(firing.id)
+            assert [result.outcome for result in ended.results.values()] == ["unknown", "refused"]
+            assert "unknown outcome" in ended.results["s1"].reason
+            assert shown.world.reruns == {"t_1": 1}
+
+    run(main())
+
+
+def test_a_step_that_this_version_does_not_know_waits_for_a_person() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            event = failed_event(shown.world.add_failed("t_1"))
+            firing = firing_of(event, [{"kind": "teleport"}])
+            await shown.add(firing, event)
+            (ended,) = await shown.ended(firing.id)
+            assert ended.state == "needs_decision"
+            assert "does not know the step «teleport»" in ended.reason
+
+    run(main())
+
+
+def test_what_is_refused_before_sending_is_recorded_and_told() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            event = replace(failed_event(shown.world.add_failed("t_1")), instance=None)
+            firing = firing_of(event, [RERUN])
+            await shown.add(firing, event)
+            (ended,) = await shown.ended(firing.id)
+            assert ended.state == "failed"
+            step = await shown.last_step(firing.id)
+            assert (step.kind, step.state, step.outcome) == ("rerun_instance", "failed", "refused")
+            assert step.result["reason"] in ended.reason
+            (told,) = shown.events
+            assert told.action
+            assert (told.action.id, told.action.outcome) == (step.action_id, "refused")
+
+    run(main())
+
+
+def test_shadow_refuses_what_armed_would_refuse_and_tells_nobody_of_actions() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            shown.world.below = 51
+            event = failed_event(shown.world.add_failed("t_1"))
+            firing = firing_of(event, [RERUN], mode="shadow", plan={"limits": {"downstream": {"max": 50}}})
+            await shown.add(firing, event)
+            (ended,) = await shown.ended(firing.id)
+            assert "limits.downstream" in ended.reason
+            assert shown.events == []
+
+    run(main())
+
+
+def test_a_read_is_made_and_its_reply_kept_and_a_refused_one_is_a_result() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            event = failed_event(shown.world.add_failed("t_1"))
+            look = {"kind": "call", "params": {"call": "GetMyTenants", "with": {}}, "on_error": "continue"}
+            firing = firing_of(event, [look, look])
+            shown.world.read_faults = 1
+            await shown.add(firing, event)
+            (ended,) = await shown.ended(firing.id)
+            assert [result.outcome for result in ended.results.values()] == ["refused", "accepted"]
+            kept = await shown.last_step(firing.id, 1)
+            assert (kept.kind, kept.result) == ("read", {"reply": {"PageResult": {"Data": []}}})
+            assert shown.events == []
+
+    run(main())
+
+
+@pytest.mark.parametrize(("ends_after", "outcome"), [(60.0, "verified"), (1e6, "timed_out")])
+def test_a_verification_whose_time_ran_out_while_nobody_looked_looks_once(ends_after: float, outcome: str) -> None:
+    async def main() -> None:
+        clock = LoopClock(START)
+        world = World(clock, lasts=ends_after)
+        event = failed_event(world.add_failed("t_1"))
+        firing = firing_of(event, [{**RERUN, "verify_s": 600}])
+        async with Store.open(":memory:", clock) as store:
+            async with stage(store, world) as shown:
+                await shown.add(firing, event)
+                await anyio.sleep(1)
+            await anyio.sleep(5000)
+            async with stage(store, world) as shown:
+                await shown.courses.resume()
+                (ended,) = await shown.ended(firing.id)
+                assert ended.results["s0"].outcome == outcome
+
+    run(main())
+
+
+@pytest.mark.parametrize("outcome", ["refused", "shadow", "notified"])
+def test_a_step_that_was_recorded_and_not_counted_is_not_done_again(outcome: str) -> None:
+    """Killed between the record of a step and the move of the cursor."""
+
+    async def main() -> None:
+        clock = LoopClock(START)
+        world = World(clock, faults=deque(["refused"] if outcome == "refused" else []))
+        event = failed_event(world.add_failed("t_1"))
+        notice: JsonObject = {"kind": "notify", "params": {"to": "oncall", "message": "m"}}
+        mode = "shadow" if outcome == "shadow" else "armed"
+        firing = firing_of(event, [notice if outcome == "notified" else RERUN], mode=mode)
+        async with Store.open(":memory:", clock) as store:
+            async with stage(store, world) as shown:
+                await shown.add(firing, event)
+                (first,) = await shown.ended(firing.id)
+            await store.write(lambda tx: _rewind(tx, firing))
+            async with stage(store, world) as shown:
+                await shown.courses.resume()
+                (again,) = await shown.ended(firing.id)
+                assert again.results == first.results
+                assert (await shown.last_step(firing.id)).attempt == 1
+            notices = await store.read(lambda tx: tx.all("notice_counts"))
+            assert [row["n"] for row in notices] == ([1] if outcome == "notified" else [])
+
+    run(main())
+
+
+def _rewind(tx: Tx, firing: Firing) -> None:
+    query = "UPDATE firing SET cursor = 0, ctx = '{}', state = 'running', ended_at = NULL WHERE id = ?"
+    tx._connection.execute(query, (firing.id,))

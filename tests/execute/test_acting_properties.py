@@ -26,7 +26,7 @@ from phinops.errors import StoreUnwritable
 from phinops.event import Event, JsonObject
 from phinops.firing import Firing
 from phinops.record.sqlite import Store
-from worlds import START, Fault, Stage, World, failed_event, firing_of, stage
+from worlds import START, FailingStore, Fault, Stage, World, failed_event, firing_of, stage
 
 LONG = bool(os.environ.get("PHINOPS_LONG"))
 
@@ -102,28 +102,6 @@ class LateWorld(World):
 
 
 NEVER_DONE = ("lost before", "throttled", "transient", "refused", "item refused")
-
-
-@dataclass(slots=True)
-class FailingStore:
-    """A store that cannot be written in some spans of time; what it does not fail is done."""
-
-    store: Store
-    clock: LoopClock
-    outages: list[tuple[float, float]] = field(default_factory=list)
-
-    def _check(self) -> None:
-        now = self.clock.monotonic() - 1000
-        if any(start <= now < start + lasts for start, lasts in self.outages):
-            raise StoreUnwritable("the disk is full")
-
-    async def write(self, op: Any) -> Any:
-        self._check()
-        return await self.store.write(op)
-
-    async def read(self, op: Any) -> Any:
-        self._check()
-        return await self.store.read(op)
 
 
 @dataclass(slots=True)
