@@ -260,10 +260,12 @@ def test_a_store_that_is_held_is_not_read_behind_its_daemon_s_back(tmp_path: Pat
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        result = typed("events")
+        results = [typed("events"), typed("status"), typed("call", "GetMyTenants")]
         holder.kill()
+    for result in results:
         assert (result.exit_code, result.stdout) == (3, "")
         assert "no daemon answers" in result.stderr
+    assert "is held by process" in results[1].stderr
 
 
 def test_events_are_told_in_columns(config: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -62,7 +63,20 @@ def test_the_simulator_says_where_it_is_and_ends_on_a_signal(tmp_path: Path) -> 
     assert (keys[0]["op_tenant_id"], keys[0]["edition"]) == (30001011, "agile")
 
 
+def test_the_demo_tells_people_how_it_went(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(phinops, ["demo", "--for", "500ms"])
+    assert result.exit_code == 1  # nothing was verified in so short a time
+    last = result.stdout.splitlines()[-4:]
+    assert [line.split()[0] for line in last] == ["In", "Actions:", "Notices:", "Calls:"]
+    assert last[-1].endswith("; 0 refused by the quota.")
+
+
 def test_a_port_that_is_taken_and_a_scenario_that_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = CliRunner().invoke(phinops, ["simulate", "--port", str(holder.getsockname()[1])])
+    assert (taken.exit_code, taken.stdout) == (3, "")
+    assert "cannot listen on port" in taken.stderr
     missing = CliRunner().invoke(phinops, ["simulate", "--scenario", "nowhere"])
     assert (missing.exit_code, missing.stdout) == (2, "")
     assert "there is no scenario «nowhere»" in missing.stderr

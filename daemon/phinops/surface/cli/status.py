@@ -68,4 +68,5 @@ def _stopped(config: Config, silence: NobodyAnswers) -> dict[str, Any]:
             return document
 
     document = anyio.run(read)
-    return {**document, "ready": False, "reasons": ["no daemon is running"]}
+    tenants = [{**tenant, "sources": []} for tenant in document["tenants"]]
+    return {"ready": False, "reasons": ["no daemon is running"], "tenants": tenants}
