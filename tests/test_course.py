@@ -264,14 +264,17 @@ def test_what_one_firing_trips_over_stops_no_other_and_a_person_is_asked() -> No
 
 @pytest.mark.parametrize("at", [359.9, 360.0, 360.005, 360.02, 360.07])
 @pytest.mark.parametrize("lasts", [0.5, 40.0])
-def test_a_store_that_fails_stops_no_firing_for_ever_and_none_acts_twice(at: float, lasts: float) -> None:
+@pytest.mark.parametrize("shows_after", [0.0, 5.0])
+def test_a_store_that_fails_stops_no_firing_for_ever_and_none_acts_twice(
+    at: float, lasts: float, shows_after: float
+) -> None:
     async def main() -> None:
         clock = LoopClock(START - timedelta(seconds=1000))
-        world = World(clock, faults=deque(["lost after"]), shows_after=5.0)
+        world = World(clock, faults=deque(["lost after"]), shows_after=shows_after)
         event = failed_event(world.add_failed("t_1"))
         firing = firing_of(event, [RERUN], state="waiting", wake_at=START + 6 * MINUTES, started_at=None)
         async with Store.open(":memory:", clock) as store:
-            failing = FailingStore(store, clock, [(at, lasts)])
+            failing = FailingStore(store, clock, [(at, lasts)], unreadable=[(at, lasts + 5)])
             async with stage(failing, world) as shown:  # type: ignore[arg-type]
                 await shown.add(firing, event)
                 shown.store = store

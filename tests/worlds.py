@@ -154,23 +154,27 @@ class World:
 
 @dataclass(slots=True)
 class FailingStore:
-    """A store that cannot be written in some spans of time; what it does not fail is done."""
+    """A store that cannot be written in some spans of time, nor read then; what it does not fail is done.
+
+    A span is its beginning, counted from the loop's, and its length. `unreadable` are spans in which only reads fail.
+    """
 
     store: Store
     clock: LoopClock
     outages: list[tuple[float, float]] = field(default_factory=list)
+    unreadable: list[tuple[float, float]] = field(default_factory=list)
 
-    def _check(self) -> None:
+    def _check(self, spans: Sequence[tuple[float, float]]) -> None:
         now = self.clock.monotonic() - 1000
-        if any(start <= now < start + lasts for start, lasts in self.outages):
+        if any(start <= now < start + lasts for start, lasts in spans):
             raise StoreUnwritable("the disk is full")
 
     async def write(self, op: Any) -> Any:
-        self._check()
+        self._check(self.outages)
         return await self.store.write(op)
 
     async def read(self, op: Any) -> Any:
-        self._check()
+        self._check([*self.outages, *self.unreadable])
         return await self.store.read(op)
 
 
