@@ -80,17 +80,39 @@ def commands(fence: Fence) -> Iterator[list[str]]:
     text = fence.text
     if fence.language == "console":
         text = "\n".join(line[2:] for line in text.splitlines() if line.startswith(("$ ", "# ", "> ")))
-    for line in text.replace("\\\n", " ").splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-        lexer.whitespace_split = True
+    for line in _logical_lines(text):
         command: list[str] = []
-        for word in lexer:
+        for word in _words(line):
             if set(word) <= set("();<>|&"):
                 yield from _simple(command)
                 command = [word] if set(word) <= set("<>") else []
             else:
                 command.append(word)
         yield from _simple(command)
+
+
+def _logical_lines(text: str) -> Iterator[str]:
+    """Lines as a shell reads them: one that ends in a backslash, or within quotes, goes on in the next."""
+    line = ""
+    for part in text.splitlines():
+        line += part
+        if line.endswith("\\"):
+            line = line[:-1]
+            continue
+        try:
+            _words(line)
+        except ValueError:  # no closing quotation
+            line += "\n"
+            continue
+        yield line
+        line = ""
+    assert not line, f"a quotation is not closed: {line}"
+
+
+def _words(line: str) -> list[str]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    return list(lexer)
 
 
 def _simple(words: list[str]) -> Iterator[list[str]]:
