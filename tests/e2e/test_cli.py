@@ -496,6 +496,9 @@ def test_what_init_writes_is_sound_and_nothing_is_written_over(tmp_path: Path) -
     ops.config.write_text("# mine\n")
     assert place.phinops("init", "ops").returncode == 0
     assert ops.config.read_text() == "# mine\n"
+    nowhere = place.phinops("init", "/proc/ops")
+    assert nowhere.returncode == 2
+    assert "cannot write /proc/ops" in nowhere.stderr
 
 
 def test_check_tells_places_and_ends_with_1(tmp_path: Path) -> None:

@@ -23,8 +23,11 @@ def init(folder: Path) -> None:
     Example:
       phinops init ops && cd ops && phinops check
     """
-    for name, template in _FILES.items():
-        _write(folder / name, files("phinops.surface").joinpath("templates", template).read_text(encoding="utf-8"))
+    try:
+        for name, template in _FILES.items():
+            _write(folder / name, files("phinops.surface").joinpath("templates", template).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise click.BadParameter(f"cannot write {error.filename}: {error.strerror}", param_hint="DIR") from error
     click.echo(
         "\nNext: set the tenant and its keys in phinops.toml, then `phinops check` and `phinops run`.\n"
         "As a service: put phinops.toml and rules/ into /etc/phinops, the keys into files that only root can read,\n"
