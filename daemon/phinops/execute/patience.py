@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 
 from phinops.clock import Clock
+from phinops.durations import format_duration
 from phinops.errors import ApiError, QuotaSpent, Throttled, Transient
 from phinops.execute.steps.kind import BadStep
 
@@ -36,9 +37,7 @@ async def patiently(clock: Clock, ask: Callable[[], Awaitable[T]], what: str) ->
             return await ask()
         except (Throttled, Transient, QuotaSpent) as error:
             if clock.monotonic() + pause > end:
-                raise BadStep(
-                    f"{what} could not be read for {PATIENCE.total_seconds() / 3600:.0f} h: {error}"
-                ) from error
+                raise BadStep(f"{what} could not be read for {format_duration(PATIENCE)}: {error}") from error
             log.warning("read.again", what=what, reason=str(error), wait_s=pause)
         except ApiError as error:
             raise BadStep(f"{what} could not be read: {error}") from error

@@ -1,0 +1,120 @@
+"""An event's object read again: still so, or gone on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from phinops.event import Alert, Api, Event, Impact, Instance, JsonObject, Node, Project
+from phinops.execute.fresh import Glass
+from simulated import HandClock
+from stillness import NOON, StillLook, after
+
+ZONE = ZoneInfo("Asia/Shanghai")
+
+
+@dataclass(slots=True)
+class Replies:
+    """Answers every read with `body`."""
+
+    body: JsonObject
+    asked: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+
+    async def read(self, api: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.asked.append((api, params))
+        return self.body
+
+
+def _glass(look: StillLook | None = None, replies: Replies | None = None) -> Glass:
+    read = (replies or Replies({})).read
+    return Glass(look or StillLook(), read, HandClock(NOON), ZONE, timedelta(minutes=10))
+
+
+def _event(type: str, **parts: Any) -> Event:
+    return Event(id="e", type=type, time=NOON, tenant="t", source="s", project=Project(id="7"), **parts)
+
+
+BEFORE = Instance(id="t_1", status="FAILED", previous_status="RUNNING", started_at=after(-10), attempts=2)
+FAILED = _event("instance.failed", instance=BEFORE)
+
+
+async def test_an_instance_that_still_failed_comes_with_its_fresh_record_and_what_only_we_know() -> None:
+    now = replace(BEFORE, previous_status="", attempts=None, paused=True, started_at=after(-10).replace(microsecond=7))
+    look = StillLook({"t_1": now}, {"n_1": Node(id="n_1", name="dws")})
+    found = await _glass(look).again(FAILED)
+    assert found
+    assert found.instance == replace(now, previous_status="RUNNING", attempts=2)
+    assert found.node == Node(id="n_1", name="dws")
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        replace(BEFORE, status="RUNNING"),
+        replace(BEFORE, status="UNKNOWN"),
+        replace(BEFORE, started_at=after(-1)),
+        replace(BEFORE, id="t_other"),
+    ],
+)
+async def test_an_instance_in_another_state_or_run_has_left(now: Instance) -> None:
+    assert await _glass(StillLook({now.id: now})).again(FAILED) is None
+
+
+async def test_an_instance_that_never_ran_still_waits() -> None:
+    waiting = Instance(id="t_1", status="WAITING")
+    event = _event("instance.waiting", instance=waiting)
+    assert await _glass(StillLook({"t_1": waiting})).again(event) is not None
+
+
+@pytest.mark.parametrize(
+    ("type", "status", "still"),
+    [
+        ("alert.opened", "ALERTING", True),
+        ("alert.repeated", "ALERTING", True),
+        ("alert.silenced", "DO_NOT_DISTURB", True),
+        ("alert.closed", "FINISH", True),
+        ("alert.opened", "FINISH", False),
+        ("alert.opened", "SOMETHING_NEW", False),
+    ],
+)
+async def test_an_alert_is_asked_for_its_status(type: str, status: str, still: bool) -> None:
+    replies = Replies({"AlertEventInfo": {"Id": 5, "Status": status}})
+    found = await _glass(replies=replies).again(_event(type, alert=Alert(id="5", status="ALERTING")))
+    assert replies.asked == [("GetAlertEvent", {"Id": "5"})]
+    assert (found is not None) == still
+    assert found is None or (found.alert is not None and found.alert.status == status)
+
+
+@pytest.mark.parametrize(
+    ("type", "rows", "errors"),
+    [
+        ("impact.opened", [{"AppId": 11, "ErrorCount": 3}, {"AppId": 12, "ErrorCount": 9}], 3),
+        ("impact.changed", [{"AppId": 11, "ErrorCount": "4"}, {"AppId": 11}], 4),
+        ("impact.opened", [{"AppId": 12, "ErrorCount": 9}], None),
+        ("impact.closed", [], 7),
+        ("impact.closed", [{"AppId": 11, "ErrorCount": 1}], None),
+    ],
+)
+async def test_an_impact_goes_by_the_last_whole_window(type: str, rows: list[JsonObject], errors: int | None) -> None:
+    replies = Replies({"Data": {"ErrorApiList": rows}})
+    event = _event(type, api=Api(id="11"), impact=Impact(errors=7))
+    found = await _glass(replies=replies).again(event)
+    assert (found.impact.errors if found and found.impact else None) == errors
+    ((api, params),) = replies.asked
+    assert (api, params["ProjectId"], params["EndTime"]) == ("GetDataServiceApiErrorImpact", "7", "2026-01-05 20:00:00")
+    assert params["StartTime"] == "2026-01-05 19:50:00"
+
+
+async def test_what_has_no_object_in_dataphin_is_as_it_was() -> None:
+    hook = _event("hook.deploy", body={"a": 1})
+    assert await _glass().again(hook) is hook
+
+
+@pytest.mark.parametrize("type", ["instance.failed", "alert.opened", "impact.opened"])
+async def test_an_event_without_its_object_is_over(type: str) -> None:
+    assert await _glass().again(_event(type)) is None

@@ -1,0 +1,170 @@
+"""Notifiers as channels, replaced while they deliver, and the daemon's own notice."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import pytest
+
+from fastloop import run
+from phinops.channels import TELL_AGAIN, Notices, StoredOutbox, channels_of
+from phinops.clock import LoopClock, SystemClock
+from phinops.config import Notifier
+from phinops.config.secret import Secret
+from phinops.errors import ConfigError
+from phinops.execute.notify.dingtalk import DingTalkChannel
+from phinops.execute.notify.post import Post
+from phinops.execute.notify.webhook import WebhookChannel
+from phinops.record import journal
+from phinops.record.sqlite import Store
+from phinops.record.tx import Tx
+from worlds import START, FailingStore
+
+KEYS = {"webhook": "whsec_" + base64.b64encode(b"0" * 24).decode(), "dingtalk": "SEC0123456789"}
+
+
+def _secret(folder: Path, name: str, value: str) -> Secret:
+    path = folder / name
+    path.touch(0o600)
+    path.write_text(value)
+    return Secret(file=path)
+
+
+def _notifier(folder: Path, type: Any, url: str = "http://127.0.0.1:1/x") -> Notifier:
+    return Notifier(
+        type=type, url=_secret(folder, f"{type}-url", url), secret=_secret(folder, f"{type}-secret", KEYS[type])
+    )
+
+
+def _put(tx: Tx, *, name: str) -> None:
+    journal.put_notice(tx, name, None, 0, "oncall", {"message": name})
+
+
+@dataclass(slots=True)
+class Shelf:
+    store: Store
+    clock: LoopClock
+    notices: Notices
+
+    async def rows(self, state: str = "ready") -> list[str]:
+        rows = await self.store.read(lambda tx: tx.all("notice_counts"))
+        return [row["state"] for row in rows for _ in range(row["n"]) if row["state"] == state]
+
+
+@asynccontextmanager
+async def shelf(
+    notifiers: dict[str, Notifier], outages: list[tuple[float, float]] | None = None
+) -> AsyncGenerator[Shelf]:
+    clock = LoopClock(START)
+    async with Store.open(":memory:", clock) as store, Post() as post:
+        failing: Any = FailingStore(store, clock, outages or [])
+        yield Shelf(store, clock, Notices(notifiers, failing, post, clock))
+
+
+async def test_each_type_of_notifier_has_its_channel_and_a_missing_secret_is_said(tmp_path: Path) -> None:
+    async with Post() as post:
+        config = {"a": _notifier(tmp_path, "webhook"), "b": _notifier(tmp_path, "dingtalk")}
+        found = channels_of(config, post, LoopClock(START))
+        assert [type(channel) for channel in found.values()] == [WebhookChannel, DingTalkChannel]
+        address = "https://oapi.dingtalk.com/robot/send?access_token=x"
+        bare = Notifier(type="dingtalk", url=_secret(tmp_path, "url", address))
+        channels_of({"c": bare}, post, LoopClock(START))
+        (tmp_path / "webhook-secret").unlink()
+        with pytest.raises(ConfigError):
+            channels_of(config, post, LoopClock(START))
+
+
+def test_the_outbox_keeps_what_is_due_put_back_sent_and_dead() -> None:
+    async def main() -> None:
+        clock = LoopClock(START)
+        async with Store.open(":memory:", clock) as store:
+            for name in ("m1", "m2", "m3"):
+                await store.write(partial(_put, name=name))
+            outbox = StoredOutbox(store)
+            letters = await outbox.due("oncall", clock.now(), 10)
+            assert [(letter.id, letter.payload["message"]) for letter in letters] == [
+                (m, m) for m in ("m1", "m2", "m3")
+            ]
+            await outbox.sent("m1")
+            await outbox.dead("m2", "no such robot")
+            await outbox.retry("m3", clock.now().replace(year=2030), "busy")
+            assert await outbox.due("oncall", clock.now(), 10) == []
+            (late,) = await outbox.due("oncall", clock.now().replace(year=2031), 10)
+            assert (late.id, late.attempts) == ("m3", 1)
+            assert await outbox.due("other", clock.now(), 10) == []
+
+    run(main())
+
+
+def test_the_ceiling_is_told_to_every_notifier_once_an_hour_and_tenant(tmp_path: Path) -> None:
+    async def main() -> None:
+        config = {"a": _notifier(tmp_path, "webhook"), "b": _notifier(tmp_path, "dingtalk")}
+        async with shelf(config) as here:
+            for _ in range(3):
+                await here.notices.tell_over("prod", "500 writes")
+            assert len(await here.rows()) == 2
+            await here.notices.tell_over("dev", "500 writes")
+            await anyio.sleep(TELL_AGAIN)
+            await here.notices.tell_over("prod", "500 writes")
+            assert len(await here.rows()) == 6
+
+    run(main())
+
+
+def test_a_ceiling_that_could_not_be_recorded_is_told_the_next_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with shelf({"a": _notifier(tmp_path, "webhook")}, [(0.0, 10.0)]) as here:
+            await here.notices.tell_over("prod", "500 writes")
+            assert await here.rows() == []
+            await anyio.sleep(20)
+            await here.notices.tell_over("prod", "500 writes")
+            assert len(await here.rows()) == 1
+
+    run(main())
+
+
+async def test_notifiers_are_replaced_while_they_deliver_or_stay_when_they_cannot_be(tmp_path: Path) -> None:
+    taken: list[bytes] = []
+
+    async def receive(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            taken.append(await stream.receive())
+            await stream.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async with (
+        Store.open(":memory:", SystemClock()) as store,
+        Post() as post,
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(listener.serve, receive)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        notices = Notices({}, store, post, SystemClock())
+        group.start_soon(notices.run)
+        await store.write(lambda tx: journal.put_notice(tx, "m1", None, 0, "a", {"message": "m"}))
+        notices.wake()
+        await anyio.wait_all_tasks_blocked()
+        assert taken == []
+        notices.replace({"a": _notifier(tmp_path, "webhook", f"http://127.0.0.1:{port}/hook")})
+        with anyio.fail_after(10):
+            while (await store.read(lambda tx: tx.all("notice_counts")))[0]["state"] != "sent":  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        assert taken[0].startswith(b"POST /hook")
+        (tmp_path / "webhook-secret").unlink()
+        missing = Notifier(type="webhook", url=Secret(file=tmp_path / "no"), secret=Secret(file=tmp_path / "no"))
+        with pytest.raises(ConfigError):
+            notices.replace({"b": missing})
+        await store.write(lambda tx: journal.put_notice(tx, "m2", None, 0, "a", {"message": "m"}))
+        notices.wake()
+        with anyio.fail_after(10):
+            while len(taken) < 2:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
