@@ -152,7 +152,7 @@ def test_a_source_that_fails_is_asked_again_later_and_later_and_recovers() -> No
     course.last(1200, looks=(29, 50, 130))
     gaps = [later - sooner for sooner, later in pairwise(course.polls[1:9])]
     for nth, gap in enumerate(gaps[:6]):
-        assert max(5 * 2**nth, 7.5) * 0.75 <= gap <= max(5 * 2**nth, 7.5) * 1.25
+        assert 0.75 <= gap / min(60, max(5 * 2**nth, 7.5)) <= 1.25
     assert [state.state for state in course.states] == ["ok", "failing", "stale", "ok"]
     assert course.states[1].reason == "ListInstances: ServiceUnavailable: down"
     assert kinds(course.told) == ["source.stale", "source.recovered"]
@@ -162,6 +162,13 @@ def test_a_source_that_fails_is_asked_again_later_and_later_and_recovers() -> No
     assert (stale.health.name, stale.health.state, recovered.health.state) == ("instances", "stale", "ok")
     assert stale.time - START == timedelta(seconds=1090.001)
     assert stale.health.last_good is not None
+
+
+def test_a_source_that_is_asked_rarely_is_not_asked_more_often_while_it_fails() -> None:
+    course = Course(lambda _: DOWN, budget=lambda: Budget(24, 86_400)).last(40_000)
+    gaps = [later - sooner for sooner, later in pairwise(course.polls)]
+    assert 0.75 * 900 <= gaps[0] <= 1.25 * 900
+    assert all(0.75 * 3600 <= gap <= 1.25 * 3600 for gap in gaps[10:])
 
 
 def test_the_wait_that_the_service_names_is_kept() -> None:

@@ -321,14 +321,15 @@ async def test_a_clock_that_cannot_be_put_right_is_a_refusal() -> None:
     assert len(it.server.got) == 4
 
 
-async def test_a_key_that_was_changed_is_read_again() -> None:
+@pytest.mark.parametrize("code", ["InvalidAccessKeyId.NotFound", "SignatureDoesNotMatch"])
+async def test_a_key_that_was_changed_is_read_again(code: str) -> None:
     keys = Pairs()
 
     def rotated(got: Got) -> bytes:
         if signed_by(got, KeyPair("new", "hush")):
             return ok()
         keys.now = ("new", "hush")
-        return refusal("InvalidAccessKeyId.NotFound", 404)
+        return refusal(code, 404)
 
     async with rig(rotated, keys=keys) as it:
         await it.write()

@@ -24,8 +24,8 @@ LONGEST = 3600.0
 """Seconds between two polls when the budget decides."""
 
 BACK_OFF = 5.0
-BACK_OFF_MOST = 300.0
-"""Seconds until a source that failed is asked again: the first time, and at most."""
+BACK_OFF_MOST = 60.0
+"""Seconds until a source that failed is asked again: the first time, and at most where it is polled more often."""
 
 REST = 600.0
 """Seconds until a source whose budget is spent looks whether it still is; that costs no call."""
@@ -233,9 +233,9 @@ class Pacer:
         self._failures += 1
         self._resting = False
         self._reason = str(error) or type(error).__name__
-        wait = min(BACK_OFF_MOST, BACK_OFF * 2.0 ** min(self._failures - 1, 10))
+        wait = max(BACK_OFF * 2.0 ** min(self._failures - 1, 10), self._interval / 4)
         # A failure costs calls too: where the budget makes polls rare, so are their repetitions.
-        wait = max(wait, self._interval / 4) * self._chance.uniform(0.75, 1.25)
+        wait = min(wait, max(BACK_OFF_MOST, self._interval)) * self._chance.uniform(0.75, 1.25)
         if isinstance(error, Throttled) and error.retry_after:
             wait = max(wait, error.retry_after)
         log.warning(

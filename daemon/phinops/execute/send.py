@@ -232,7 +232,8 @@ class Client:
         """Whether something was put right for which another try, the only one, makes sense."""
         if error.code in CLOCK_CODES:
             wrong = "clock"
-        elif error.code.startswith("InvalidAccessKeyId"):
+        elif error.code.startswith(("InvalidAccessKeyId", "SignatureDoesNotMatch")):
+            # Also the latter: of a pair in two files only one may have been new when both were read.
             wrong = "key"
         else:
             return False
