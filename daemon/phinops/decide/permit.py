@@ -55,9 +55,7 @@ def max_age(rule: Rule, event: Event, past: History, now: datetime) -> Verdict:
     age = now - event.time
     if rule.max_age is None or age <= rule.max_age:
         return ALLOWED
-    return Verdict(
-        False, f"max_age: the event is {about(age)} old, {format_duration(rule.max_age)} is allowed"
-    )
+    return Verdict(False, f"max_age: the event is {about(age)} old, {format_duration(rule.max_age)} is allowed")
 
 
 def own_doing(rule: Rule, event: Event, past: History, now: datetime) -> Verdict:
