@@ -57,12 +57,13 @@ class Watch:
         return self.pacer.state()
 
     def obstacle(self) -> str:
-        """Why the daemon is not ready because of this source, or ""."""
+        """Why the daemon is not ready because of this source, or "". One that rests for want of calls is no obstacle,
+        also before it took stock: a start on a spent day must be ready for what hooks and schedules ask."""
         state = self.state()
         name = f"source {self.source.name} of {self.tenant}"
         if state.state == "stale":
             return f"{name} is stale: {state.reason or 'no good poll for too long'}"
-        if state.state in ("starting", "failing", "resting") and state.last_good is None:
+        if state.state in ("starting", "failing") and state.last_good is None:
             return f"{name} has not taken stock yet{': ' + state.reason if state.reason else ''}"
         return ""
 
