@@ -1,50 +1,232 @@
-"""What stands in the way of being ready, source by source."""
+"""Sources at their pace, and what can be said of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
+import anyio
 import pytest
 
+from fastloop import run
 from phinops.arrive.arrival import Arrival
-from phinops.arrive.pace import Pacer, SourceState, State
-from phinops.clock import LoopClock
+from phinops.clock import SystemClock
+from phinops.config import Tenant
+from phinops.config.secret import Secret
+from phinops.errors import QuotaSpent, StoreError, Transient
+from phinops.execute.day import PoolUse
 from phinops.pulse import Pulse
-from phinops.tenant import Source
-from phinops.watch import Watch
+from phinops.tenant import Serving
+from phinops.watch import LONGEST_CALL, Watch, loop_of, watches_of
+from worlds import START
+
+UTC = ZoneInfo("UTC")
+HOUR = 3600.0
 
 
-@dataclass
-class Told:
-    """A pacer and a source that are in one state."""
+@dataclass(slots=True)
+class Source:
+    """Answers each poll with the next of `answers`, then well; `lasts` is how long a poll takes."""
 
-    now: SourceState
-    name: str = "alerts"
+    name: str
+    answers: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
+    lasts: float = 0.0
+    polls: int = 0
 
-    def state(self) -> SourceState:
-        return self.now
+    async def poll(self, now: datetime) -> Arrival:
+        self.polls += 1
+        await anyio.sleep(self.lasts)
+        error = next(self.answers, None)
+        if error:
+            raise error
+        return Arrival(self.name, "t", cursor={"n": self.polls}, calls=1)
 
 
-async def take(_: Arrival) -> None:
-    pass
+@dataclass(slots=True)
+class Account:
+    """The limiter, as budgets read it."""
+
+    limit: int | None = None
+    used: int = 0
+
+    def usage(self) -> list[PoolUse]:
+        return [PoolUse("1+2+3", self.used, self.limit, 0)]
+
+
+@dataclass(slots=True)
+class Hut:
+    """Watches over sources, in virtual time."""
+
+    clock: LoopClock
+    pulse: Pulse
+    wanted: set[str]
+    watches: list[Watch] = field(default_factory=list)
+    taken: list[Arrival] = field(default_factory=list)
+    full: bool = False
+
+    async def take(self, arrival: Arrival) -> None:
+        if self.full:
+            raise StoreError("the disk is full")
+        self.taken.append(arrival)
+
+    def watch(self, name: str) -> Watch:
+        return next(watch for watch in self.watches if watch.source.name == name)
+
+
+def _tenant(name: str = "t", **every: timedelta) -> Tenant:
+    return Tenant(
+        name=name,
+        endpoint="http://127.0.0.1:1",
+        op_tenant_id=1,
+        edition="basic",
+        access_key_id=Secret(env="X"),
+        access_key_secret=Secret(env="X"),
+        sources={source: {"every": span} for source, span in every.items()},
+    )
+
+
+def _serving(tenant: Tenant, account: Account, *sources: Source) -> Serving:
+    nothing: Any = None
+    return Serving(tenant, nothing, cast(Any, account), nothing, nothing, nothing, sources)
+
+
+def _hut(*servings: Serving, wanted: set[str] | None = None) -> Hut:
+    clock = LoopClock(START)
+    hut = Hut(clock, Pulse(clock), wanted if wanted is not None else {"instance.failed", "alert.opened"})
+    hut.watches = watches_of(servings, clock, UTC, hut.pulse, lambda: frozenset(hut.wanted), hut.take)
+    return hut
+
+
+def _play(hut: Hut, script: Callable[[], Any]) -> None:
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            for watch in hut.watches:
+                group.start_soon(watch.run)
+            await script()
+            group.cancel_scope.cancel()
+
+    run(main())
+
+
+def test_what_a_poll_brings_is_taken_and_the_source_is_well() -> None:
+    source = Source("instances")
+    hut = _hut(_serving(_tenant(), Account(), source))
+    assert hut.watches[0].obstacle() == "source instances of t has not taken stock yet"
+
+    async def script() -> None:
+        await anyio.sleep(1)
+        assert [arrival.cursor for arrival in hut.taken] == [{"n": 1}]
+        assert hut.watches[0].obstacle() == ""
+
+    _play(hut, script)
+    assert hut.pulse.ages() == {}
 
 
 @pytest.mark.parametrize(
-    ("state", "reason", "said"),
-    [
-        ("starting", "", "source alerts of prod has not taken stock yet"),
-        ("failing", "down", "source alerts of prod has not taken stock yet: down"),
-        ("stale", "down", "source alerts of prod is stale: down"),
-        ("stale", "", "source alerts of prod is stale: no good poll for too long"),
-        ("resting", "the day's calls for polls are spent", ""),
-        ("idle", "no rule listens to it", ""),
-        ("ok", "", ""),
-    ],
+    ("error", "why"),
+    [(Transient("A", "x", "away"), "has not taken stock yet: A: x: away"), (QuotaSpent("spent"), "spent")],
 )
-def test_a_source_without_stock_or_answers_is_an_obstacle_and_one_that_rests_is_not(
-    state: State, reason: str, said: str
-) -> None:
-    told: Any = Told(SourceState("alerts", state, None, None, reason))
-    watch = Watch("prod", cast(Source, told), cast(Pacer, told), Pulse(LoopClock()), take)
-    assert watch.obstacle() == said
+def test_a_source_that_never_answered_is_an_obstacle(error: Exception, why: str) -> None:
+    hut = _hut(_serving(_tenant(), Account(), Source("instances", iter([error] * 100))))
+
+    async def script() -> None:
+        await anyio.sleep(1)
+        assert why in hut.watches[0].obstacle()
+
+    _play(hut, script)
+
+
+def test_a_source_that_answers_no_more_is_stale_and_tells_it_once() -> None:
+    source = Source("instances", iter([None] + [Transient("A", "x", "away")] * 100))
+    hut = _hut(_serving(_tenant(), Account(), source))
+
+    async def script() -> None:
+        await anyio.sleep(600)
+        assert hut.watches[0].obstacle().startswith("source instances of t is stale: A: x: away")
+        kinds = [event.type for arrival in hut.taken for event in arrival.events]
+        assert kinds == ["source.stale"]
+
+    _play(hut, script)
+
+
+def test_what_the_store_does_not_take_is_polled_again() -> None:
+    source = Source("instances")
+    hut = _hut(_serving(_tenant(), Account(), source))
+
+    async def script() -> None:
+        hut.full = True
+        await anyio.sleep(30)
+        assert "the disk is full" in hut.watches[0].obstacle()
+        hut.full = False
+        await anyio.sleep(60)
+        assert hut.watches[0].obstacle() == ""
+
+    _play(hut, script)
+
+
+def _stuck_over(hut: Hut, hours: int) -> list[str]:
+    found: list[str] = []
+
+    async def script() -> None:
+        for _ in range(hours * 60):
+            await anyio.sleep(60)
+            found.extend(hut.pulse.stuck())
+
+    _play(hut, script)
+    return found
+
+
+def test_a_source_that_rests_idles_or_is_asked_rarely_is_not_stuck() -> None:
+    spent = Source("instances")
+    account = Account(limit=1000, used=1000)
+    assert _stuck_over(_hut(_serving(_tenant(), account, spent)), 24) == []
+    idle = _hut(_serving(_tenant(), Account(), Source("alerts")))
+
+    async def lose_its_rules() -> None:
+        await anyio.sleep(60)
+        idle.wanted.clear()
+        for _ in range(24 * 60):
+            await anyio.sleep(60)
+            assert idle.pulse.stuck() == []
+
+    _play(idle, lose_its_rules)
+    rare = _hut(_serving(_tenant(instances=timedelta(hours=6)), Account(), Source("instances")))
+    assert _stuck_over(rare, 24) == []
+    failing = Source("instances", iter([Transient("A", "x", "away")] * 10_000))
+    assert _stuck_over(_hut(_serving(_tenant(), Account(), failing)), 24) == []
+
+
+def test_a_poll_that_hangs_shows() -> None:
+    hut = _hut(_serving(_tenant(), Account(), Source("instances", lasts=1e9)))
+
+    async def script() -> None:
+        await anyio.sleep(LONGEST_CALL + 59)
+        assert hut.pulse.stuck() == []
+        await anyio.sleep(2)
+        assert [line.split(" has")[0] for line in hut.pulse.stuck()] == [f"loop {loop_of('t', 'instances')}"]
+        assert hut.watches[0].obstacle() != ""
+
+    _play(hut, script)
+
+
+def test_the_sources_of_all_tenants_of_an_account_divide_its_day() -> None:
+    account, other = Account(limit=10_000), Account(limit=10_000)
+    first = _serving(_tenant("a"), account, Source("instances"), Source("alerts"), Source("impacts"))
+    second = _serving(_tenant("b"), account, Source("instances"), Source("alerts"))
+    alone = _serving(_tenant("c"), other, Source("instances"))
+    hut = _hut(first, second, alone)
+
+    async def script() -> None:
+        await anyio.sleep(1)
+        paces = {(watch.tenant, watch.source.name): watch.state().interval_s for watch in hut.watches}
+        day = 86_400 - 1000
+        # Nobody listens to impacts, so four divide the one account's day.
+        assert paces[("a", "impacts")] is None
+        assert paces[("a", "instances")] == pytest.approx(day * 4 / 10_000, abs=1)
+        assert paces[("b", "alerts")] == pytest.approx(day * 4 / 10_000, abs=1)
+        assert paces[("c", "instances")] == 30
+
+    _play(hut, script)
