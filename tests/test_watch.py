@@ -13,8 +13,9 @@ import pytest
 
 from fastloop import run
 from phinops.arrive.arrival import Arrival
-from phinops.clock import SystemClock
+from phinops.clock import LoopClock
 from phinops.config import Tenant
+from phinops.config.model import TenantSources
 from phinops.config.secret import Secret
 from phinops.errors import QuotaSpent, StoreError, Transient
 from phinops.execute.day import PoolUse
@@ -84,7 +85,7 @@ def _tenant(name: str = "t", **every: timedelta) -> Tenant:
         edition="basic",
         access_key_id=Secret(env="X"),
         access_key_secret=Secret(env="X"),
-        sources={source: {"every": span} for source, span in every.items()},
+        sources=TenantSources.model_validate({source: {"every": span} for source, span in every.items()}),
     )
 
 
@@ -125,18 +126,19 @@ def test_what_a_poll_brings_is_taken_and_the_source_is_well() -> None:
     assert hut.pulse.ages() == {}
 
 
-@pytest.mark.parametrize(
-    ("error", "why"),
-    [(Transient("A", "x", "away"), "has not taken stock yet: A: x: away"), (QuotaSpent("spent"), "spent")],
-)
-def test_a_source_that_never_answered_is_an_obstacle(error: Exception, why: str) -> None:
-    hut = _hut(_serving(_tenant(), Account(), Source("instances", iter([error] * 100))))
+def test_a_source_that_never_answered_is_an_obstacle_and_one_whose_day_is_spent_is_none() -> None:
+    away = _hut(_serving(_tenant(), Account(), Source("instances", iter([Transient("A", "x", "away")] * 100))))
+    spent = _hut(_serving(_tenant(), Account(), Source("instances", iter([QuotaSpent("spent")] * 100))))
 
-    async def script() -> None:
-        await anyio.sleep(1)
-        assert why in hut.watches[0].obstacle()
+    def said(hut: Hut, obstacle: str) -> Callable[[], Any]:
+        async def script() -> None:
+            await anyio.sleep(1)
+            assert hut.watches[0].obstacle() == obstacle
 
-    _play(hut, script)
+        return script
+
+    _play(away, said(away, "source instances of t has not taken stock yet: A: x: away"))
+    _play(spent, said(spent, ""))
 
 
 def test_a_source_that_answers_no_more_is_stale_and_tells_it_once() -> None:
