@@ -137,8 +137,12 @@ class OperatorCalls:
             if job.objection:
                 raise ValueError(job.objection.reason)
             raise Transient(job.intent.api, "phinops.Stopping", "the daemon is stopping; nothing was sent")
-        await self._record(job, "done", "accepted", "", reply.request_id)
         job.reply = dict(reply.body)
+        answer = CALL.items(reply.body, [job.intent.target_id])[job.intent.target_id]
+        if answer.ok:
+            await self._record(job, "done", "accepted", "", reply.request_id)
+        else:
+            await self._record(job, "failed", "refused", answer.message, reply.request_id)
 
     async def _prepare(self, job: _Job) -> Mapping[str, Any] | None:
         if self._closed or job.unwanted:
