@@ -13,6 +13,7 @@ import pytest
 
 from fastloop import run
 from phinops.arrive.arrival import Arrival
+from phinops.arrive.pace import Pacer, SourceState, State
 from phinops.clock import LoopClock
 from phinops.config import Tenant
 from phinops.config.model import TenantSources
@@ -232,3 +233,35 @@ def test_the_sources_of_all_tenants_of_an_account_divide_its_day() -> None:
         assert paces[("c", "instances")] == 30
 
     _play(hut, script)
+
+
+@dataclass
+class Told:
+    """A pacer and a source that are in one state."""
+
+    now: SourceState
+    name: str = "alerts"
+
+    def state(self) -> SourceState:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "said"),
+    [
+        ("starting", "", "source alerts of prod has not taken stock yet"),
+        ("failing", "down", "source alerts of prod has not taken stock yet: down"),
+        ("stale", "down", "source alerts of prod is stale: down"),
+        ("stale", "", "source alerts of prod is stale: no good poll for too long"),
+        ("resting", "the day's calls for polls are spent", ""),
+        ("idle", "no rule listens to it", ""),
+        ("ok", "", ""),
+    ],
+)
+def test_a_source_without_stock_or_answers_is_an_obstacle_and_one_that_rests_is_not(
+    state: State, reason: str, said: str
+) -> None:
+    told: Any = Told(SourceState("alerts", state, None, None, reason))
+    clock = LoopClock(START)
+    watch = Watch("prod", cast(Any, told), cast(Pacer, told), Pulse(clock), _hut().take)
+    assert watch.obstacle() == said
