@@ -25,7 +25,7 @@ def past(tx: Snapshot, tenant: str, rule: str, key: str, *, window: timedelta, b
     here = {"rule": rule, "except": besides}
     last = tx.one("last_started", tenant=tenant, key=key, **here)
     return Past(
-        last_started=from_micros(last["at"]) if last and last["at"] is not None else None,
+        last_started=from_micros(last["at"]) if last else None,
         busy=_count(tx.one("busy_firings", tenant=tenant, key=key, **here)),
         started_in_window=_count(tx.one("started_since", since=to_micros(tx.now - window), **here)),
     )

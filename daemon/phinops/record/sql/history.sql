@@ -2,12 +2,13 @@
 -- How many other firings of the rule hold this key of the tenant.
 SELECT count(*) AS n FROM firing
  WHERE tenant = :tenant AND rule = :rule AND key = :key AND id <> :except
-   AND state IN ('waiting', 'ready', 'running', 'settling');
+   AND ended_at IS NULL AND state IN ('waiting', 'ready', 'running', 'settling');
 
 -- last_started --
 -- When the rule last began on this key of the tenant.
-SELECT max(started_at) AS at FROM firing
- WHERE tenant = :tenant AND rule = :rule AND key = :key AND id <> :except;
+SELECT started_at AS at FROM firing
+ WHERE tenant = :tenant AND rule = :rule AND key = :key AND id <> :except AND started_at IS NOT NULL
+ ORDER BY started_at DESC LIMIT 1;
 
 -- started_since --
 -- How often the rule began on any key since a moment.
@@ -48,9 +49,9 @@ SELECT count(*) AS n FROM step
    AND kind NOT IN ('notify', 'read');
 
 -- targets_since --
--- The distinct targets that a rule has written to since a moment.
+-- The distinct targets that a rule has written to since a moment (the steps of that time come first, on purpose).
 SELECT DISTINCT s.target_kind AS target_kind, s.target_id AS target_id
-  FROM step AS s JOIN firing AS f ON f.id = s.firing_id
+  FROM step AS s CROSS JOIN firing AS f ON f.id = s.firing_id
  WHERE f.rule = :rule AND s.t_intent > :since AND s.target_id <> ''
    AND s.state IN ('intent', 'done', 'unknown') AND s.outcome <> 'shadow' AND s.kind NOT IN ('notify', 'read');
 

@@ -22,7 +22,7 @@ SELECT * FROM firing WHERE id = :id;
 -- open_firings --
 -- Everything that was under way, oldest first: what a start takes up again.
 SELECT * FROM firing
- WHERE state IN ('waiting', 'queued', 'ready', 'running', 'settling')
+ WHERE ended_at IS NULL AND state IN ('waiting', 'queued', 'ready', 'running', 'settling')
  ORDER BY seq;
 
 -- open_operator_calls --
@@ -33,7 +33,8 @@ SELECT DISTINCT f.id AS firing_id
 
 -- queued_firing --
 -- The one firing that waits for this key.
-SELECT * FROM firing WHERE tenant = :tenant AND rule = :rule AND key = :key AND state = 'queued'
+SELECT * FROM firing WHERE tenant = :tenant AND rule = :rule AND key = :key
+   AND ended_at IS NULL AND state = 'queued'
  ORDER BY seq DESC LIMIT 1;
 
 -- move_firing --

@@ -1,0 +1,2 @@
+-- Guards ask for each decision what is open on a key: that must not grow with what was ever decided on it.
+CREATE INDEX firing_open ON firing (rule, key) WHERE ended_at IS NULL;
