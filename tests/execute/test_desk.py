@@ -169,6 +169,22 @@ def test_an_order_that_is_withdrawn_before_its_turn_does_not_leave() -> None:
     run(main())
 
 
+def test_a_call_that_finds_nobody_waiting_any_more_is_not_made() -> None:
+    async def main() -> None:
+        async with office() as here:
+            here.wire.turn = anyio.Event()
+            async with anyio.create_task_group() as group:
+                group.start_soon(here.desk.submit, await here.order("t_1"))
+                await anyio.sleep(1)
+                group.cancel_scope.cancel()
+            here.wire.turn.set()
+            await anyio.sleep(1)
+            assert here.wire.calls == []
+            assert here.desk._queues == {}
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [

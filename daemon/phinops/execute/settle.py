@@ -115,17 +115,17 @@ class Settler:
 
     async def verify(self, step: Step, write: Write, intent: Intent, until: datetime) -> StepResult:
         """Follow an accepted write until its goal, another end, or `until`; recorded."""
-        outcome: Outcome = "timed_out"
-        reason = f"not there by {until.isoformat()}"
-        for pause in _growing(5.0, most=60.0):
+        pauses = _growing(5.0, most=60.0)
+        while True:
             left = (until - self._clock.now()).total_seconds()
-            await self._clock.sleep(max(0.0, min(pause, left)))
+            await self._clock.sleep(max(0.0, min(next(pauses), left)))
             progress = await self._progress(step, write, intent)
-            if progress != "pending":
-                outcome, reason = progress, "the target reached its goal" if progress == "verified" else "another end"
+            if progress != "pending" or self._clock.now() >= until:
                 break
-            if self._clock.now() >= until:
-                break
+        outcome: Outcome = "timed_out" if progress == "pending" else progress
+        reason = {"verified": "the target reached its goal", "failed": "another end"}.get(
+            outcome, f"not there by {until.isoformat()}"
+        )
         await self._journal.judge(intent.action_id, outcome, reason)
         log.info("action.verified", action=intent.action_id, outcome=outcome, reason=reason)
         return StepResult(outcome, reason, intent.action_id)
