@@ -1,4 +1,4 @@
-"""An event loop in virtual time: when nothing is ready, its clock jumps to the next timer.
+"""An event loop in virtual time: instead of sleeping until a timer is due, it sets its clock to it.
 
 A day of waiting takes milliseconds and is exact to 0.1 µs a step. For code that waits by timers only.
 """

@@ -1,3 +1,3 @@
-"""phinops: an event-driven operations daemon for Alibaba Cloud Dataphin."""
+"""phinops looks after a tenant of Alibaba Cloud Dataphin: it sees what changes, and does what your rules say."""
 
 __version__ = "0.1.0"

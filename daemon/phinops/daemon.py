@@ -1,4 +1,4 @@
-"""The daemon: one place opens everything, one task group runs everything, one event stops it."""
+"""The daemon as a whole: what it is made of is opened here, run here, and stopped here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Durations as people write them: `90s`, `1h30m`, units ms s m h d."""
+"""Durations as people write them, such as `90s` or `1h30m`: days, hours, minutes, seconds, milliseconds."""
 
 from __future__ import annotations
 

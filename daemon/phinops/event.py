@@ -165,7 +165,7 @@ class QuarantinedRule:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact, seen once.
+    """A change of the tenant or of the daemon itself; the same one however often it is seen.
 
     `id` follows from the source, the object, the occurrence and the state, so that the same change seen twice is
     the same event. Of the optional parts only those that `ADDS` lists for its type are present.

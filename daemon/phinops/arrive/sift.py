@@ -181,8 +181,8 @@ def sift_instance(
 ) -> Sifted:
     """The state that the instance is seen to enter, or nothing new.
 
-    A run is told apart by its start, to the second (the service's styles differ below that). A status that is not
-    known, and a copy of an earlier run, tell nothing.
+    Runs of one instance differ in when they began, to the second (the service's styles differ below that). A status
+    that is not known, and a copy of an earlier run, tell nothing.
     """
     known = recall(InstanceSeen, before)
     started, ended = seconds(instance.started_at), seconds(instance.ended_at)

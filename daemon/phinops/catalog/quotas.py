@@ -40,8 +40,8 @@ def _pools(limits: Mapping[str, int], what: str) -> dict[int, str]:
 class QuotaPlan:
     """Limits by pool: `rates` in calls a second, `days` in calls a quota day.
 
-    A pool's key names the levels that share it, joined by "+" ("1", "1+2", "1+2+3"). A level in
-    no key is not limited. Raises ValueError when a key is none of these, a level stands in two, or a limit is
+    A pool's key names the levels that share it, joined by "+" ("1", "1+2", "1+2+3"); levels that no
+    pool has are unlimited. Raises ValueError when a key is none of these, a level stands in two, or a limit is
     below 1.
     """
 

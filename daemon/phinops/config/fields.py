@@ -64,7 +64,7 @@ def _names(value: object) -> object:
         return value
     if isinstance(value, list | tuple) and all(isinstance(item, str | int) for item in value):
         return tuple(str(item) for item in value)
-    raise ValueError('must be "all" or a list of ids or names')
+    raise ValueError('must be "all" or a list, such as [131001, "retail_dw"]')
 
 
 def _zone(value: object) -> object:

@@ -58,7 +58,7 @@ class ImpactSettings(SourceSettings):
 
 
 class TenantSources(Model):
-    """What is polled, and how old a change may be to fire at the very first start."""
+    """What is polled. `lookback` is the age up to which changes are events when the store is still empty."""
 
     lookback: Span = timedelta(hours=1)
     alerts: SourceSettings = SourceSettings()
@@ -67,7 +67,7 @@ class TenantSources(Model):
 
 
 class AutoRerun(Model):
-    """Dataphin's own rerun of failed instances, waited out before ours."""
+    """How Dataphin itself reruns failed instances of the tenant."""
 
     times: Amount
     every: Span

@@ -1,10 +1,10 @@
-"""Whether a rule whose condition holds may fire now: guards that are plain functions of what is known of the past."""
+"""Whether a rule whose condition holds may fire now: what may speak against it is looked at in turn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from phinops.decide.rule import Rule
 from phinops.durations import about, format_duration
@@ -16,7 +16,7 @@ OWN_FIRINGS = 5
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the guards read of the past.
+    """What is known of earlier firings.
 
     Of the rule and key: `last_started` is when the last firing began, `busy` that one is under way or waits for its
     `for`, `own_firings` how many firings of the last 24 hours were on events that the rule's own actions caused, and
@@ -42,59 +42,72 @@ class Verdict:
 
 ALLOWED = Verdict(True)
 
-Guard = Callable[[Rule, Event, History, datetime], Verdict]
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a guard judges: the rule would fire on the event, at this time and with this past."""
+
+    rule: Rule
+    event: Event
+    history: History
+    now: datetime
 
 
-def mode(rule: Rule, event: Event, past: History, now: datetime) -> Verdict:
+Guard = Callable[[Case], str]
+"""Gives its objection, in words for the user, or ""."""
+
+
+def switched_off(case: Case) -> str:
     """A rule that is off decides, and does nothing."""
-    return Verdict(False, "mode is off") if rule.mode == "off" else ALLOWED
+    return "mode is off" if case.rule.mode == "off" else ""
 
 
-def max_age(rule: Rule, event: Event, past: History, now: datetime) -> Verdict:
-    """The event happened long ago."""
-    age = now - event.time
-    if rule.max_age is None or age <= rule.max_age:
-        return ALLOWED
-    return Verdict(False, f"max_age: the event is {about(age)} old, {format_duration(rule.max_age)} is allowed")
+def too_old(case: Case) -> str:
+    """The event happened longer ago than `max_age`."""
+    age, most = case.now - case.event.time, case.rule.max_age
+    if most is None or age <= most:
+        return ""
+    return f"max_age: the event is {about(age)} old, {format_duration(most)} is allowed"
 
 
-def own_doing(rule: Rule, event: Event, past: History, now: datetime) -> Verdict:
+def own_doing(case: Case) -> str:
     """The rule wakes itself up again and again."""
-    if not past.caused_by_own or past.own_firings < OWN_FIRINGS:
-        return ALLOWED
-    return Verdict(False, f"the rule's own actions fired it {past.own_firings} times in 24h, {OWN_FIRINGS} are allowed")
+    times = case.history.own_firings
+    if not case.history.caused_by_own or times < OWN_FIRINGS:
+        return ""
+    return f"the rule's own actions fired it {times} times in 24h, {OWN_FIRINGS} are allowed"
 
 
-def cooldown(rule: Rule, event: Event, past: History, now: datetime) -> Verdict:
+def cooling_down(case: Case) -> str:
     """The key fired not long ago."""
-    if rule.cooldown is None or past.last_started is None or now - past.last_started >= rule.cooldown:
-        return ALLOWED
-    left = rule.cooldown - (now - past.last_started)
-    return Verdict(False, f"cooldown: {about(left)} of {format_duration(rule.cooldown)} left")
+    cooldown, last = case.rule.cooldown, case.history.last_started
+    if cooldown is None or last is None or (left := last + cooldown - case.now) <= timedelta():
+        return ""
+    return f"cooldown: {about(left)} of {format_duration(cooldown)} left"
 
 
-def firings(rule: Rule, event: Event, past: History, now: datetime) -> Verdict:
+def too_many(case: Case) -> str:
     """The rule fired as often as it may."""
-    limit = rule.limits.firings
-    if limit is None or past.firings_in_window < limit.max:
+    limit, fired = case.rule.limits.firings, case.history.firings_in_window
+    if limit is None or fired < limit.max:
+        return ""
+    return f"limits.firings: {fired} firings in {format_duration(limit.per)}, {limit.max} are allowed"
+
+
+GUARDS: Sequence[Guard] = (switched_off, too_old, own_doing, cooling_down, too_many)
+
+
+def permit(rule: Rule, event: Event, history: History, now: datetime) -> Verdict:
+    """Whether the rule may fire now: with the reason of the foremost of GUARDS that objects.
+
+    Whether the key is busy is asked last, so that only what may fire at all waits for its turn.
+    """
+    case = Case(rule, event, history, now)
+    for guard in GUARDS:
+        if objection := guard(case):
+            return Verdict(False, objection)
+    if not history.busy:
         return ALLOWED
-    per = format_duration(limit.per)
-    return Verdict(False, f"limits.firings: {past.firings_in_window} firings in {per}, {limit.max} are allowed")
-
-
-def turn(rule: Rule, event: Event, past: History, now: datetime) -> Verdict:
-    """A firing is under way on the key."""
-    if not past.busy:
-        return ALLOWED
-    queue = rule.concurrency == "queued"
-    return Verdict(False, "the key is busy" + (": it waits for its turn" if queue else " (concurrency: single)"), queue)
-
-
-GUARDS: Sequence[Guard] = (mode, max_age, own_doing, cooldown, firings, turn)
-"""In this order; the turn comes last, so that only what may fire at all waits for it."""
-
-
-def permit(rule: Rule, event: Event, past: History, now: datetime) -> Verdict:
-    """The first guard that objects, or ALLOWED."""
-    verdicts = (guard(rule, event, past, now) for guard in GUARDS)
-    return next((verdict for verdict in verdicts if not verdict.allowed), ALLOWED)
+    if rule.concurrency == "queued":
+        return Verdict(False, "the key is busy: it waits for its turn", queue=True)
+    return Verdict(False, "the key is busy (concurrency: single)")

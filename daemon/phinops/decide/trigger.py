@@ -38,7 +38,7 @@ def read_trigger(node: Node, findings: Findings, hooks: Collection[str] | None) 
     if isinstance(node.value, dict):
         return _mapping(node, findings, hooks)
     findings.error(
-        "bad-value", node.place, "«on» is an event type, a list of them, { schedule: CRON } or { hook: NAME }"
+        "bad-value", node.place, "«on» names an event type or lists several, or is { schedule: CRON } or { hook: NAME }"
     )
     return None
 

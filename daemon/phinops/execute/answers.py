@@ -5,8 +5,8 @@ Dataphin's own (from its SDK, its documents, and behaviour seen on private deplo
 - Success is a 2xx, `Success` true and `Code` "OK". A 200 can say no.
 - Throttling comes with any status, most often 400: its code is what tells. 429 is throttling too. 503 is overload: a
   read may be asked again; for a write it says nothing about whether the back end was reached, so it may have happened.
-- `Dataphin.OpenAPI.BadGateway` and `DPN.TaskScheduler.Api.RequestError` say that a call inside Dataphin failed or
-  timed out. The write may have happened.
+- `Dataphin.OpenAPI.BadGateway` and `DPN.TaskScheduler.Api.RequestError` come when one part of Dataphin got no good
+  answer of another in time: of a write nobody knows whether it was done.
 - `DPN.Commons.InternalError` is a catch-all, often for a bad parameter: a read is tried once more at most. With a 4xx
   a write is refused; with anything else it may have happened.
 - A nonce is new at every try. When the gateway has seen it, something on the way sent the request twice and the first

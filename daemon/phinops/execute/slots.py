@@ -1,9 +1,10 @@
 """Never above a rate, as the server counts it.
 
-A call takes one of N slots before it is sent and gives it back one period after its answer was read. Whatever
-the latencies, at most N calls can then arrive at the server within any period: take the last-sent of the calls that
-arrived within one; when it was sent, all the others still held their slots. Counting from the sending instead is
-not enough, since jitter bunches at the server what left well spread.
+A call takes one of N slots before it is sent and gives it back one period after its answer was read. That bounds
+what the server can see, however long calls are under way. Suppose N + 1 arrived within one period. Whichever was sent
+last needed a free slot; but each of the others arrived less than a period before it did, so its answer was read less
+than a period ago or is still awaited, and its slot was taken. There was none left. Slots freed a period after the
+sending would not do: what leaves well spread may arrive in a bunch.
 
 A call that was sent and never answered may still arrive until the time-out has passed, so its slot is held until
 then and a period more. aiolimiter paces in front and spreads a burst; the slots are what guarantees.

@@ -2,10 +2,10 @@
 
 The rules that these operations keep, together with the order in which `execute` calls them:
 
-- an event and its firings become durable in one transaction, and so does the cursor of the poll that brought it;
-- no write leaves without a committed intent of the present epoch;
-- a step has at most one open intent, and closing it is a guarded update that can succeed once;
-- a new attempt is a new row: old rows are never overwritten.
+- what a poll brought is kept all or not at all: its events, what the rules made of them, and where it goes on;
+- before a write is sent, the intent to send it is committed, under the epoch of the daemon that sends it;
+- while an intent of a step is open the step gets no second one, and of several who would close it one succeeds;
+- trying again adds a row, so that the rows of a step tell its whole history.
 """
 
 from __future__ import annotations

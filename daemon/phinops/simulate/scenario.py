@@ -205,7 +205,7 @@ class QuirksSpec(Part):
 
 
 class QuotaSpec(Part):
-    """A table that is given replaces the edition's; a key names the levels of one pool, such as "1+2"."""
+    """Tables in place of the edition's, by pool: "1+2" is one that levels 1 and 2 draw on together."""
 
     qps: dict[str, int] | None = None
     daily: dict[str, int] | None = None

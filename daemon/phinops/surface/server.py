@@ -116,7 +116,9 @@ class _HostCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hosts = [value.decode("latin-1").lower() for name, value in scope.get("headers", ()) if name == b"host"]
         if scope["type"] == "http" and self._hosts and (len(hosts) != 1 or hosts[0] not in self._hosts):
-            await _error(421, "wrong-host", "the Host header must be the listening name")(scope, receive, send)
+            await _error(421, "wrong-host", "phinops does not listen under the name of the Host header")(
+                scope, receive, send
+            )
             return
         await self._app(scope, receive, send)
 

@@ -35,7 +35,7 @@ class Service(Protocol):
         ...
 
     def ready(self) -> Health:
-        """The store can be written, rules are loaded, stock was taken, no source is stale."""
+        """Whether it may be relied on: a store that takes writes, a first look by every source, none of them stale."""
         ...
 
     def healthy(self) -> Health:

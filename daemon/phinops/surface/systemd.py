@@ -25,9 +25,8 @@ def notify(*assignments: str, environ: Mapping[str, str] = os.environ) -> bool:
     if address.startswith("@"):  # the abstract namespace
         address = "\0" + address[1:]
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
-            manager.connect(address)
-            manager.sendall("\n".join(assignments).encode())
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.sendto("\n".join(assignments).encode(), address)
     except OSError as error:  # a manager that is itself being restarted is no reason to stop working
         log.warning("systemd.unheard", error=str(error))
         return False

@@ -1,8 +1,8 @@
 """What a read-back says of a write on an instance: pure functions of the record before and the record now.
 
-Times are compared only with times of the same service, so that no two clocks have to agree. A run is told
-apart by its start time. What a person or another tool did meanwhile can look like ours; where a mistake would
-run an instance twice, the answer is "unclear" and a person decides.
+Times are compared only with times of the same service, so that no two clocks have to agree. Two records with
+different start times are two runs. What a person or another tool did meanwhile can look like ours; where a mistake
+would run an instance twice, the answer is "unclear" and a person decides.
 """
 
 from __future__ import annotations

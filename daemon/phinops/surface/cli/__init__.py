@@ -1,7 +1,11 @@
 """The command line. Commands are imported when they are called, so that `--help` and `check` start at once.
 
-Exit codes: 0 fine; 1 the answer is no; 2 wrong usage, or an unreadable config or secret; 3 cannot reach what it
-needs, or another daemon holds the store.
+What a command ends with:
+
+    0   it did what was asked
+    1   it could not be said yes to: mistakes found, a refusal, nothing found
+    2   typed wrong, or what it was told to read (config, secrets) is not readable
+    3   somebody it needs is away, or the store or address is taken
 """
 
 from __future__ import annotations

@@ -58,7 +58,8 @@ def call(
     """One call to Dataphin; prints the reply, which is JSON.
 
     Names, types and required parameters are checked, and the edition, before anything is sent. A write asks first
-    and is journalled. Exit code 1: refused; 3: unreachable, or its turn did not come in time.
+    and is journalled. Exit code 1 is a refusal, by us or by Dataphin; 3 means that nobody was reached, that the quota
+    left no call within --wait, or that the answer to a write was lost.
 
     \b
     Example:

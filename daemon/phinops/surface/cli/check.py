@@ -38,10 +38,11 @@ class Found:
 @click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True)
 @click.pass_context
 def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None, form: str) -> None:
-    """Validate rule, test and config files: everything at once, as FILE:LINE:COLUMN: CODE MESSAGE.
+    """Find the mistakes in rules, tests and config, all of them in one go.
 
-    Folders are walked for *.rules.yaml, *.test.yaml and phinops.toml. Without PATH: what [rules].paths of the config
-    names, else ./rules. Errors give exit code 1, warnings do not, nothing found does. No secret is read.
+    Each is a line FILE:LINE:COLUMN: CODE MESSAGE. In a folder everything below is read that is called *.rules.yaml,
+    *.test.yaml or phinops.toml. Without PATH: the config and what its [rules].paths lists, or ./rules if there is no
+    config. The exit code is 1 when there is an error or nothing to read; warnings do not count. Secrets stay unread.
 
     \b
     Example:

@@ -35,7 +35,7 @@ def demo(
     """A simulated tenant full of incidents, and the daemon with the example rules: no account, no config.
 
     Shows what is detected, decided and done, and what it costs of the quota. Ctrl-C ends it with a summary. The exit
-    code is 1 when a call was refused by the quota or no action was verified.
+    code is 0 when at least one action was verified and the quota turned no call away.
 
     \b
     Example:

@@ -12,13 +12,13 @@ from phinops.surface.cli.options import config_of, config_option, log_options
 
 @click.command()
 @config_option
-@click.option("--shadow", is_flag=True, help="No rule is armed, whatever it says.")
+@click.option("--shadow", is_flag=True, help="Treat every armed rule as shadow.")
 @log_options
 def run(config_path: Path | None, shadow: bool, log_level: str, log_format: str) -> None:
-    """The daemon in the foreground; what systemd starts.
+    """The daemon, in the foreground. The systemd unit starts it so.
 
-    SIGHUP reloads, SIGTERM and SIGINT drain, a second one ends at once. A Dataphin that is unreachable and rules
-    that are broken do not end it: it stays up and says so.
+    SIGHUP reloads, SIGTERM and SIGINT drain, a second one ends at once. It keeps running while Dataphin is away or
+    rules are broken; `phinops status` has the reasons.
 
     \b
     Example:

@@ -23,8 +23,8 @@ EDITIONS: tuple[Edition, ...] = get_args(Edition)
 def simulate(port: int, edition: Edition, scenario: str, seed: int, log_level: str, log_format: str) -> None:
     """A Dataphin tenant on loopback: quotas, signatures, instances that fail, and faults, as scenarios say.
 
-    When it listens it prints one line of JSON: url, op_tenant_id, access_key_id, access_key_secret, edition. It runs
-    until SIGTERM or SIGINT.
+    As soon as it can be called it says how, in a line of JSON on stdout that holds url, op_tenant_id, edition,
+    access_key_id and access_key_secret. It runs until SIGTERM or SIGINT.
 
     \b
     Example:
