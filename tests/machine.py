@@ -43,7 +43,7 @@ class Machine:
 
     def run(self, *command: str, text: str | None = None, timeout: float = 60) -> Ran:
         """Run a command inside, and say how it ended."""
-        inside = ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--", *command]
+        inside = ["nsenter", f"--target={self.pid}", *_NAMESPACES, "--root", "--wd", "--", *command]
         done = subprocess.run(inside, input=text, capture_output=True, text=True, timeout=timeout, check=False)
         return Ran(done.returncode, done.stdout, done.stderr)
 

@@ -36,7 +36,7 @@ READY, HELP = "phinops run, until ready", "phinops --help"
 ACTING = """\
   - id: rerun-{number}
     on: instance.failed
-    if: event.node.name.startsWith("edge_{number}_") && event.instance.attempts < 3
+    if: event.instance.attempts < 3 && event.node.name.startsWith("edge_{number}_")
     mode: armed
     do: [{{ rerun_instance: {{}}, verify: {{ within: 30m }} }}]
 """

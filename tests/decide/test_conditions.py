@@ -36,7 +36,7 @@ def holds(source: str, event: Event = FAILED) -> bool | str:
 @pytest.mark.parametrize(
     "source",
     [
-        'event.node.name.startsWith("dws_") && event.instance.attempts < 3',
+        'event.instance.attempts < 3 && event.node.name.startsWith("dws_")',
         'event.type == "instance.failed" && event.project.id == "7"',
         'event.node.owners.exists(o, o.name == "li")',
         'event.node.owners.map(o, o.id) == ["1", "2"]',

@@ -11,12 +11,12 @@ from settings import SETTING
 
 GOOD = """\
 tests:
-  - name: a failed order mart is rerun once
+  - name: everything that a test may say
     rules: orders.rules.yaml
     steps:
       - event:
-          type: instance.failed
           time: 2026-01-05T06:00:00+08:00
+          type: instance.failed
           node: { name: dws_orders, owners: [ { id: 7, name: li } ] }
           instance: { id: t_1, attempts: 1, paused: null }
           raw: { Anything: [ 1 ] }

@@ -45,8 +45,8 @@ rules:
         """\
 rules:
   - id: fine
-    on: instance.failed
-    if: event.node.name.startsWith("nothing_")
+    on: [instance.failed]
+    if: event.node.id.startsWith("nothing_")
     mode: armed
     do: [{ rerun_instance: {} }]
   - id: unknown-field

@@ -48,7 +48,7 @@ async def write(store: Store, prefix: str, count: int) -> None:
         await store.write(op)
 
 
-def main(folder: str | None) -> None:
+def main(folder: str | None = None) -> None:
     for writers, writes in ((1, 500), (8, 2000), (64, 6400), (500, 10000)):
         runs = []
         for _ in range(5):
@@ -59,4 +59,4 @@ def main(folder: str | None) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else None)
+    main(*sys.argv[1:2])
