@@ -1,4 +1,4 @@
-"""What can go wrong, sorted by who can do something about it.
+"""What can go wrong, and in whose hands it is then.
 
 ::
 

@@ -14,7 +14,7 @@ from phinops.event import JsonObject
 
 FiringState = Literal[
     "waiting",  # `for` is running out; `wake_at` says when the object is read again
-    "queued",  # its key is busy; it is decided anew when its turn comes
+    "queued",  # its key is busy; whether it may fire is asked again once the key is free
     "ready",  # may run
     "running",  # its steps are being walked
     "settling",  # a write of unknown fate is being read back

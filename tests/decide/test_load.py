@@ -51,6 +51,7 @@ rules:
           title: "{{ event.node.name }} still fails"
           message: "{{ event.instance.id }} failed again after a rerun."
 """
+"""The example by which the language is specified: it must load as printed."""
 
 NOTICE = "rules:\n  - id: {id}\n    on: {on}\n    do:\n      - notify: {{ to: oncall, message: {message} }}\n"
 

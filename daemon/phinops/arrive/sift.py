@@ -39,7 +39,7 @@ class Sight:
     """Who looks, when, and from which moment on a change is news.
 
     An object that was never seen is old when the service dates it before `since`, and, while stock is taken, also
-    when it bears no date. What is old is recorded, and fires nothing until it changes.
+    when it bears no date. What is old is remembered without an event; its next change is one.
     """
 
     tenant: str

@@ -52,8 +52,8 @@ class _Window:
 class AlertSource:
     """All alert events of a tenant, in every source system.
 
-    `served` are the projects of the data service, to which the alerts of its APIs belong. `lookback` is how old a
-    change may be to be news at the very first start; `zone` is that of the service's texts.
+    `served` are the projects of the data service, to which the alerts of its APIs belong. `lookback` bounds the
+    age of what is news to an empty store; `zone` is that of the service's texts.
     """
 
     name = "alerts"

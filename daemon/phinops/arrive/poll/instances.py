@@ -56,8 +56,8 @@ class InstanceSource:
     """The scheduled instances of the watched projects.
 
     `wanted` tells the event types that rules listen to; failures are always among them. `biz_date_format` is the
-    partition format of the business unit, in which the service wants business dates. `lookback` is how old a change
-    may be to be news at the very first start; `zone` is that of the service's texts.
+    partition format of the business unit, in which the service wants business dates. `lookback` bounds the age of
+    what is news to an empty store; `zone` is that of the service's texts.
     """
 
     name = "instances"

@@ -1,4 +1,4 @@
-"""`phinops call`: one call to Dataphin through the same limiters and ledger as the daemon's own."""
+"""`phinops call`: one call to Dataphin, counted and limited like the daemon's own."""
 
 from __future__ import annotations
 

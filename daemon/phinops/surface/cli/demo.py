@@ -32,10 +32,11 @@ _BAD = ("failed", "unknown", "timed_out", "refused", "needs_decision")
 def demo(
     ctx: click.Context, lasts: timedelta | None, speed: float, as_json: bool, log_level: str, log_format: str
 ) -> None:
-    """A simulated tenant full of incidents, and the daemon with the example rules: no account, no config.
+    """Watch the daemon and the example rules at work on a simulated tenant: no account, no config.
 
-    Shows what is detected, decided and done, and what it costs of the quota. Ctrl-C ends it with a summary. The exit
-    code is 0 when at least one action was verified and the quota turned no call away.
+    Shows which changes are seen, what rules make of them, what comes of it, and what that costs of the quota. Ctrl-C
+    ends it with a summary. The exit code is 0 when at least one action was verified and the quota turned no call
+    away.
 
     \b
     Example:

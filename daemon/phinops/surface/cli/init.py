@@ -17,7 +17,7 @@ _FILES = {
 @click.command()
 @click.argument("folder", default=".", metavar="[DIR]", type=click.Path(file_okay=False, path_type=Path))
 def init(folder: Path) -> None:
-    """Write a commented config and a first rule with its test; nothing that exists is touched.
+    """Write a config that explains itself and a rule to start from; nothing that exists is touched.
 
     \b
     Example:

@@ -50,7 +50,7 @@ CREATE INDEX firing_by_rule ON firing (rule, started_at);
 CREATE INDEX firing_by_event ON firing (event_id);
 CREATE INDEX firing_by_parent ON firing (parent) WHERE parent IS NOT NULL;
 
--- One attempt at one step of a firing. A new attempt is a new row. State is intent (may have been sent, nobody knows),
+-- One attempt at one step of a firing. Trying again adds a row. State is intent (may have been sent, nobody knows),
 -- or how it was settled: done absent failed unknown ...
 CREATE TABLE step (
     seq          INTEGER PRIMARY KEY AUTOINCREMENT,
