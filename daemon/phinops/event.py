@@ -249,7 +249,10 @@ def event_id(*identity: str) -> str:
 
 
 def to_json(event: Event) -> JsonObject:
-    """The event as people see it: the parts it has, times as RFC 3339. `from_json` reads it back."""
+    """The event as people see it: the parts it has, times as RFC 3339, and those that are missing not at all.
+
+    `from_json` reads it back.
+    """
     present = {*ALWAYS, *(parts_of(event.type) or ())}
     return {name: _plain(getattr(event, name)) for name in _field_types(Event) if name in present}
 
@@ -267,7 +270,9 @@ def from_json(document: Mapping[str, Any]) -> Event:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(getattr(value, name)) for name in _field_types(type(value))}
+        values = {name: getattr(value, name) for name in _field_types(type(value))}
+        times = _time_fields(type(value))
+        return {name: _plain(item) for name, item in values.items() if item is not None or name not in times}
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
@@ -286,6 +291,11 @@ def plain(value: Any) -> Any:
 def _field_types(model: type) -> dict[str, Any]:
     hints = typing.get_type_hints(model)
     return {item.name: hints[item.name] for item in dataclasses.fields(model)}
+
+
+@cache
+def _time_fields(model: type) -> frozenset[str]:
+    return frozenset(name for name, kind in _field_types(model).items() if datetime in (kind, *typing.get_args(kind)))
 
 
 def field_types(model: type) -> Mapping[str, Any]:
