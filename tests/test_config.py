@@ -193,6 +193,8 @@ listen = "8642"
     ("line", "column", "part"),
     [
         ('settle_after = "9s"', 16, "at least `timeout`"),
+        ('timeout = "20s"', 11, "at most `settle_after`"),
+        ('write_access_key_id = { env = "W" }', 23, "come together"),
         ('timeout = "0s"', 11, "longer than nothing"),
         ('projects = "some"', 12, '"all" or a list'),
         ("projects = [1.5]", 12, '"all" or a list'),
@@ -270,11 +272,6 @@ def test_proxies_with_a_login_are_for_later(tmp_path: Path) -> None:
     assert found == "8:9 not-yet `proxy`: proxies that ask for a login are not in this version yet"
 
 
-def test_keys_for_writes_come_in_pairs(tmp_path: Path) -> None:
-    found = only(problems(tmp_path, with_tenant('write_access_key_id = { env = "W" }')))
-    assert found.startswith("1:1 bad-value `tenants`: `write_access_key_id` and")
-
-
 def test_notifiers_of_later_versions_are_told_apart_from_unknown_ones(tmp_path: Path) -> None:
     text = MINIMAL + '[notifiers.a]\ntype = "slack"\nhook = 1\n[notifiers.b]\ntype = "pigeon"\nurl = { env = "U" }\n'
     assert problems(tmp_path, text) == [
@@ -294,6 +291,11 @@ def test_a_webhook_needs_what_signs_it(tmp_path: Path) -> None:
 )
 def test_the_store_is_a_file(tmp_path: Path, url: str, code: str) -> None:
     assert only(problems(tmp_path, MINIMAL + f'[store]\nurl = "{url}"\n')).startswith(f"9:7 {code} `url`")
+
+
+def test_paths_of_rules_are_a_list(tmp_path: Path) -> None:
+    found = only(problems(tmp_path, MINIMAL + '[rules]\npaths = "rules"\n'))
+    assert found == "9:9 bad-value `paths`: must be a list"
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "ops.example.com:8642"])

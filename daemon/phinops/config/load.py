@@ -107,7 +107,11 @@ def _mistakes(details: ErrorDetails) -> Iterator[tuple[Place, str, str]]:
             cure = did_you_mean(str(details["input"]), words)
             yield place, "bad-value", _about(place, f"must be one of {', '.join(words)}{cure}")
         case _:
-            message = details["msg"].replace("Input should", "should").replace("Tuple", "List")
+            message = (
+                details["msg"]
+                .replace("Input should be a valid tuple", "must be a list")
+                .replace("Input should", "should")
+            )
             yield place, "bad-value", _about(place, message)
 
 

@@ -274,10 +274,14 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _tenant_mistakes(tenant: Tenant) -> Iterator[Mistake]:
-    if tenant.settle_after < tenant.timeout:
+    if tenant.settle_after < tenant.timeout and "settle_after" in tenant.model_fields_set:
         yield ("settle_after",), "must be at least `timeout`: until then the call may still be under way"
-    if (tenant.write_access_key_id is None) != (tenant.write_access_key_secret is None):
-        yield (), "`write_access_key_id` and `write_access_key_secret` come together"
+    elif tenant.settle_after < tenant.timeout:
+        yield ("timeout",), "must be at most `settle_after`, which is 15s where it is not given"
+    pair = ("write_access_key_id", "write_access_key_secret")
+    given = [name for name in pair if getattr(tenant, name) is not None]
+    if len(given) == 1:
+        yield (given[0],), f"`{pair[0]}` and `{pair[1]}` come together"
     if tenant.edition == "private" and tenant.quota.qps is None:
         cure = 'state the quota of a private deployment in [tenants.quota], such as qps = { "1+2+3" = 10 }'
         yield ("edition",), cure

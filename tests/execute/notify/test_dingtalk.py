@@ -116,3 +116,10 @@ async def test_a_secret_that_is_no_robot_s_is_refused_without_showing_it() -> No
             DingTalkChannel(URL, "whsec_abc", post, SystemClock())
         assert "whsec_abc" not in str(caught.value)
         assert isinstance(open_channel("dingtalk", URL, None, post, SystemClock()), DingTalkChannel)
+
+
+def test_a_notice_of_the_daemons_own_has_no_line_of_origin() -> None:
+    assert (
+        text_of(replace(NOTE, rule="", firing_id="", event={}, links={}))
+        == "[CRITICAL] 订单 still fails\nt_1 failed again"
+    )

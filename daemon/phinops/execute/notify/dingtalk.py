@@ -97,7 +97,8 @@ def text_of(note: Note) -> str:
 def _lines(note: Note) -> Iterator[str]:
     yield _MARKS.get(note.severity, "") + note.title
     yield note.message
-    tenant = note.event.get("tenant")
-    yield f"{note.rule} · {tenant} · {note.firing_id}" if tenant else f"{note.rule} · {note.firing_id}"
+    origin = " · ".join(part for part in (note.rule, note.event.get("tenant"), note.firing_id) if part)
+    if origin:
+        yield origin
     for name, url in note.links.items():
         yield f"{name}: {url}"

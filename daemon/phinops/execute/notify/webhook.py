@@ -42,7 +42,7 @@ class WebhookChannel:
         body = json.dumps(envelope(note), ensure_ascii=False, separators=(",", ":"))
         now = self._clock.now()
         headers = {
-            "content-type": "application/cloudevents+json; charset=utf-8",
+            "content-type": "application/cloudevents+json",
             "webhook-id": note.id,
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": self._signer.sign(note.id, now.astimezone(UTC), body),
