@@ -237,7 +237,7 @@ rules:
 """
     async with running(tmp_path, rules, clock=ScaledClock(60)) as here:
         await eventually(lambda: here.daemon.firings(9), lambda rows: bool(rows), "it fires")
-        assert (await here.settled(1))[0]["step"] == "read"
+        assert (await here.settled(1))[0]["step"] == "call"
 
 
 async def test_a_stop_lets_what_has_left_be_answered_and_recorded(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_a_failing_api_is_told_of_as_badly_as_it_fails_until_it_is_well_again(se
 def test_dataphin_is_asked_every_ten_minutes_and_nobody_is_told_while_it_answers(seen: Seen) -> None:
     asked = seen.by("watch-the-way-in")
     assert asked
-    assert set(asked) == {("read", asked[0][1], "accepted")}
+    assert set(asked) == {("call", asked[0][1], "accepted")}
     assert seen.due
     assert all(moment.minute % 10 == moment.second == 0 for moment in seen.due)
     assert seen.told_by("watch-the-way-in") == []
@@ -222,8 +222,8 @@ def test_somebody_is_told_when_dataphin_does_not_answer(tmp_path: Path) -> None:
         async with night(tmp_path, [RULES / "watch-the-way-in.rules.yaml"]) as shown:
             shown.simulator.faults.add(Fault("refuse", api="ListProjects", count=1, code="DPN.Commons.NoPermission"))
             await shown.hear("that it does not answer", lambda notice: notice.title == "Dataphin does not answer")
-            await shown.come("a good answer", lambda deed: (deed.step, deed.outcome) == ("read", "accepted"))
-            outcomes = [deed.outcome for deed in shown.deeds if deed.step == "read"]
+            await shown.come("a good answer", lambda deed: (deed.step, deed.outcome) == ("call", "accepted"))
+            outcomes = [deed.outcome for deed in shown.deeds if deed.step == "call"]
             assert outcomes[:2] == ["refused", "accepted"]
             assert len(shown.told) == 1
 
@@ -241,7 +241,7 @@ def test_a_deployment_resumes_its_node_and_reruns_its_instance_and_a_failed_one_
 
 def test_no_two_rules_want_the_same_instance_at_the_same_time(seen: Seen) -> None:
     assert "business" not in seen.refusals
-    writes = [deed for deed in seen.deeds if deed.step not in ("notify", "read")]
+    writes = [deed for deed in seen.deeds if deed.step not in ("notify", "call")]
     assert {deed.outcome for deed in writes} <= {"verified", "failed"}
     assert seen.reruns == {seen.cured: 1, seen.logical: 1, seen.hopeless: 2, seen.hung: 1, seen.deployed: 1}
     for first, second in pairwise(deed for deed in writes if deed.target == seen.hopeless_node):

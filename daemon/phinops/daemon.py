@@ -94,7 +94,7 @@ class Daemon:
             parts.servings.values(), clock, config.timezone, parts.pulse, parts.common.wanted, self._take
         )
         self._schedules = {name: self._schedule(name) for name in parts.servings}
-        self._vitals = Vitals(parts.store, tuple(parts.servings.values()), self._watches, parts.pulse)
+        self._vitals = Vitals(parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone)
 
     @classmethod
     @asynccontextmanager
@@ -316,11 +316,11 @@ class Daemon:
 
     async def firings(self, limit: int, tenant: str = "") -> list[JsonObject]:
         """The newest decisions, newest first."""
-        return await self._parts.store.read(lambda tx: lists.list_firings(tx, limit, tenant))
+        return await self._parts.store.read(lambda tx: lists.list_firings(tx, limit, tenant, self._config.timezone))
 
     async def actions(self, limit: int, tenant: str = "") -> list[JsonObject]:
         """The newest actions, newest first."""
-        return await self._parts.store.read(lambda tx: lists.list_actions(tx, limit, tenant))
+        return await self._parts.store.read(lambda tx: lists.list_actions(tx, limit, tenant, self._config.timezone))
 
     def metrics_snapshot(self) -> Mapping[str, list[tuple[dict[str, str], float]]]:
         """Numbers that only the daemon knows; cheap."""

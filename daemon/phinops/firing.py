@@ -30,7 +30,8 @@ OPEN_STATES: tuple[FiringState, ...] = ("waiting", "queued", "ready", "running",
 
 Outcome = Literal["verified", "failed", "timed_out", "accepted", "unknown", "refused", "skipped", "shadow"]
 
-Mode = Literal["shadow", "armed"]
+Mode = Literal["off", "shadow", "armed"]
+"""What a rule may do: nothing at all, everything but write and tell, or all of it."""
 
 
 @dataclass(frozen=True, slots=True)

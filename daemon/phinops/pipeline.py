@@ -39,7 +39,8 @@ class InForce:
     shadow: bool = False
 
     def mode_of(self, rule: Rule) -> Mode:
-        return "shadow" if self.shadow or rule.mode == "shadow" else "armed"
+        """What the rule may do now: what it says, and never more than shadow where nothing is armed."""
+        return "shadow" if self.shadow and rule.mode == "armed" else rule.mode
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,9 @@ class Rulebook:
         self._loaded = load_rules(config.rules.paths, setting_of(config), self._language)
         rules = with_last_good(self._loaded, before)
         self.in_force = InForce(rules, self._shadow or config.rules.at_most == "shadow")
-        return Reload(not self._loaded.errors, self._loaded.problems, _changes(before, rules))
+        # A folder that is not there holds no rules, and none at all is allowed; `check` is stricter.
+        mistakes = [problem for problem in self._loaded.errors if problem.code != "none-found"]
+        return Reload(not mistakes, self._loaded.problems, _changes(before, rules))
 
     def quarantine_events(self, tenants: Sequence[str], now: datetime) -> list[Event]:
         """One `rule.quarantined` a tenant for each rule that was left out; the same mistake is the same event."""

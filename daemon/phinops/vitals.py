@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 
 from phinops.event import JsonObject
 from phinops.pulse import Pulse
@@ -16,13 +17,16 @@ Health = tuple[bool, list[str]]
 
 
 class Vitals:
-    """What health checks, `status` and metrics are told. Nothing here waits."""
+    """What health checks, `status` and metrics are told, times in `zone`. Nothing here waits."""
 
-    def __init__(self, store: Store, servings: Sequence[Serving], watches: Sequence[Watch], pulse: Pulse) -> None:
+    def __init__(
+        self, store: Store, servings: Sequence[Serving], watches: Sequence[Watch], pulse: Pulse, zone: tzinfo
+    ) -> None:
         self._store = store
         self._servings = servings
         self._watches = watches
         self._pulse = pulse
+        self._zone = zone
         self.stopping = False
 
     def ready(self) -> Health:
@@ -51,7 +55,7 @@ class Vitals:
                 {
                     "name": state.name,
                     "state": state.state,
-                    "last_good": state.last_good.isoformat() if state.last_good else None,
+                    "last_good": state.last_good.astimezone(self._zone).isoformat() if state.last_good else None,
                     "interval_s": state.interval_s,
                     "reason": state.reason,
                 }

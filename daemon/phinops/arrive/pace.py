@@ -125,7 +125,6 @@ class Pacer:
         budget: Callable[[], Budget],
         used: Callable[[], bool],
         chance: random.Random | None = None,
-        last_good: datetime | None = None,
         beat: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.name = name
@@ -141,7 +140,7 @@ class Pacer:
         self._reason = ""
         self._resting = False
         self._started = False
-        self._last_good = last_good
+        self._last_good: datetime | None = None
         self._silent_since: float | None = None
         self._interval = self._every or SHORTEST
         self._told_stale = False

@@ -21,7 +21,13 @@ RULE_KEYS: Mapping[str, str] = {
 CORRELATION_KEYS = frozenset({"event", "count", "within", "all", "absent", "after", "state"})
 """Keys of `on` over several events, and of states that last."""
 
-EVENTS: Mapping[str, str] = {"instance.overdue": "`{ event, after }`", "instance.stuck": "`{ event, state, after }`"}
+EVENTS: Mapping[str, str] = {
+    "instance.overdue": " `{ event, after }`",
+    "instance.stuck": " `{ event, state, after }`",
+    "quota.low": "",
+    "quota.exhausted": "",
+}
+"""Event types that nothing makes yet, each with how `on` will be written where that is more than the type."""
 
 CONCURRENCY = ("restart", "parallel")
 

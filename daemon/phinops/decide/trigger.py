@@ -59,7 +59,7 @@ def _type_mistake(node: Node, hooks: Collection[str] | None) -> tuple[str, str] 
     if not isinstance(name, str):
         return "bad-value", "«on» lists event types only: a schedule or a hook needs a rule of its own"
     if name in later.EVENTS:
-        return "not-yet", later.not_yet(f"{name} {later.EVENTS[name]}")
+        return "not-yet", later.not_yet(f"{name}{later.EVENTS[name]}")
     if name.startswith("custom."):
         return "not-yet", later.not_yet(f"«{name}» comes from the step emit, which")
     if parts_of(name) is None:

@@ -123,7 +123,8 @@ class Actor:
             row = replace(row, outcome="refused", state="failed", result={"reason": str(error)})
             await self._journal.put_step(row)
             return StepResult("refused", str(error), row.action_id)
-        await self._journal.put_step(replace(row, result=walk.step.result(body)))
+        request_id = str(body.get("RequestId") or "")
+        await self._journal.put_step(replace(row, result=walk.step.result(body), request_id=request_id))
         return StepResult("accepted", "", row.action_id)
 
     async def _notify(self, walk: Walk, params: Any) -> StepResult:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, tzinfo
+
 from phinops.event import JsonObject
 from phinops.record.documents import from_text
 from phinops.record.moments import from_micros
@@ -13,24 +15,24 @@ def list_events(tx: Snapshot, limit: int, tenant: str = "") -> list[JsonObject]:
     return [from_text(row["body"]) for row in tx.all("list_events", limit=limit, tenant=tenant)]
 
 
-def list_firings(tx: Snapshot, limit: int, tenant: str = "") -> list[JsonObject]:
+def list_firings(tx: Snapshot, limit: int, tenant: str = "", zone: tzinfo = UTC) -> list[JsonObject]:
     """The newest `limit` firings: `{id, time, rule, event_id, mode, state, reason}`; `time` is when it was born."""
-    return [_firing(row) for row in tx.all("list_firings", limit=limit, tenant=tenant)]
+    return [_firing(row, zone) for row in tx.all("list_firings", limit=limit, tenant=tenant)]
 
 
-def list_actions(tx: Snapshot, limit: int, tenant: str = "") -> list[JsonObject]:
+def list_actions(tx: Snapshot, limit: int, tenant: str = "", zone: tzinfo = UTC) -> list[JsonObject]:
     """The newest `limit` attempts: `{id, firing_id, step, api, target, outcome, request_id, time}`.
 
-    `step` is the step's kind, `target` the id of what it was done to, `time` when it was intended; `outcome` is ""
-    until there is one.
+    `step` is the step's kind, `target` the id of what it was done to, `time` when it was intended. `outcome` is ""
+    until there is one, and `absent` for an attempt that is known not to have happened: the next one is a new row.
     """
-    return [_action(row) for row in tx.all("list_actions", limit=limit, tenant=tenant)]
+    return [_action(row, zone) for row in tx.all("list_actions", limit=limit, tenant=tenant)]
 
 
-def _firing(row: Row) -> JsonObject:
+def _firing(row: Row, zone: tzinfo) -> JsonObject:
     return {
         "id": row["id"],
-        "time": from_micros(row["created_at"]).isoformat(),
+        "time": from_micros(row["created_at"]).astimezone(zone).isoformat(),
         "rule": row["rule"],
         "event_id": row["event_id"] or "",
         "mode": row["mode"],
@@ -39,14 +41,15 @@ def _firing(row: Row) -> JsonObject:
     }
 
 
-def _action(row: Row) -> JsonObject:
+def _action(row: Row, zone: tzinfo) -> JsonObject:
     return {
         "id": row["action_id"],
         "firing_id": row["firing_id"],
-        "step": row["kind"],
+        "step": "call" if row["kind"] == "read" else row["kind"],
         "api": row["api"],
-        "target": row["target_id"],
-        "outcome": row["outcome"],
+        # What a call without one target is known by in the journal is nobody else's business.
+        "target": "" if row["target_kind"] == "api" else row["target_id"],
+        "outcome": row["outcome"] or ("absent" if row["state"] == "absent" else ""),
         "request_id": row["request_id"],
-        "time": from_micros(row["t_intent"]).isoformat(),
+        "time": from_micros(row["t_intent"]).astimezone(zone).isoformat(),
     }

@@ -9,5 +9,5 @@ SELECT id, created_at, rule, event_id, mode, state, reason FROM firing
 
 -- list_actions --
 -- The newest attempts at steps, of one tenant or of all.
-SELECT action_id, firing_id, kind, api, target_id, outcome, request_id, t_intent FROM step
+SELECT action_id, firing_id, kind, api, target_kind, target_id, state, outcome, request_id, t_intent FROM step
  WHERE :tenant IN ('', tenant) ORDER BY seq DESC LIMIT :limit;

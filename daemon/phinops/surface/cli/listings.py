@@ -94,11 +94,16 @@ def _from_store(kind: str, config: Config, tenant: str, limit: int, silence: Nob
     from phinops.surface import logs
 
     logs.configure("warning")
-    listing = {"events": lists.list_events, "firings": lists.list_firings, "actions": lists.list_actions}[kind]
+    zone = config.timezone
+    listings = {
+        "events": lambda tx: lists.list_events(tx, limit, tenant),
+        "firings": lambda tx: lists.list_firings(tx, limit, tenant, zone),
+        "actions": lambda tx: lists.list_actions(tx, limit, tenant, zone),
+    }
 
     async def read() -> Rows:
         async with Store.open(config.store.path, create=False) as store:
-            return await store.read(lambda tx: listing(tx, limit, tenant))
+            return await store.read(listings[kind])
 
     try:
         return anyio.run(read)
