@@ -132,6 +132,13 @@ def test_a_broken_rule_leaves_the_others_in_the_file_alone(tmp_path: Path) -> No
     assert found.broken_files == frozenset()
 
 
+def test_a_broken_rule_leaves_those_on_its_line_alone(tmp_path: Path) -> None:
+    good = "{id: good, on: instance.failed, do: [{notify: {to: oncall, message: x}}]}"
+    found = loaded(tmp_path, f"rules: [{{id: bad, on: nothing, do: []}}, {good}]\n")
+    assert [rule.id for rule in found.rules] == ["good"]
+    assert [each.id for each in found.quarantined] == ["bad"]
+
+
 def test_a_rule_that_lacks_quotes_is_left_out_and_the_rest_read(tmp_path: Path) -> None:
     text = "rules:\n  - id: one\n    on: instance.failed\n    if: @event.id\n"
     text += "    do: [ { notify: { to: oncall, message: x } } ]\n"

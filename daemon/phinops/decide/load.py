@@ -178,12 +178,14 @@ def _read_rules(document: Document, findings: Findings, gathered: _Gathered) -> 
     items = _items(root, findings)
     variables = _variables(root, findings)
     first = items[0].line if items else 0
-    whole = any(each.severity == "error" and _about_the_file(each, root, first) for each in findings.problems)
+    # Those of the text as such, before the rules add theirs: two rules may share a line.
+    found = tuple(each for each in findings.problems if each.severity == "error")
+    whole = any(_about_the_file(each, root, first) for each in found)
     for index, node in enumerate(items):
         end = items[index + 1].line if index + 1 < len(items) else None
         _read_rule(node, _Span(node.line, end), Reading(
             gathered.setting, gathered.language, document, Findings(findings.file), variables
-        ), _Place(findings, gathered, whole))  # fmt: skip
+        ), _Place(findings, gathered, found, whole))  # fmt: skip
     if whole:
         gathered.broken.add(findings.file)
 
@@ -201,17 +203,18 @@ class _Span:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a rule goes. `broken` says that something is wrong with the file as a whole."""
+    """Where a rule goes. `errors` are those of the file's text; `broken` says that the file as a whole has one."""
 
     findings: Findings
     gathered: _Gathered
+    errors: tuple[Problem, ...]
     broken: bool
 
 
 def _read_rule(node: Node, span: _Span, reading: Reading, place: _Place) -> None:
     rule = build_rule(node, reading)
     mistakes = [each for each in reading.findings.problems if each.severity == "error"]
-    mistakes += [each for each in place.findings.problems if each.severity == "error" and each.line in span]
+    mistakes += [each for each in place.errors if each.line in span]
     rules = place.gathered.rules
     if rule is not None and rule.id in rules:
         first = rules[rule.id]
