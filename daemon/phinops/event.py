@@ -22,12 +22,16 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Project:
+    """A project of the tenant, or of its data service. `id` is the number as text, "" where only the name is known."""
+
     id: str = ""
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
+    """Who answers for a node; `id` is the number as text."""
+
     id: str = ""
     name: str = ""
 
@@ -64,6 +68,8 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class AlertObject:
+    """What an alert is about: its name, Dataphin's object type (VDM_BATCH_..., OS_API, ...) and source system."""
+
     name: str = ""
     type: str = ""
     system: str = ""
@@ -71,6 +77,8 @@ class AlertObject:
 
 @dataclass(frozen=True, slots=True)
 class AlertUrls:
+    """The addresses of Dataphin's pages that an alert brings along, "" where it has none."""
+
     log: str = ""
     object: str = ""
     config: str = ""
@@ -124,6 +132,8 @@ class Impact:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
+    """The cron of a rule, and the moment for which it fired."""
+
     cron: str = ""
     due: datetime | None = None
 
@@ -142,6 +152,8 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class SourceHealth:
+    """How a source is: `state` is one of `arrive.pace.State`, `last_good` is None before its first good poll."""
+
     name: str = ""
     state: str = ""
     reason: str = ""
@@ -150,6 +162,8 @@ class SourceHealth:
 
 @dataclass(frozen=True, slots=True)
 class QuotaState:
+    """Calls of one pool of the quota day; `reserve` are kept from polls, `limit` is None without one."""
+
     pool: str = ""
     used: int | None = None
     limit: int | None = None
@@ -158,6 +172,8 @@ class QuotaState:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedRule:
+    """A rule that is not in force as it is written, with the file that it stands in and why."""
+
     id: str = ""
     file: str = ""
     reason: str = ""

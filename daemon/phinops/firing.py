@@ -43,6 +43,7 @@ class StepResult:
     action_id: str = ""
 
     def to_json(self) -> JsonObject:
+        """What `step_result` reads back."""
         return {"outcome": self.outcome, "reason": self.reason, "action_id": self.action_id}
 
 

@@ -47,7 +47,9 @@ class Source(Protocol):
 
     name: str
 
-    async def poll(self, now: datetime) -> Arrival: ...
+    async def poll(self, now: datetime) -> Arrival:
+        """What changed since the last arrival that was committed. Raises PhinopsError: nothing moved."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

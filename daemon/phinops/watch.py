@@ -54,6 +54,7 @@ class Watch:
         await self.take(Arrival(self.source.name, self.tenant, (event,)))
 
     def state(self) -> SourceState:
+        """How the source is now."""
         return self.pacer.state()
 
     def obstacle(self) -> str:

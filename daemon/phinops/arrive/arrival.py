@@ -68,4 +68,5 @@ class Arrival:
 
     @property
     def complete(self) -> bool:
+        """Whether the poll read everything that it was to read."""
         return not self.faults

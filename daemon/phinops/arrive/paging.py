@@ -45,6 +45,7 @@ class Listing:
 
     @property
     def known(self) -> int:
+        """How many rows were seen, whether or not they could be read."""
         return len(self.values) + len(self.broken)
 
 

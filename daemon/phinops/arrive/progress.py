@@ -29,6 +29,7 @@ class Progress:
     far_rows: int = 0
 
     def to_json(self) -> JsonObject:
+        """What `read_progress` reads back: times in epoch seconds."""
         return {
             "good": seconds(self.good),
             "since": {name: seconds(moment) for name, moment in self.since.items()},

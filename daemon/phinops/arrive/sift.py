@@ -48,6 +48,7 @@ class Sight:
     stock: bool
 
     def is_old(self, dated: datetime | None) -> bool:
+        """Whether an object that was never seen, and that the service dates so, is no news."""
         return self.stock if dated is None else dated < self.since
 
 

@@ -37,6 +37,7 @@ def trimmed(row: Row) -> Row:
 
 
 def enum_of(source: Mapping[str, Any]) -> list[str]:
+    """The documented values of a parameter or field; none where it is open."""
     return [entry["value"] for entry in source.get("enum", ())]
 
 
@@ -48,11 +49,13 @@ def parameter(source: Mapping[str, Any], location: str) -> Row:
 
 
 def field(source: Mapping[str, Any]) -> Row:
+    """One field of an answer and what lies in it."""
     inside = [field(child) for child in source.get("children", ())]
     return trimmed([source["name"], source["type"], inside, enum_of(source)])
 
 
 def api_row(action: Mapping[str, Any], tree: Mapping[str, Any] | None, level: Mapping[str, str] | None) -> Row:
+    """One API as `apis.json` has it; `tree` is its full description, `level` its row of the table, None for none."""
     request = (tree or action)["request"]
     # Where the answer's tree is not described, neither is the type of its payload.
     fields = tree["response"] if tree else [{"name": name, "type": "any"} for name in action["response_top_level"]]
@@ -80,6 +83,7 @@ def build(apis: Mapping[str, Any], levels: Sequence[Mapping[str, str]]) -> str:
 
 
 def main(arguments: Sequence[str], target: Path = DATA) -> int:
+    """Write `target` from the two files named; the exit code: 0, or 2 for a wrong usage. Raises what `build` raises."""
     if len(arguments) != 2:
         sys.stderr.write("usage: python -m phinops.catalog.build APIS.json LEVELS.csv\n")
         return 2

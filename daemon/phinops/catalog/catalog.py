@@ -109,6 +109,7 @@ class ApiSpec:
 
     @property
     def reads(self) -> bool:
+        """Whether a call changes nothing, as `is_read` has it."""
         return is_read(self.name)
 
     def parameter(self, name: str) -> Parameter | None:

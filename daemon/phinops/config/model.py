@@ -176,6 +176,7 @@ class StoreSection(Model):
 
     @property
     def path(self) -> Path:
+        """The file of the store."""
         return Path(self.url.removeprefix("sqlite:///"))
 
 
@@ -198,6 +199,7 @@ class Server(Model):
 
     @property
     def port(self) -> int:
+        """The port; 0 lets the machine choose one."""
         return int(self.listen.rpartition(":")[2])
 
     @model_validator(mode="after")

@@ -25,7 +25,8 @@ SETTLING = timedelta(seconds=60)
 """How long after its end a window is counted for the last time: the service adds calls up by the minute."""
 
 AT_MOST = timedelta(days=7)
-"""The longest span to ask for in one call; what is older than that after downtime is not read any more."""
+"""The longest span to ask for in one call (Alibaba's agent skills advise no more); what is older than that after
+downtime is not read any more."""
 
 CATCH_UP = 3
 """So many windows that are over are read one by one; more, after downtime, as one long window."""

@@ -28,7 +28,7 @@ NEAR_DAYS = 3
 """A run's business date is the day before it: the window reaches this many days back behind the last good poll."""
 
 FAR_DAYS = 15
-"""How long the service keeps scheduled instances: a far window has them all."""
+"""How long the service keeps scheduled instances (user manual, operation centre): a far window has them all."""
 
 FAR_EVERY = timedelta(hours=1)
 """How often a far window is read when it takes a call of its own, or more."""
