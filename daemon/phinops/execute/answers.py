@@ -80,6 +80,7 @@ class Answer:
 
     @classmethod
     def of(cls, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+        """The answer with these headers, found by lower-case name, and this body, JSON or not. Never raises."""
         try:
             document = json.loads(body)
         except (ValueError, RecursionError):

@@ -40,6 +40,8 @@ _NEVER = float("-inf")
 
 
 class Downstream(Protocol):
+    """Counts what a write would reach."""
+
     async def downstream(self, target: Target) -> int:
         """How many nodes hang below the target, by one call that is not cached."""
         ...

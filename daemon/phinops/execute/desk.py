@@ -69,7 +69,9 @@ class Writer(Protocol):
 class Starter(Protocol):
     """A task group, as those see it who only start tasks in it."""
 
-    def start_soon(self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any) -> object: ...
+    def start_soon(self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any) -> object:
+        """Start a task; it runs until it ends or the group does."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Order:
     _decided: anyio.Event = field(default_factory=anyio.Event)
 
     def decide(self, fate: Fate) -> None:
+        """Say what became of it; whoever waits for `decision` goes on."""
         self.fate = fate
         self._decided.set()
 

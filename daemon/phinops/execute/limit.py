@@ -38,6 +38,7 @@ class Turn:
 
     @property
     def was_sent(self) -> bool:
+        """Whether bytes may have gone out."""
         return self._slot.sent is not None
 
     def sent(self) -> None:

@@ -25,4 +25,5 @@ class Priority(IntEnum):
 
     @property
     def polls(self) -> bool:
+        """Whether it leaves the part of a day that is kept for actions alone."""
         return self in (Priority.ALERTS, Priority.POLL)

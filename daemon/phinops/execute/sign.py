@@ -42,6 +42,7 @@ class Stamp:
 
     @property
     def text(self) -> str:
+        """The time as both signatures want it: UTC, `yyyy-MM-ddTHH:mm:ssZ`."""
         return f"{self.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 

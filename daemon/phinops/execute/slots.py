@@ -66,13 +66,16 @@ class Flights:
         self._listeners.append(told)
 
     def room(self, urgent: bool) -> bool:
+        """Whether one more call may be under way; `urgent` ones may use what is kept."""
         return self.total < IN_FLIGHT and (urgent or self.others < IN_FLIGHT - KEPT)
 
     def enter(self, urgent: bool) -> None:
+        """A call is under way."""
         self.total += 1
         self.others += not urgent
 
     def leave(self, urgent: bool) -> None:
+        """A call has ended; those who listen are told."""
         self.total -= 1
         self.others -= not urgent
         for told in self._listeners:
@@ -127,6 +130,7 @@ class RatePool:
 
     @property
     def period(self) -> float:
+        """Seconds of the clock for which an answered call keeps its slot."""
         return self.rate.period if self.rate else 1.0
 
     async def take(self, priority: Priority, level: int) -> Slot:

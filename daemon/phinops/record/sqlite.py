@@ -137,11 +137,17 @@ class Backend(Protocol):
 
     committer: Committer
 
-    async def write(self, op: WriteOp[T]) -> T: ...
+    async def write(self, op: WriteOp[T]) -> T:
+        """As `Store.write`."""
+        ...
 
-    async def read(self, op: ReadOp[T]) -> T: ...
+    async def read(self, op: ReadOp[T]) -> T:
+        """As `Store.read`."""
+        ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Write what waits, then give file and lock back."""
+        ...
 
 
 class _InMemory:

@@ -1,4 +1,4 @@
-"""Pausing and resuming nodes: offline code and integration nodes only, as Dataphin has it."""
+"""Pausing and resuming nodes: offline code and integration nodes only (SDK, PausePhysicalNode)."""
 
 from __future__ import annotations
 

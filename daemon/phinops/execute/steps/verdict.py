@@ -30,10 +30,12 @@ class Record:
 
     @property
     def ended(self) -> bool:
+        """Whether the run has come to an end, good or bad."""
         return self.status in ENDED
 
 
 def record_of(instance: Instance) -> Record:
+    """The part of the instance's record that is compared."""
     return Record(instance.status, instance.started_at, instance.ended_at, instance.paused)
 
 
@@ -44,6 +46,7 @@ def to_json(record: Record) -> JsonObject:
 
 
 def from_json(baseline: Mapping[str, Any]) -> Record:
+    """The record that `to_json` wrote; of an empty baseline an empty one."""
     return Record(
         status=baseline.get("status") or "",
         started_at=_time(baseline.get("started_at")),
@@ -132,16 +135,20 @@ def flag_probe(wanted: bool, paused: bool | None) -> Probe:
 
 
 def pause_probe(_before: Record, now: Record) -> Probe:
+    """By the flag alone: pausing leaves the status as it was (seen on private installations)."""
     return flag_probe(True, now.paused)
 
 
 def pause_progress(_before: Record, now: Record) -> Progress:
+    """Verified when the flag is set; a pause has no other end."""
     return "verified" if now.paused is True else "pending"
 
 
 def resume_probe(_before: Record, now: Record) -> Probe:
+    """By the flag alone; whether it runs then is another matter, it may wait for its time."""
     return flag_probe(False, now.paused)
 
 
 def resume_progress(_before: Record, now: Record) -> Progress:
+    """Verified when the flag is gone; a resumption has no other end."""
     return "verified" if now.paused is False else "pending"
