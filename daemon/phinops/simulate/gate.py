@@ -50,6 +50,7 @@ class Quota:
     _recent: dict[str, deque[float]] = field(default_factory=dict)
 
     def level(self, spec: ApiSpec) -> int:
+        """The level whose quota a call of the API uses."""
         return level_of(spec, self.levels)
 
     def take(self, spec: ApiSpec) -> None:

@@ -20,6 +20,8 @@ ALWAYS = -1
 
 @dataclass(frozen=True, slots=True)
 class User:
+    """A person of the tenant; `id` is the number as text."""
+
     id: str
     name: str
 
@@ -93,10 +95,12 @@ class Node:
 
     @property
     def type(self) -> str:
+        """Its type in lineage and in records."""
         return "DATA_PROCESS" if self.biz_type == "SCRIPT" else "BBOX_LOGIC_TABLE_NODE"
 
     @property
     def output(self) -> str:
+        """The name of the table that it writes."""
         return f"{self.project.name}.{self.name}"
 
 
@@ -146,6 +150,7 @@ class Instance:
 
     @property
     def project(self) -> Project:
+        """The project of its node."""
         return self.node.project
 
     def held(self) -> bool:

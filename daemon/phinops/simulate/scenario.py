@@ -50,6 +50,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Part(BaseModel):
+    """A mapping of a scenario: unknown keys are mistakes."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -84,12 +86,15 @@ class NodeSpec(Part):
 
     @property
     def alert_rule(self) -> AlertRuleSpec | None:
+        """How its failures alert, or None; `alert: true` means as a rule with nothing set."""
         if isinstance(self.alert, AlertRuleSpec):
             return self.alert
         return AlertRuleSpec() if self.alert else None
 
 
 class ProjectSpec(Part):
+    """A project and its nodes by name; `permitted: false` takes the key's owner out of it."""
+
     id: int
     mode: Literal["BASIC", "DEV_PROD"] = "DEV_PROD"
     biz_unit: str = "LD_default"
@@ -150,10 +155,14 @@ class AlertSpec(Part):
 
 
 class AppSpec(Part):
+    """An application, and how often it calls the API."""
+
     per_minute: Positive = 30.0
 
 
 class ApiSpec(Part):
+    """An API of a data service project, with the applications that call it by name."""
+
     id: int
     group: str = "default"
     apps: dict[str, AppSpec] = Field(default_factory=dict)
@@ -163,6 +172,8 @@ class ApiSpec(Part):
 
 
 class DataServiceSpec(Part):
+    """A data service project; `mine` says that it is the key's owner's, and not one that he may only use."""
+
     id: int
     owner: str = "ops"
     permitted: bool = True
@@ -213,6 +224,8 @@ class QuotaSpec(Part):
 
 
 class TenantSpec(Part):
+    """The tenant itself; `zone` is that of its days and texts."""
+
     id: int = 30001011
     name: str = "demo"
     zone: str = "Asia/Shanghai"

@@ -89,9 +89,11 @@ class Tenant:
         return self.users[name]
 
     def node_serial(self) -> int:
+        """A number that no node has had before."""
         return next(self._node_serials)
 
     def flow_serial(self) -> int:
+        """A number that no flow has had before."""
         return next(self._flow_serials)
 
     def new_instance(

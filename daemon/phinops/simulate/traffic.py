@@ -15,6 +15,8 @@ from phinops.simulate.model import AlertRule
 
 @dataclass(frozen=True, slots=True)
 class App:
+    """An application that calls APIs, from one address."""
+
     id: int
     key: int
     name: str
@@ -153,6 +155,7 @@ class DataService:
     apps: list[App] = field(default_factory=list)
 
     def api(self, api_id: int) -> ServedApi | None:
+        """The API of that id, or None."""
         return next((each for each in self.apis if each.id == api_id), None)
 
     def tally(self, start: float, end: float) -> Tally:

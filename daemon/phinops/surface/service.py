@@ -20,11 +20,19 @@ class Reloaded(Protocol):
     """What became of a reload: when it was not accepted, something has a mistake and stays as it was."""
 
     @property
-    def accepted(self) -> bool: ...
+    def accepted(self) -> bool:
+        """Whether nothing that was read has a mistake."""
+        ...
+
     @property
-    def problems(self) -> Sequence[Problem]: ...
+    def problems(self) -> Sequence[Problem]:
+        """Every mistake and warning."""
+        ...
+
     @property
-    def changed(self) -> Mapping[str, Any]: ...
+    def changed(self) -> Mapping[str, Any]:
+        """Rules by id that were added, removed or changed, and what needs a restart."""
+        ...
 
 
 class Service(Protocol):

@@ -18,9 +18,17 @@ _AT_ONCE = 500
 class Watched(Protocol):
     """The lists of the daemon that are looked at."""
 
-    async def events(self, limit: int) -> list[JsonObject]: ...
-    async def firings(self, limit: int) -> list[JsonObject]: ...
-    async def actions(self, limit: int) -> list[JsonObject]: ...
+    async def events(self, limit: int) -> list[JsonObject]:
+        """The newest events, newest first."""
+        ...
+
+    async def firings(self, limit: int) -> list[JsonObject]:
+        """The newest firings, newest first."""
+        ...
+
+    async def actions(self, limit: int) -> list[JsonObject]:
+        """The newest actions, newest first."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

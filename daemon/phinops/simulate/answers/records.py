@@ -46,6 +46,7 @@ def duration(tenant: Tenant, start: float | None, end: float | None) -> int | st
 
 
 def person(user: User) -> Payload:
+    """A user as answers show one."""
     return {"Id": user.id, "Name": user.name}
 
 
