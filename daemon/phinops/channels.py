@@ -14,10 +14,9 @@ from phinops.config import Notifier
 from phinops.errors import StoreError
 from phinops.event import JsonObject
 from phinops.execute.notify.deliver import Deliveries, Letter
-from phinops.execute.notify.dingtalk import DingTalkChannel
 from phinops.execute.notify.note import Channel
 from phinops.execute.notify.post import Post
-from phinops.execute.notify.webhook import WebhookChannel
+from phinops.execute.notify.table import open_channel
 from phinops.record import journal
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
@@ -38,11 +37,8 @@ def channels_of(notifiers: Mapping[str, Notifier], post: Post, clock: Clock) -> 
 
 
 def _channel(notifier: Notifier, post: Post, clock: Clock) -> Channel:
-    url = notifier.url.reveal()
     secret = notifier.secret.reveal() if notifier.secret else None
-    if notifier.type == "dingtalk":
-        return DingTalkChannel(url, secret, post, clock)
-    return WebhookChannel(url, secret or "", post, clock)
+    return open_channel(notifier.type, notifier.url.reveal(), secret, post, clock)
 
 
 class StoredOutbox:

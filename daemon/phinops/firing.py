@@ -22,7 +22,6 @@ FiringState = Literal[
     "done",
     "failed",  # ended by a refused or unknown step with `on_error: stop`
     "skipped",  # a guard said no; `reason` says which
-    "cancelled",
 ]
 
 OPEN_STATES: tuple[FiringState, ...] = ("waiting", "queued", "ready", "running", "settling")

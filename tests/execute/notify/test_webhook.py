@@ -11,7 +11,7 @@ from phinops.clock import SystemClock
 from phinops.errors import ConfigError
 from phinops.execute.notify.note import Note, Undelivered
 from phinops.execute.notify.post import Post
-from phinops.execute.notify.table import NOT_YET, open_channel
+from phinops.execute.notify.table import open_channel
 from phinops.execute.notify.webhook import WebhookChannel
 from stillness import NOON
 
@@ -89,6 +89,3 @@ async def test_channels_are_opened_by_their_type() -> None:
             open_channel("webhook", URL, None, post, clock)
         with pytest.raises(ConfigError, match="no notifier type 'pager'"):
             open_channel("pager", URL, None, post, clock)
-        for kind in NOT_YET:
-            with pytest.raises(ConfigError, match=f"{kind} are not in this version yet"):
-                open_channel(kind, URL, None, post, clock)

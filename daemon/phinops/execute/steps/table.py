@@ -1,4 +1,4 @@
-"""Every step of rule files by its key, and the keys that are reserved for later versions."""
+"""Every step of rule files by its key."""
 
 from __future__ import annotations
 
@@ -11,6 +11,3 @@ from phinops.execute.steps.node import NODE_STEPS
 from phinops.execute.steps.notify import NOTIFY
 
 STEPS: Mapping[str, Step] = {step.name: step for step in (*INSTANCE_STEPS, *NODE_STEPS, CALL, NOTIFY)}
-
-NOT_YET: tuple[str, ...] = ("run_manual_node", "backfill", "fix_data", "http", "wait", "approve", "emit")
-"""Keys of steps that this version knows by name only: using one is an error that says so."""

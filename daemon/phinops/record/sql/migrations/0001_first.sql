@@ -23,7 +23,7 @@ CREATE TABLE event (
 CREATE INDEX event_received ON event (received_at);
 
 -- A rule that matched an event, and how far its plan has come. State is one of: waiting ready queued running settling
--- needs_decision done failed cancelled skipped.
+-- needs_decision done failed skipped.
 CREATE TABLE firing (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
     id         TEXT NOT NULL UNIQUE,    -- fi_...
@@ -34,21 +34,19 @@ CREATE TABLE firing (
     mode       TEXT NOT NULL,
     key        TEXT NOT NULL,
     plan       TEXT NOT NULL,           -- the rule as it was at birth; a reload does not touch it
-    ctx        TEXT NOT NULL,           -- results of the steps so far, history that the guards read
+    ctx        TEXT NOT NULL,           -- results of the steps so far
     state      TEXT NOT NULL,
     reason     TEXT NOT NULL DEFAULT '',
     cursor     INTEGER NOT NULL DEFAULT 0,  -- the step to do next
     wake_at    INTEGER,
     created_at INTEGER NOT NULL,
     started_at INTEGER,
-    ended_at   INTEGER,
-    parent     TEXT REFERENCES firing (id)
+    ended_at   INTEGER
 );
 CREATE INDEX firing_due ON firing (state, wake_at);
 CREATE INDEX firing_by_key ON firing (rule, key, started_at);
 CREATE INDEX firing_by_rule ON firing (rule, started_at);
 CREATE INDEX firing_by_event ON firing (event_id);
-CREATE INDEX firing_by_parent ON firing (parent) WHERE parent IS NOT NULL;
 
 -- One attempt at one step of a firing. Trying again adds a row. State is intent (may have been sent, nobody knows),
 -- or how it was settled: done absent failed unknown ...
@@ -73,7 +71,6 @@ CREATE TABLE step (
     result       TEXT,
     request_id   TEXT NOT NULL DEFAULT '',
     t_intent     INTEGER NOT NULL,
-    t_sent       INTEGER,
     t_done       INTEGER,
     verify_until INTEGER,
     UNIQUE (firing_id, n, attempt)
@@ -82,21 +79,6 @@ CREATE TABLE step (
 CREATE UNIQUE INDEX step_open ON step (firing_id, n) WHERE state = 'intent';
 CREATE INDEX step_by_target ON step (tenant, target_id);
 CREATE INDEX step_by_time ON step (t_intent);
-CREATE INDEX step_verifying ON step (verify_until) WHERE verify_until IS NOT NULL;
-
--- A question that a person answers.
-CREATE TABLE approval (
-    id          TEXT PRIMARY KEY,
-    firing_id   TEXT NOT NULL REFERENCES firing (id),
-    n           INTEGER NOT NULL,
-    asked_at    INTEGER NOT NULL,
-    expires_at  INTEGER NOT NULL,
-    answer      TEXT,
-    by          TEXT,
-    answered_at INTEGER,
-    UNIQUE (firing_id, n)
-) WITHOUT ROWID;
-CREATE INDEX approval_open ON approval (expires_at) WHERE answer IS NULL;
 
 -- Notices on their way: at least once. State is ready, sent or dead.
 CREATE TABLE outbox (
