@@ -20,6 +20,9 @@ BOOT = Path(__file__).parent / "e2e" / "boot.sh"
 PYTHON = Path("/usr/bin/python3")
 """Python for the service: `ProtectHome=` hides one that was installed below a home folder."""
 
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+"""Of every command for the machine: nothing of whoever runs the tests, whose PATH may lack half of it."""
+
 _NEEDED = ("systemctl", "unshare", "nsenter", "ip", "pivot_root")
 _NAMESPACES = ("--mount", "--cgroup", "--uts", "--ipc", "--net", "--pid")
 
@@ -44,7 +47,9 @@ class Machine:
     def run(self, *command: str, text: str | None = None, timeout: float = 60) -> Ran:
         """Run a command inside, and say how it ended."""
         inside = ["nsenter", f"--target={self.pid}", *_NAMESPACES, "--root", "--wd", "--", *command]
-        done = subprocess.run(inside, input=text, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            inside, input=text, capture_output=True, text=True, timeout=timeout, check=False, env=_ENVIRONMENT
+        )
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def ok(self, *command: str, text: str | None = None) -> str:
@@ -81,7 +86,7 @@ def _cgroup_root() -> Path:
 def _check() -> None:
     if os.geteuid() != 0:
         raise NoMachine("only root may make these namespaces")
-    missing = [name for name in _NEEDED if shutil.which(name) is None]
+    missing = [name for name in _NEEDED if shutil.which(name, path=_ENVIRONMENT["PATH"]) is None]
     if missing or not Path("/lib/systemd/systemd").exists():
         raise NoMachine(f"not installed: {', '.join(missing) or 'systemd'}")
     tried = subprocess.run(["unshare", *_NAMESPACES, "--fork", "true"], capture_output=True, text=True, check=False)
@@ -148,7 +153,10 @@ def booted(work: Path, files: Mapping[str, tuple[str, int]]) -> Generator[Machin
         raise NoMachine(f"no cgroup of its own: {error.strerror}") from error
     unshare = ["unshare", *_NAMESPACES, "--propagation", "private", "--fork", "--kill-child=KILL"]
     enter = f"echo $BASHPID >{cgroup}/cgroup.procs; exec {shlex.join([*unshare, 'bash', str(BOOT), str(work)])}"
-    with (work / "boot.log").open("w") as log, subprocess.Popen(["bash", "-c", enter], stdout=log, stderr=log) as outer:
+    with (
+        (work / "boot.log").open("w") as log,
+        subprocess.Popen(["bash", "-c", enter], stdout=log, stderr=log, env=_ENVIRONMENT) as outer,
+    ):
         try:
             yield _wait_until_up(outer, work)
         finally:
