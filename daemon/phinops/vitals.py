@@ -56,7 +56,7 @@ class Vitals:
                     "name": state.name,
                     "state": state.state,
                     "last_good": state.last_good.astimezone(self._zone).isoformat() if state.last_good else None,
-                    "interval_s": state.interval_s,
+                    "interval_s": None if state.interval_s is None else round(state.interval_s, 1),
                     "reason": state.reason,
                 }
                 for state in sources

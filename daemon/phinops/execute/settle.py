@@ -123,7 +123,7 @@ class Settler:
             if progress != "pending" or self._clock.now() >= until:
                 break
         outcome: Outcome = "timed_out" if progress == "pending" else progress
-        reason = {"verified": "the target reached its goal", "failed": "another end"}.get(
+        reason = {"verified": "the target reached its goal", "failed": "the target came to another end"}.get(
             outcome, f"not there by {until.isoformat()}"
         )
         await self._journal.judge(intent.action_id, outcome, reason)
