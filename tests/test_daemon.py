@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from standardwebhooks import Webhook
+from structlog.testing import capture_logs
 
 from phinops.clock import ScaledClock, SystemClock
 from phinops.errors import StoreHeld, StoreLost
@@ -225,6 +226,25 @@ async def test_a_hook_that_cannot_be_recorded_is_to_be_sent_again(tmp_path: Path
         assert here.daemon.ready()[0] is False
         _writable(store, True)
         assert await here.daemon.hook("deploy", *big) == (202, "")
+
+
+async def test_what_a_hook_brings_before_the_run_begins_is_not_taken_up_a_second_time(tmp_path: Path) -> None:
+    """The door is open while an earlier process's work is looked for: what comes through it is on its way already."""
+    _with_oncall(tmp_path)
+    patient = HOOKED.replace("    do:", "    for: 2m\n    do:")
+    async with served(tmp_path, patient, extra=QUICK + TOLD, clock=ScaledClock(120)) as here:
+        now = here.daemon._parts.common.clock.now()
+        assert await here.daemon.hook("deploy", *_posted("1", now=now)) == (202, "")
+        with capture_logs() as logs:
+            async with anyio.create_task_group() as group:
+                group.start_soon(here.run)
+                await eventually(lambda: here.daemon.firings(9), lambda rows: rows[0]["state"] == "done", "it ends")
+                here.daemon.stop()
+        assert [line["resumed"] for line in logs if line["event"] == "daemon.started"] == [0]
+        assert [line["firing"] for line in logs if line["event"] == "step.done"] == [
+            firing["id"] for firing in await here.daemon.firings(9)
+        ]
+    assert here.ended == [None]
 
 
 async def test_a_schedule_fires_and_its_loop_shows(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ start by what its rows say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -56,17 +56,19 @@ class Courses:
         self._group = group
         self._permit = permit
 
-    async def resume(self) -> int:
-        """Take up everything that an earlier process left open; how many that were."""
-        found = await self._store.read(_left_open)
-        for firing, event in found:
+    async def left_open(self) -> list[tuple[Firing, Event]]:
+        """What earlier processes left open, oldest first: to be asked before anything new can be recorded."""
+        return await self._store.read(_left_open)
+
+    async def resume(self, left: Sequence[tuple[Firing, Event]]) -> None:
+        """Take up what `left_open` gave. What was recorded since then is on its way already."""
+        for firing, event in left:
             if firing.tenant not in self._glasses:
                 log.warning("firing.orphaned", firing=firing.id, tenant=firing.tenant)
             elif firing.state == "queued":
                 await self._promote(firing)
             else:
                 self.begin(firing, event)
-        return len(found)
 
     def begin(self, firing: Firing, event: Event) -> None:
         """Let a recorded firing go on from its state; one that is queued waits for its key."""

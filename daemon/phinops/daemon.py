@@ -27,6 +27,7 @@ from phinops.execute.guard import Ceiling
 from phinops.execute.hold import Holds
 from phinops.execute.notify.post import Post
 from phinops.execute.steps.table import STEPS
+from phinops.firing import Firing
 from phinops.operator_call import OperatorCalls
 from phinops.pipeline import Pipeline, permit_again
 from phinops.pulse import Pulse
@@ -81,6 +82,7 @@ class Daemon:
         self._doubt = anyio.Event()
         self._untold = True
         self._reloads: Counter[str] = Counter()
+        self._left: list[tuple[Firing, Event]] = []
         self.report = Report(clock)
         words = SpokenWords(parts.language, clock)
         hands = {name: each.hands for name, each in parts.servings.items()}
@@ -130,7 +132,10 @@ class Daemon:
             }
             await stack.enter_async_context(crew.working())
             log.info("rules.loaded", rules=len(rulebook.in_force.rules), quarantined=rulebook.quarantined)
-            yield cls(config, _Parts(common, book, language, rulebook, notices, servings, crew, pulse))
+            daemon = cls(config, _Parts(common, book, language, rulebook, notices, servings, crew, pulse))
+            # Read here: once the daemon is in somebody's hands a hook may bring firings, which begin at once.
+            daemon._left = await daemon._courses.left_open()
+            yield daemon
 
     async def run(self) -> None:
         """Serve until `stop` was called, then let what is under way be answered.
@@ -139,8 +144,9 @@ class Daemon:
             StoreLost: another process has taken the store over.
         """
         await self._parts.store.write(journal.abandon_operator_calls)
-        resumed = await self._courses.resume()
-        log.info("daemon.started", resumed=resumed, epoch=self._parts.store.epoch)
+        left, self._left = self._left, []
+        await self._courses.resume(left)
+        log.info("daemon.started", resumed=len(left), epoch=self._parts.store.epoch)
         async with anyio.create_task_group() as loops:
             for watch in self._watches:
                 loops.start_soon(watch.run)

@@ -438,7 +438,7 @@ def test_a_verification_whose_time_ran_out_while_nobody_looked_looks_once(ends_a
                 await anyio.sleep(1)
             await anyio.sleep(5000)
             async with stage(store, world) as shown:
-                await shown.courses.resume()
+                await shown.courses.resume(await shown.courses.left_open())
                 (ended,) = await shown.ended(firing.id)
                 assert ended.results["s0"].outcome == outcome
 
@@ -462,7 +462,7 @@ def test_a_step_that_was_recorded_and_not_counted_is_not_done_again(outcome: str
                 (first,) = await shown.ended(firing.id)
             await store.write(lambda tx: _rewind(tx, firing))
             async with stage(store, world) as shown:
-                await shown.courses.resume()
+                await shown.courses.resume(await shown.courses.left_open())
                 (again,) = await shown.ended(firing.id)
                 assert again.results == first.results
                 assert (await shown.last_step(firing.id)).attempt == 1

@@ -154,7 +154,7 @@ class Play:
 async def _resume(shown: Stage) -> None:
     while True:
         try:
-            await shown.courses.resume()
+            await shown.courses.resume(await shown.courses.left_open())
         except StoreUnwritable:
             await anyio.sleep(1.0)  # as when systemd starts it again
         else:
