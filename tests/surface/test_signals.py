@@ -8,8 +8,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import anyio
+import anyio.to_thread
+import pytest
 
-from phinops.surface.signals import obey_signals
+from phinops.surface.signals import obey_early, obey_signals
 
 
 async def test_the_first_signal_stops_and_a_hangup_reloads() -> None:
@@ -70,3 +72,30 @@ anyio.run(main)
         assert process.stdout.readline() == "draining\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_end_that_comes_while_it_starts_ends_it_with_0(number: signal.Signals) -> None:
+    """A hangup before it changes nothing: what it asks to be read is being read."""
+    program = """
+import time
+from phinops.surface.signals import obey_early
+obey_early()
+print('reading', flush=True)
+while True:
+    time.sleep(10)
+"""
+    with running(program) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reading\n"
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        process.send_signal(number)
+        assert process.wait(5) == 0
+
+
+async def test_where_no_signals_arrive_there_is_nothing_to_obey_early() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    await anyio.to_thread.run_sync(obey_early)
+    assert signal.getsignal(signal.SIGHUP) is before
