@@ -58,6 +58,7 @@ class Running:
 
     config: Path
     _process: subprocess.Popen[bytes] | None = field(default=None)
+    _logged: int = field(default=0)
 
     @property
     def log(self) -> Path:
@@ -71,6 +72,7 @@ class Running:
         command = [sys.executable, "-m", "phinops", "run", "--config", str(self.config), "--log-format", "json"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
         with self.log.open("ab") as log:
+            self._logged = log.tell()
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, cwd=self.config.parent
             )
@@ -79,15 +81,33 @@ class Running:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def ready(self) -> bool:
+        """Whether the process that was started last has said that it is ready."""
+        return b"daemon.ready" in self.log.read_bytes()[self._logged :]
+
+    async def until(self, condition: Callable[[], bool], what: str, within: float = 60.0) -> None:
+        """Wait for the condition; one that ended instead is told at once, with the end of its log."""
+
+        def seen() -> bool:
+            self.must_live()
+            return condition()
+
+        await until(seen, what, within)
+
+    def must_live(self) -> None:
+        assert self.alive, f"it has ended: {self.log.read_text()[-3000:]}"
+
     def kill(self) -> None:
         """kill -9, now."""
+        self.must_live()
         assert self._process is not None
-        assert self.alive, self.log.read_text()[-3000:]
         self._process.kill()
         self._process.wait()
 
     async def stop(self) -> int:
-        """SIGTERM, and the exit code."""
+        """SIGTERM once it is ready, for before it may not listen to signals yet, and the exit code."""
+        await self.until(lambda: self.ready, "the daemon is ready", 60)
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         await until(lambda: not self.alive, "the daemon drains", 30)

@@ -9,7 +9,7 @@ import anyio.lowlevel
 
 from phinops.clock import SystemClock
 from phinops.simulate import serve
-from running import Running, until, write_config
+from running import Running, write_config
 
 RULES = """
 rules:
@@ -36,13 +36,13 @@ async def test_a_first_start_leaves_a_thousand_old_failures_alone_and_reruns_the
         daemon = Running(write_config(tmp_path, simulator, RULES, EAGER))
         try:
             daemon.start()
-            await until(lambda: fresh <= simulator.tenant.reruns.keys(), "the fresh failures are rerun", 60)
+            await daemon.until(lambda: fresh <= simulator.tenant.reruns.keys(), "the fresh failures are rerun", 60)
             polls = len(simulator.arrivals)
-            await until(lambda: len(simulator.arrivals) > polls + 3, "it has polled again", 60)
+            await daemon.until(lambda: len(simulator.arrivals) > polls + 3, "it has polled again", 60)
             assert await daemon.stop() == 0
             daemon.start()
             polls = len(simulator.arrivals)
-            await until(lambda: len(simulator.arrivals) > polls + 3, "a second start has polled", 60)
+            await daemon.until(lambda: len(simulator.arrivals) > polls + 3, "a second start has polled", 60)
             await anyio.lowlevel.checkpoint()
             assert await daemon.stop() == 0
         finally:

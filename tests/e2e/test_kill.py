@@ -12,7 +12,7 @@ import pytest
 
 from phinops.clock import SystemClock
 from phinops.simulate import Fault, Simulator, serve
-from running import Running, until, write_config
+from running import Running, write_config
 
 LONG = bool(os.environ.get("PHINOPS_LONG"))
 RUNS = 10 if LONG else 3
@@ -73,13 +73,13 @@ async def _run(folder: Path, seed: int) -> Figures:
             for _ in range(KILLS):
                 before = _writes(simulator)
                 daemon.start()
-                await until(lambda: _writes(simulator) > before or _all_rerun(simulator), "a write arrives", 30)  # noqa: B023
+                await daemon.until(lambda: _writes(simulator) > before or _all_rerun(simulator), "a write arrives", 30)  # noqa: B023
                 await anyio.sleep(random.choice((0.0, 0.002, 0.02, 0.3, 1.5)))
                 daemon.kill()
                 figures.open_at_kill += daemon.count(OPEN)
             daemon.start()
-            await until(lambda: _all_well(simulator), "every failure is mended", 90)
-            await until(lambda: daemon.count(OPEN) == 0, "every intent is settled", 60)
+            await daemon.until(lambda: _all_well(simulator), "every failure is mended", 90)
+            await daemon.until(lambda: daemon.count(OPEN) == 0, "every intent is settled", 60)
             assert await daemon.stop() == 0
         finally:
             daemon.abandon()

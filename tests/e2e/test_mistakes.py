@@ -13,7 +13,7 @@ import pytest
 
 from phinops.clock import SystemClock
 from phinops.simulate import serve
-from running import Running, until, write_config
+from running import Running, write_config
 
 PLACE = "▶"
 """Stands before what is wrong, and is not written to the file."""
@@ -201,9 +201,9 @@ async def test_ten_mistakes_are_told_in_their_places_and_the_good_file_beside_th
 
         try:
             daemon.start()
-            await until(lambda: "daemon.ready" in daemon.log.read_text(), "the daemon is ready")
+            await daemon.until(lambda: daemon.ready, "the daemon is ready")
             instance = simulator.tenant.fail_instance("dws_orders_1d")
-            await until(lambda: daemon.count(VERIFIED) == 1, "the good rule reruns, and sees that it helped")
+            await daemon.until(lambda: daemon.count(VERIFIED) == 1, "the good rule reruns, and sees that it helped")
             assert await daemon.stop() == 0
         finally:
             daemon.abandon()
