@@ -346,6 +346,31 @@ def test_of_two_rules_that_want_the_same_rerun_the_second_sees_that_it_was_done(
     run(main())
 
 
+def test_a_rerun_that_shows_late_is_not_done_again_by_a_second_rule() -> None:
+    """Whether it comes at the same moment or a little later: until the new run shows, the journal knows of it."""
+
+    async def main() -> None:
+        async with stage() as shown:
+            shown.world.shows_after = 20.0
+            event = failed_event(shown.world.add_failed("t_1"))
+            firings = [firing_of(event, [RERUN], id=f"fi_{n}", rule=f"r{n}", key=f"k{n}") for n in range(4)]
+            for firing in firings[:3]:
+                await shown.add(firing, event)
+            await anyio.sleep(5)
+            await shown.add(firings[3], event)
+            ended = await shown.ended(*(firing.id for firing in firings))
+            assert [one.results["s0"].outcome for one in ended] == ["accepted", "refused", "refused", "refused"]
+            assert all("did the same to this run of t_1" in one.reason for one in ended[1:])
+            assert shown.world.reruns == {"t_1": 1}
+            shown.world.shows_after = 1e6
+            await anyio.sleep(100)
+            again = firing_of(event, [RERUN], id="fi_9", rule="r9", key="k9")
+            await shown.add(again, event)
+            assert (await shown.ended(again.id))[0].results["s0"].outcome == "accepted"  # nothing came of the first
+
+    run(main())
+
+
 def test_a_write_of_unknown_fate_holds_back_the_later_steps_of_its_own_firing_too() -> None:
     async def main() -> None:
         async with stage() as shown:

@@ -6,10 +6,10 @@ still what the rule decided on: it is read anew whenever something may have happ
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
@@ -79,6 +79,11 @@ class _Errand:
     seen_at: float
     decided_on: Record
     alone: bool = False
+
+    @property
+    def known_since(self) -> datetime:
+        """What was written before is part of what the rule decided on."""
+        return self.walk.firing.created_at or datetime.max.replace(tzinfo=UTC)
 
 
 class Carrier:
@@ -178,8 +183,9 @@ class Carrier:
 
     async def _look(self, errand: _Errand, *, shared: bool) -> None:
         """Make sure that the baseline is fresh, and that it still shows the run that the decision is about."""
-        now = self._clock.monotonic()
-        if not shared and now - errand.seen_at < FRESH:
+        latest = await self._latest(errand)
+        written = shared or any(each.t_intent and each.t_intent >= errand.known_since for each in latest)
+        if not written and self._clock.monotonic() - errand.seen_at < FRESH:
             return
         look = self._hands[errand.walk.firing.tenant].look
         errand.before = await errand.walk.step.baseline(look, errand.write, None)
@@ -191,6 +197,16 @@ class Carrier:
             raise BadStep(f"another run of {errand.write.target.id} has begun since the rule decided")
         if errand.decided_on == Record():
             errand.decided_on = record
+        if not errand.walk.step.idempotent and (done := _done_to(record, errand.write, latest)):
+            raise BadStep(f"{done.action_id} did the same to this run of {done.target_id} a moment ago; it shows late")
+
+    async def _latest(self, errand: _Errand) -> Sequence[Intent]:
+        """Our writes on the target whose effects may not show yet."""
+        target = errand.write.target
+        if target.kind != "instance":
+            return ()
+        since = self._clock.now() - timedelta(seconds=FRESH)
+        return await self._journal.writes_on(errand.walk.firing.tenant, target.id, since)
 
     async def _after(self, walk: Walk, write: Write, intent: Intent, applied: bool) -> StepResult:
         if not applied:
@@ -200,6 +216,18 @@ class Carrier:
         until = self._clock.now() + walk.planned.within
         done = await self._journal.last_step(walk.firing.id, walk.planned.n) or intent
         return await self._hands[walk.firing.tenant].settler.verify(walk.step, write, done, done.verify_until or until)
+
+
+def _done_to(run: Record, write: Write, latest: Sequence[Intent]) -> Intent | None:
+    """The same write to the very run that still shows."""
+    if run.started_at is None:
+        return None
+    same = (each for each in latest if each.kind == write.step and each.target_kind == write.target.kind)
+    return next((each for each in same if _same_run(from_json(each.probe), run)), None)
+
+
+def _same_run(one: Record, other: Record) -> bool:
+    return one.started_at is not None and not _another_run(one, other)
 
 
 def _another_run(before: Record, now: Record) -> bool:

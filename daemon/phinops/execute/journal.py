@@ -54,6 +54,10 @@ class Journal(Protocol):
         """Record what verifying a done write found."""
         ...
 
+    async def writes_on(self, tenant: str, target_id: str, since: datetime) -> Sequence[Intent]:
+        """The newest writes on the target since then that were done or may have been, newest first."""
+        ...
+
     async def last_step(self, firing_id: str, n: int) -> Intent | None:
         """The newest attempt at step `n` of a firing, or None."""
         ...

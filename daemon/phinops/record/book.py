@@ -63,6 +63,9 @@ class Book:
     async def judge(self, action_id: str, outcome: Outcome, reason: str) -> None:
         await self._store.write(lambda tx: journal.judge(tx, action_id, outcome, reason))
 
+    async def writes_on(self, tenant: str, target_id: str, since: datetime) -> Sequence[Intent]:
+        return await self._store.read(lambda tx: history.writes_on(tx, tenant, target_id, since))
+
     async def last_step(self, firing_id: str, n: int) -> Intent | None:
         return await self._store.read(lambda tx: journal.last_step(tx, firing_id, n))
 

@@ -60,6 +60,7 @@ class CallStep:
     scalar: str = "call"
     beside: frozenset[str] = frozenset({"with"})
     verifiable: bool = False
+    idempotent: bool = False
 
     def writes(self, params: CallParams) -> bool:
         return not is_read(params.call)

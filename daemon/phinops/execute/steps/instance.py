@@ -41,6 +41,7 @@ class InstanceStep:
     scalar: str = ""
     beside: frozenset[str] = frozenset()
     verifiable: bool = True
+    idempotent: bool = True
 
     def writes(self, params: InstanceParams) -> bool:
         return True
@@ -108,6 +109,7 @@ INSTANCE_STEPS: tuple[Step, ...] = (
         verdict.rerun_probe,
         verdict.rerun_progress,
         frozenset({"TaskToRerunNotFinished", "TaskRunning"}),
+        idempotent=False,
     ),
     InstanceStep(
         "terminate_instance",

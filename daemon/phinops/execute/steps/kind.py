@@ -177,6 +177,11 @@ class Step(Protocol):
         """Whether `verify` means anything: whether `progress` can ever see the goal."""
         ...
 
+    @property
+    def idempotent(self) -> bool:
+        """Whether doing it twice comes to no more than doing it once."""
+        ...
+
     def items(self, body: Mapping[str, Any], ids: Sequence[str]) -> Mapping[str, ItemAnswer]:
         """What an accepted reply says of each of the targets `ids`, by id.
 

@@ -59,6 +59,7 @@ class NodeStep:
     scalar: str = ""
     beside: frozenset[str] = frozenset()
     verifiable: bool = True
+    idempotent: bool = True
 
     def writes(self, params: NodeParams) -> bool:
         return True

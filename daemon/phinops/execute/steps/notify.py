@@ -52,6 +52,7 @@ class NotifyStep:
     scalar: str = ""
     beside: frozenset[str] = frozenset()
     verifiable: bool = False
+    idempotent: bool = False
 
     def writes(self, params: NotifyParams) -> bool:
         return False
