@@ -307,3 +307,20 @@ def test_a_lost_store_ends_what_carries_firings() -> None:
 def _put(tx: Tx, firing: Firing, event: Event) -> None:
     journal.put_event(tx, event)
     journal.put_firing(tx, firing)
+
+
+def test_a_firing_whose_object_cannot_be_read_says_so_while_it_waits() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            shown.world.read_faults = 1
+            event = failed_event(shown.world.add_failed("t_1"))
+            firing = firing_of(event, [RERUN], state="waiting", wake_at=START + timedelta(seconds=1), started_at=None)
+            await shown.add(firing, event)
+            await anyio.sleep(2)
+            waiting = await shown.firing(firing.id)
+            assert waiting.state == "waiting"
+            assert waiting.reason.startswith("the event's object cannot be read yet: ")
+            (ended,) = await shown.ended(firing.id)
+            assert (ended.state, ended.reason) == ("done", "")
+
+    run(main())

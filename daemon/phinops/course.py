@@ -122,7 +122,14 @@ class Courses:
         """Wait for the moment, read the object, decide anew; the event as it is now, or None when it ended here."""
         await self._until(firing.wake_at)
         try:
-            now = await patiently(self._clock, lambda: self._glasses[event.tenant].again(event), "the event's object")
+            now = await patiently(
+                self._clock,
+                lambda: self._glasses[event.tenant].again(event),
+                "the event's object",
+                lambda reason: self._store.write(
+                    lambda tx: journal.move(tx, firing.id, "waiting", reason, firing.wake_at)
+                ),
+            )
         except BadStep as error:
             await self._end(firing, "failed", str(error))
             return None

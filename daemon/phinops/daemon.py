@@ -29,7 +29,7 @@ from phinops.execute.notify.post import Post
 from phinops.execute.steps.table import STEPS
 from phinops.firing import Firing
 from phinops.operator_call import OperatorCalls
-from phinops.pipeline import Pipeline, permit_again
+from phinops.pipeline import InForce, Pipeline, permit_again
 from phinops.pulse import Pulse
 from phinops.record import journal, lists
 from phinops.record.book import Book
@@ -89,8 +89,7 @@ class Daemon:
         actor = Actor(parts.book, STEPS, words, hands, clock, Holds(), self._take_own)
         glasses = {name: each.glass for name, each in parts.servings.items()}
         self._courses = Courses(parts.store, actor, words, glasses, clock, parts.crew, permit_again)
-        in_force = lambda: parts.rulebook.in_force  # noqa: E731 - asked anew for each arrival
-        self._pipeline = Pipeline(parts.store, parts.language, in_force, self._courses, clock, self._tell)
+        self._pipeline = Pipeline(parts.store, parts.language, self._in_force, self._courses, clock, self._tell)
         self._calls = OperatorCalls(parts.store, parts.common)
         self._watches = watches_of(
             parts.servings.values(), clock, config.timezone, parts.pulse, parts.common.wanted, self._take
@@ -189,10 +188,16 @@ class Daemon:
     def _tell(self, events: Sequence[Event]) -> None:
         self.report.saw(events)
 
+    def _in_force(self) -> InForce:
+        """Asked anew for each arrival: a reload puts others in force."""
+        return self._parts.rulebook.in_force
+
+    def _crons(self) -> dict[str, str]:
+        return {rule.id: rule.cron for rule in self._in_force().rules if rule.cron}
+
     def _schedule(self, tenant: str) -> ScheduleSource:
         memory = Remembered(self._parts.store, tenant)
-        crons = lambda: {rule.id: rule.cron for rule in self._parts.rulebook.in_force.rules if rule.cron}  # noqa: E731
-        return ScheduleSource(tenant, memory, crons, zone=self._config.timezone, clock=self._clock)
+        return ScheduleSource(tenant, memory, self._crons, zone=self._config.timezone, clock=self._clock)
 
     def _polling(self, schedule: ScheduleSource, tenant: str) -> Callable[[datetime], Awaitable[object]]:
         async def once(now: datetime) -> None:

@@ -24,9 +24,6 @@ FiringState = Literal[
     "skipped",  # a guard said no; `reason` says which
 ]
 
-OPEN_STATES: tuple[FiringState, ...] = ("waiting", "queued", "ready", "running", "settling")
-"""States from which a firing goes on by itself."""
-
 Outcome = Literal["verified", "failed", "timed_out", "accepted", "unknown", "refused", "skipped", "shadow"]
 
 Mode = Literal["off", "shadow", "armed"]

@@ -15,7 +15,7 @@ import pytest
 import fastloop
 from fake_dataphin import START, ZONE, kinds
 from phinops.arrive.arrival import Arrival, Fault
-from phinops.arrive.pace import UNLIMITED, Budget, Pacer, SourceState, budget_of, interval_of
+from phinops.arrive.pace import Budget, Pacer, SourceState, budget_of, interval_of
 from phinops.clock import LoopClock
 from phinops.errors import PhinopsError, QuotaSpent, StoreError, Throttled, Transient
 from phinops.event import Event
@@ -43,7 +43,7 @@ def test_the_scarcest_pool_of_a_sources_levels_is_its_budget() -> None:
 @pytest.mark.parametrize(
     ("budget", "cost", "interval"),
     [
-        (UNLIMITED, 5, 30),
+        (Budget(None, 0.0), 5, 30),
         (Budget(40_000, 86_400), 1, 30),
         (Budget(800, 86_400, 2), 1, 216),
         (Budget(800, 86_400, 2), 5, 1080),
@@ -64,7 +64,7 @@ class Course:
 
     answer: Callable[[int], Arrival | Exception] = lambda _: Arrival("instances", "prod", calls=1)
     every: timedelta | None = None
-    budget: Callable[[], Budget] = lambda: UNLIMITED
+    budget: Callable[[], Budget] = lambda: Budget(None, 0.0)
     used: Callable[[], bool] = lambda: True
     deaf: int = 0
     hangs: bool = False

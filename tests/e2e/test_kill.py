@@ -52,7 +52,7 @@ class Figures:
 def _storm(failures: int) -> dict[str, object]:
     return {
         "projects": {"storm_dw": {"nodes": {"job": {"count": failures, "duration": "4s"}}}},
-        "incidents": {"storm": {"spread": "6s"}},
+        "incidents": {"storm": {"spread": "12s"}},
         "quirks": {"state_delay": 1.0},
     }
 
@@ -74,7 +74,7 @@ async def _run(folder: Path, seed: int) -> Figures:
                 before = _writes(simulator)
                 daemon.start()
                 await daemon.until(lambda: _writes(simulator) > before or _all_rerun(simulator), "a write arrives", 30)  # noqa: B023
-                await anyio.sleep(random.choice((0.0, 0.002, 0.02, 0.3, 1.5)))
+                await anyio.sleep(random.choice((0.0, 0.002, 0.02, 0.3, 3.5)))
                 daemon.kill()
                 figures.open_at_kill += daemon.count(OPEN)
             daemon.start()
@@ -118,5 +118,5 @@ async def test_killed_in_the_middle_of_a_hundred_failures_each_is_rerun_once(
     with capsys.disabled():
         print(f"\n{RUNS} runs of 100 failures with {KILLS} kills each:")
         print(f"{opened} intents open at a kill, {lost} ambiguous writes, every instance rerun once")
-    assert opened >= 2 * RUNS
-    assert lost >= 2 * RUNS
+    assert opened >= 20
+    assert lost >= 20

@@ -500,3 +500,20 @@ def test_a_step_that_was_recorded_and_not_counted_is_not_done_again(outcome: str
 def _rewind(tx: Tx, firing: Firing) -> None:
     query = "UPDATE firing SET cursor = 0, ctx = '{}', state = 'running', ended_at = NULL WHERE id = ?"
     tx._connection.execute(query, (firing.id,))
+
+
+def test_a_firing_that_waits_for_its_turn_says_what_it_waits_for() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            shown.world.faults = deque(["spent"])
+            event = failed_event(shown.world.add_failed("t_1"))
+            firing = firing_of(event, [RERUN])
+            await shown.add(firing, event)
+            await anyio.sleep(0.5)
+            waiting = await shown.firing(firing.id)
+            assert waiting.state == "running"
+            assert waiting.reason == "step s0 waits: the day is spent"
+            (ended,) = await shown.ended(firing.id)
+            assert (ended.state, ended.reason) == ("done", "")
+
+    run(main())

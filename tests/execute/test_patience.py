@@ -12,6 +12,10 @@ from phinops.execute.steps.kind import BadStep
 from worlds import START
 
 
+async def _nobody(reason: str) -> None:
+    """Whoever is told why it waits."""
+
+
 class Answers:
     """Fails with each of `errors`, the last one for ever, when it is `endless`."""
 
@@ -33,7 +37,7 @@ def test_what_may_yet_be_answered_is_asked_again() -> None:
     async def main() -> float:
         clock = LoopClock(START)
         began = clock.monotonic()
-        assert await patiently(clock, answers, "it") == "yes"
+        assert await patiently(clock, answers, "it", _nobody) == "yes"
         return clock.monotonic() - began
 
     assert run(main()) == pytest.approx(5 + 10 + 20, abs=0.1)
@@ -43,9 +47,9 @@ def test_a_no_is_final_and_what_is_not_dataphins_passes_through() -> None:
     async def main() -> None:
         clock = LoopClock(START)
         with pytest.raises(BadStep, match=r"it could not be read: A: Forbidden: no"):
-            await patiently(clock, Answers(Forbidden("A", "Forbidden", "no")), "it")
+            await patiently(clock, Answers(Forbidden("A", "Forbidden", "no")), "it", _nobody)
         with pytest.raises(StoreError):
-            await patiently(clock, Answers(StoreError("full")), "it")
+            await patiently(clock, Answers(StoreError("full")), "it", _nobody)
 
     run(main())
 
@@ -55,7 +59,7 @@ def test_after_a_day_nobody_asks_any_more() -> None:
         clock = LoopClock(START)
         began = clock.monotonic()
         with pytest.raises(BadStep, match="could not be read for 1d: spent"):
-            await patiently(clock, Answers(QuotaSpent("spent"), endless=True), "it")
+            await patiently(clock, Answers(QuotaSpent("spent"), endless=True), "it", _nobody)
         assert PATIENCE.total_seconds() - 301 < clock.monotonic() - began <= PATIENCE.total_seconds()
 
     run(main())

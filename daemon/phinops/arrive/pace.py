@@ -65,9 +65,6 @@ class Budget:
     sharers: int = 1
 
 
-UNLIMITED = Budget(None, 0.0)
-
-
 def budget_of(pools: Iterable[PoolUse], levels: Iterable[int], now: datetime, zone: tzinfo, sharers: int = 1) -> Budget:
     """The budget of a source that makes calls of these levels: the scarcest of their pools.
 

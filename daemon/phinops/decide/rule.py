@@ -12,21 +12,11 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from phinops.event import JsonObject
+from phinops.firing import Mode
 
-Mode = Literal["off", "shadow", "armed"]
 Concurrency = Literal["single", "queued"]
 OnError = Literal["stop", "continue"]
 Path = tuple[str | int, ...]
-
-
-class StepSetting(Protocol):
-    """What a kind of step is told of the config when it checks its parameters. None: there is no config."""
-
-    @property
-    def edition(self) -> str | None: ...
-
-    @property
-    def notifiers(self) -> Collection[str] | None: ...
 
 
 class StepKind(Protocol):

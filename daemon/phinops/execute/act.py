@@ -91,7 +91,10 @@ class Actor:
     async def _call(self, walk: Walk, params: BaseModel, attempt: int) -> StepResult:
         look = self._hands[walk.firing.tenant].look
         write = await patiently(
-            self._clock, lambda: walk.step.write(params, walk.scene.event, look), "what the step needs to know"
+            self._clock,
+            lambda: walk.step.write(params, walk.scene.event, look),
+            "what the step needs to know",
+            lambda reason: self._waits(walk, reason),
         )
         if not walk.step.writes(params):
             return await self._read(walk, write)
@@ -111,9 +114,18 @@ class Actor:
         if not limit or write.target.kind not in ("instance", "node"):
             return
         look = self._hands[walk.firing.tenant].look
-        below = await patiently(self._clock, lambda: look.downstream(write.target), "what hangs below the target")
+        below = await patiently(
+            self._clock,
+            lambda: look.downstream(write.target),
+            "what hangs below the target",
+            lambda reason: self._waits(walk, reason),
+        )
         if below > limit["max"]:
             raise BadStep(f"limits.downstream: {below} nodes hang below {write.target.id}, {limit['max']} are allowed")
+
+    async def _waits(self, walk: Walk, reason: str) -> None:
+        """Say in the firing what it waits for."""
+        await self._journal.move(walk.firing.id, "running", f"step {walk.planned.id} waits: {reason}")
 
     async def _read(self, walk: Walk, write: Write) -> StepResult:
         row = replace(walk.row(1, write, outcome="accepted"), kind="read")

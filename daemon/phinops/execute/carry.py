@@ -160,6 +160,7 @@ class Carrier:
                 raise BadStep(f"not done after {errand.attempt - 1} attempts in {spent:.0f} s: {fate.reason}")
             wait = max(pause, fate.retry_after or 0.0)
             log.info("action.again", firing=intent.firing_id, step=intent.step_id, reason=fate.reason, wait_s=wait)
+            await self._journal.move(intent.firing_id, "running", f"step {intent.step_id} waits: {fate.reason}")
             await self._clock.sleep(wait)
             pause = min(pause * 2, LONGEST_PAUSE)
 

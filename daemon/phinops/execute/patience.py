@@ -23,8 +23,10 @@ PATIENCE = timedelta(hours=24)
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 
 
-async def patiently(clock: Clock, ask: Callable[[], Awaitable[T]], what: str) -> T:
-    """What `ask` gives, asked again with growing pauses while the answer may yet come.
+async def patiently(
+    clock: Clock, ask: Callable[[], Awaitable[T]], what: str, told: Callable[[str], Awaitable[object]]
+) -> T:
+    """What `ask` gives, asked again with growing pauses while the answer may yet come; before each `told` hears why.
 
     Raises:
         BadStep: Dataphin said no, its answer cannot be understood, or none came for `PATIENCE`.
@@ -39,6 +41,7 @@ async def patiently(clock: Clock, ask: Callable[[], Awaitable[T]], what: str) ->
             if clock.monotonic() + pause > end:
                 raise BadStep(f"{what} could not be read for {format_duration(PATIENCE)}: {error}") from error
             log.warning("read.again", what=what, reason=str(error), wait_s=pause)
+            await told(f"{what} cannot be read yet: {error}")
         except ApiError as error:
             raise BadStep(f"{what} could not be read: {error}") from error
         await clock.sleep(pause)

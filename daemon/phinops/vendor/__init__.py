@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from phinops.vendor.pages import Page, read_page, read_payload
 from phinops.vendor.records import (
-    ALERT_OPEN,
     instance_paused,
     read_alert,
     read_alert_project,
@@ -37,7 +36,6 @@ from phinops.vendor.values import (
 )
 
 __all__ = [
-    "ALERT_OPEN",
     "STATES",
     "STATUS_FILTERS",
     "Page",

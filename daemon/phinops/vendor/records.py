@@ -20,9 +20,6 @@ from phinops.vendor.values import (
     read_time,
 )
 
-ALERT_OPEN = frozenset({"ALERTING", "SILENCING", "DO_NOT_DISTURB"})
-"""The statuses of an alert event that is not over; FINISH is."""
-
 
 def read_instance(record: object, zone: tzinfo) -> Instance:
     """The instance of a row of ListInstances or of GetPhysicalInstance's `Instance`.

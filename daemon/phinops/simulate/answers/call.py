@@ -17,8 +17,6 @@ from phinops.simulate.tenant import Tenant
 Payload = dict[str, Any]
 Row = TypeVar("Row")
 
-ENVIRONMENTS = ("PROD", "DEV")
-
 
 @dataclass(frozen=True, slots=True)
 class Call:
