@@ -25,6 +25,7 @@ CODES: Mapping[str, str] = {
     "duplicate-id": "Two rules, or two steps of a rule, have the same id.",
     "mode-missing": "A rule that writes to Dataphin must say its mode.",
     "only-delays": "The events have no state that `for` could wait on (warning).",
+    "not-polled": "The rule's events come by themselves: `within` has nothing to hasten.",
     "never-fires": "Nothing can make this rule fire (warning).",
     "unknown-event": "There is no such event type.",
     "unknown-hook": "The config has no such hook.",
