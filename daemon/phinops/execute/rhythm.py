@@ -15,6 +15,8 @@ FIRST, LONGEST = 5.0, 60.0
 
 _STEPS = (5.0, 10.0, 20.0)  # each goes into the next, and the last into LONGEST
 
+_HUGE = 500.0  # no pause is e to the power of this, and a float still holds it
+
 PORTION = 20
 """One verification takes at most one in so many of the calls that the day has left."""
 
@@ -63,7 +65,11 @@ def _growth(left: float, reads: int, base: float, *, began: bool) -> float:
 
 def _sum(growth: float, terms: int) -> float:
     """1 + growth + growth² + ..., of so many terms."""
-    return float(terms) if growth < 1 + 1e-9 else (growth**terms - 1) / (growth - 1)
+    if growth < 1 + 1e-9:
+        return float(terms)
+    if terms * math.log(growth) > _HUGE:
+        return math.inf
+    return (growth**terms - 1) / (growth - 1)
 
 
 def grid(span: float) -> float:
