@@ -61,6 +61,8 @@ def test_rules_are_read_at_the_start_and_what_changed_is_told_at_each_reload(tmp
     _write(tmp_path, "a", ONE.replace("armed", "shadow"))
     found = book.load(config)
     assert (found.accepted, found.changed) == (True, {"added": ["two"], "removed": [], "changed": ["one"]})
+    _write(tmp_path, "b", TWO.replace("    mode:", "    within: 5m\n    mode:"))
+    assert book.load(config).changed == {"added": [], "removed": [], "changed": ["two"]}
     (tmp_path / "rules" / "a.rules.yaml").unlink()
     assert book.load(config).changed == {"added": [], "removed": ["one"], "changed": []}
 

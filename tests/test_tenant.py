@@ -9,9 +9,10 @@ import pytest
 
 from phinops.clock import SystemClock
 from phinops.config import Config, load_config
+from phinops.execute.day import PoolUse
 from phinops.execute.priority import Priority
 from phinops.record.sqlite import Store
-from phinops.tenant import Keys, limiters
+from phinops.tenant import Keys, calls_left, limiters
 from served import private, served
 
 TENANT = """
@@ -33,6 +34,15 @@ def _config(folder: Path, *tenants: dict[str, str]) -> Config:
     path = folder / "phinops.toml"
     path.write_text("".join(TENANT.format(**{**plain, "name": f"t{n}", **each}) for n, each in enumerate(tenants)))
     return load_config(path)
+
+
+def test_verifications_may_use_what_the_scarcest_of_their_pools_has_left() -> None:
+    pools = [PoolUse("1", 30, 100, 20), PoolUse("2", 10, 15, 3), PoolUse("3", 7, None, 0)]
+    assert calls_left(pools, {1}) == 70
+    assert calls_left(pools, {1, 2}) == 5
+    assert calls_left(pools, {3}) is None
+    assert calls_left([PoolUse("1+2+3", 101, 100, 20)], {1}) == 0
+    assert calls_left([PoolUse("1+2+3", 1, 100, 20, spent=True)], {1}) == 0
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,9 @@ def setting_of(config: Config) -> Setting:
 
 
 def _changes(before: RuleSet, after: RuleSet) -> dict[str, list[str]]:
-    old = {rule.id: rule.hash for rule in before}
-    new = {rule.id: rule.hash for rule in after}
+    # The hash leaves `within` out, but who edits it wants to see that it was read.
+    old = {rule.id: (rule.hash, rule.within) for rule in before}
+    new = {rule.id: (rule.hash, rule.within) for rule in after}
     return {
         "added": sorted(new.keys() - old.keys()),
         "removed": sorted(old.keys() - new.keys()),

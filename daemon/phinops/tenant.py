@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from phinops.arrive.poll.impacts import ImpactSource
 from phinops.arrive.poll.instances import InstanceSource
 from phinops.arrive.projects import data_service_projects, tenant_projects
 from phinops.catalog.catalog import load_catalog
-from phinops.catalog.quotas import plan_for
+from phinops.catalog.quotas import level_of, plan_for
 from phinops.clock import Clock
 from phinops.config import Tenant
 from phinops.errors import StoreError
@@ -28,7 +28,7 @@ from phinops.execute.desk import Desk, Starter
 from phinops.execute.fresh import Glass
 from phinops.execute.guard import Ceiling
 from phinops.execute.journal import Journal
-from phinops.execute.limit import Limiter, Priority
+from phinops.execute.limit import Limiter, PoolUse, Priority
 from phinops.execute.look import Look
 from phinops.execute.send import Client, Endpoint
 from phinops.execute.settle import Settler
@@ -40,6 +40,10 @@ log = structlog.get_logger(__name__)
 
 POLL_WITHIN = 300.0
 """Seconds that a call of a poll waits for its turn: the source rests when the service asks for a longer pause."""
+
+
+READ_BACK = ("ListInstances", "GetPhysicalInstance", "ListNodes")
+"""What verifications read."""
 
 
 class Source(Protocol):
@@ -222,7 +226,8 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
             await common.over(config.name, reason)
 
         desk = Desk(client, common.journal, common.ceiling, common.clock, common.group, over)
-        settler = Settler(verifying, common.journal, common.clock, config.settle_after.total_seconds())
+        quiet, levels = config.settle_after.total_seconds(), _levels_of(READ_BACK, config)
+        settler = Settler(verifying, common.journal, common.clock, quiet, lambda: calls_left(limiter.usage(), levels))
         read = Reads(client, Priority.DECIDE).read
         yield Serving(
             config,
@@ -233,6 +238,22 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
             Glass(deciding, read, common.clock, common.zone, config.sources.impacts.window),
             _sources(config, client, common),
         )
+
+
+def calls_left(pools: Iterable[PoolUse], levels: Collection[int]) -> int | None:
+    """How many calls the day has left for these levels, the reserve for actions included; None: no limit."""
+    names = {str(level) for level in levels}
+    left = [
+        0 if pool.spent else max(0, pool.limit - pool.used)
+        for pool in pools
+        if pool.limit is not None and names & set(pool.pool.split("+"))
+    ]
+    return min(left, default=None)
+
+
+def _levels_of(apis: Iterable[str], config: Tenant) -> frozenset[int]:
+    catalog = load_catalog()
+    return frozenset(level_of(catalog.require(api), config.quota.levels) for api in apis)
 
 
 def _look(client: Client, priority: Priority, config: Tenant, common: Common) -> Look:

@@ -343,6 +343,7 @@ def test_the_models_describe_rule_files_to_editors() -> None:
     schema = FileModel.model_json_schema()
     keys = schema["$defs"]["RuleModel"]["properties"]
     assert {"id", "on", "if", "for", "limits", "do"} <= set(keys)
+    assert "from 10s to 24h" in keys["within"]["description"]
     assert keys["on"]["anyOf"][2]["required"] == ["schedule"]
     assert schema["$defs"]["RuleModel"]["additionalProperties"] is False
 
@@ -353,6 +354,8 @@ def test_rules_that_mean_the_same_have_the_same_hash(tmp_path: Path) -> None:
     other = only_rule(tmp_path, "vars: { x: 1 }\n" + notice("one"))
     assert one.hash == again.hash
     assert one.hash != other.hash
+    sooner = only_rule(tmp_path, notice("one").replace("    do:", "    within: 5m\n    do:"))
+    assert (sooner.within, sooner.hash) == (timedelta(minutes=5), one.hash)
     assert RuleSet([one]).hash == RuleSet([again]).hash != RuleSet([other]).hash
 
 

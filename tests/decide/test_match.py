@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from happenings import ALERT, DUE, FAILED, HOOK, IMPACT, NOW
 from phinops.decide.language import Language
 from phinops.decide.match import match
-from phinops.decide.rule import Rule, RuleSet
+from phinops.decide.rule import Cares, Rule, RuleSet
 from phinops.event import Event, Schedule
 from settings import SHANGHAI
 
@@ -36,6 +37,23 @@ def test_every_rule_on_the_type_is_asked_and_says_why_not() -> None:
         "cannot": (False, "", "if cannot be evaluated: `event.instance.ended_at` is absent"),
     }
     assert rules.event_types == {"instance.failed", "instance.blocked"}
+
+
+def test_a_rule_that_is_off_looks_at_what_comes_and_has_nothing_polled() -> None:
+    rules = RuleSet([rule("one", kind="impact.opened"), replace(rule("two"), mode="off", within=timedelta(minutes=1))])
+    assert rules.event_types == {"impact.opened"}
+    assert rules.cares("instance.") is None
+    assert matches(rules) == {"two": (True, "t_1", "")}
+
+
+def test_a_source_is_cared_for_as_much_as_by_the_rule_in_the_greatest_hurry() -> None:
+    slow, fast = (replace(rule(name), within=timedelta(minutes=span)) for name, span in [("slow", 60), ("fast", 5)])
+    both = replace(rule("both", kind="alert.opened"), types=("alert.opened", "instance.blocked", "hook.deploy"))
+    rules = RuleSet([slow, both, fast])
+    assert rules.cares("instance.") == Cares(timedelta(minutes=5))
+    assert rules.cares("alert.") == Cares(None)
+    assert rules.cares("impact.") is None
+    assert RuleSet().cares("alert.") is None
 
 
 def test_variables_are_those_of_the_rule_s_own_file() -> None:

@@ -196,8 +196,10 @@ async def test_ten_mistakes_are_told_in_their_places_and_the_good_file_beside_th
         assert {place: message for place, message in places.items() if expected[place] not in message} == {}
         told = check(tmp_path, "rules")
         assert told.returncode == 1
-        assert len(told.stdout.splitlines()) == 10, told.stdout
-        assert "10 errors, 0 warnings" in told.stderr
+        lines = told.stdout.splitlines()
+        assert len(lines) == 11, told.stdout
+        assert sum("quota-polls `instances`" in line for line in lines) == 1, told.stdout
+        assert "10 errors, 1 warnings" in told.stderr
 
         try:
             daemon.start()

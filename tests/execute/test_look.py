@@ -70,7 +70,9 @@ class Service:
                 return {"NodeInfo": self._node_info(params["NodeId"])}
             case "ListInstances":
                 query = params["ListQuery"]
+                states = query.get("RunStatusList")
                 rows = [row for row in self.instances.values() if row["BizDate"] == query["MinBizDate"]]
+                rows = [row for row in rows if states is None or row["StatusList"][0] in states]
                 return {"PageResult": self._page(rows, query, "Data")}
             case "ListNodes":
                 query = params["ListQuery"]
@@ -221,6 +223,24 @@ async def test_a_list_without_a_total_is_read_until_all_are_found(count: int, pa
     look = await acquainted(service)
     assert len(await look.instances("7", list(service.instances))) == count
     assert service.calls == {"ListInstances": pages}
+
+
+async def test_several_among_thousands_are_in_the_short_list_of_the_unsettled() -> None:
+    service = tenant(10_000)
+    for number in range(10_000):
+        state = "RUNNING" if number % 500 == 0 else "FAILED" if number % 500 == 1 else "SUCCESS"
+        service.instances[f"t_{number}"]["StatusList"] = [state]
+    look = await acquainted(service)
+    await look.instances("7", ["t_2", "t_3"])  # tells how long the list is
+    service.asked.clear()
+    wanted = [f"t_{number}" for number in range(10_000) if number % 500 < 2] + ["t_5", "t_6"]
+    found = await look.instances("7", wanted)
+    assert len(found) == len(wanted) == 42
+    assert {view.instance.status for view in found.values()} == {"RUNNING", "FAILED", "SUCCESS"}
+    assert service.calls == {"ListInstances": 1, "GetPhysicalInstance": 2}
+    service.asked.clear()
+    await look.instances("7", wanted[: looks.MANY - 1])
+    assert service.calls == {"GetPhysicalInstance": looks.MANY - 1}
 
 
 async def test_an_empty_page_ends_a_list() -> None:

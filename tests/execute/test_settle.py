@@ -175,9 +175,9 @@ def test_while_it_is_read_back_the_firing_says_so_and_afterwards_goes_on() -> No
     ("readings", "outcome", "at"),
     [
         (["verified"], "verified", [5.0]),
-        (["pending", "failed"], "failed", [5.0, 15.0]),
-        (["pending"], "timed_out", [5.0, 15.0, 35.0, 75.0, 100.0]),
-        ([AWAY, QuotaSpent("spent"), "verified"], "verified", [5.0, 15.0, 35.0]),
+        (["pending", "failed"], "failed", [5.0, 20.0]),
+        (["pending"], "timed_out", [5.0, 20.0, 40.0, 80.0, 100.0]),
+        ([AWAY, QuotaSpent("spent"), "verified"], "verified", [5.0, 20.0, 40.0]),
     ],
 )
 def test_a_verification_reads_ever_more_rarely_until_its_end(

@@ -159,7 +159,7 @@ def test_check_without_a_config_says_what_it_could_not_check(tmp_path: Path) -> 
     (tmp_path / "rules" / "a.rules.yaml").write_text(RULE)
     result = typed("check")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "no config: notifiers, hooks and edition were not checked" in result.stderr
+    assert "no config: notifiers, hooks and edition were not checked, nor the quota" in result.stderr
     assert "1 files: 0 errors, 0 warnings" in result.stderr
 
 
@@ -203,6 +203,27 @@ def test_check_speaks_to_people_programs_and_github(tmp_path: Path, form: str) -
         "github": lambda: line.startswith(f"::error file={tmp_path}/x%2Cy.toml,line=1,col=8,title=toml-syntax::"),
     }
     assert expected[form]()
+
+
+@pytest.mark.parametrize("form", ["text", "json", "github"])
+def test_check_warns_of_what_the_quota_cannot_serve(tmp_path: Path, form: str) -> None:
+    more = '[notifiers.oncall]\ntype = "webhook"\nurl = { env = "U" }\nsecret = { env = "S" }\n'
+    config = write_config(tmp_path, 1, more + '[[tenants]]\nname = "small"\nsources.alerts.every = "1m"\n')
+    keys = 'endpoint = "http://127.0.0.1:2"\nop_tenant_id = 2\nedition = "personal"\n'
+    keys += 'access_key_id = { env = "ID" }\naccess_key_secret = { env = "S" }\n'
+    config.write_text(config.read_text() + keys)
+    rules = tmp_path / "a.rules.yaml"
+    rules.write_text("\n" + RULE.replace("    do:", "    within: 1m\n    do:"))
+    result = typed("check", "--config", config, rules, "--format", form)
+    assert result.exit_code == 0
+    assert "2 files: 0 errors, 2 warnings" in result.stderr
+    expected = {
+        "text": [f"{rules}:3:1: quota-polls tell: «within: 1m»", f"{config}:16:16: quota-polls `alerts`: every = "],
+        "json": [f'"file": "{rules}", "line": 3, "column": 1', f'"file": "{config}", "line": 16, "column": 16'],
+        "github": [f"::warning file={rules},line=3,col=1,title=quota-polls::", f"::warning file={config},line=16,col="],
+    }
+    for text in expected[form]:
+        assert text in result.stdout, result.stdout
 
 
 def test_check_of_nothing_is_a_no(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`phinops.toml`: models named after its tables, every mistake at once with its place and its cure."""
 
 from phinops.catalog.catalog import Edition
-from phinops.config.load import check_config, find_config, load_config
+from phinops.config.load import check_config, find_config, load_config, places_in
 from phinops.config.model import (
     AutoRerun,
     Config,
@@ -38,4 +38,5 @@ __all__ = [
     "check_config",
     "find_config",
     "load_config",
+    "places_in",
 ]

@@ -63,6 +63,14 @@ def check_config(path: str | Path) -> tuple[Config | None, list[Problem]]:
         return None, sorted(_problems(str(path), Places(text), error))
 
 
+def places_in(path: str | Path) -> Places:
+    """Where in a config that could be read each key stands; in one that has gone since, nothing stands anywhere."""
+    try:
+        return Places(Path(path).read_bytes().decode())
+    except OSError:
+        return Places("")
+
+
 def _validated(file: Path, document: dict[str, Any]) -> Config:
     folder = file.absolute().parent
     state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]

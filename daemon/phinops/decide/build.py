@@ -11,11 +11,14 @@ from phinops.decide.model import LimitsModel, RuleModel, WindowModel
 from phinops.decide.plan import Steps
 from phinops.decide.reading import Reading
 from phinops.decide.rule import Limits, Rule, RuleStep, Window, hash_of
-from phinops.decide.trigger import Trigger, read_trigger
+from phinops.decide.trigger import SCHEDULE, Trigger, read_trigger
 from phinops.event import ADDS
 
 _ANY = (*ADDS, "hook.any", "custom.any")
 """Where `on` is wrong, the rest is checked as if it were any event, so that no mistake follows from that one."""
+
+POLLED = ("instance.", "alert.", "impact.")
+"""Events that Dataphin must be asked for."""
 
 _LASTING = ("instance.", "alert.", "impact.")
 """Events of objects whose state can be read again when `for` is over."""
@@ -38,6 +41,7 @@ def build_rule(node: Node, reading: Reading) -> Rule | None:
     plan = steps.read(do.value) if do and isinstance(do.value, list) else ()
     if trigger:
         _check_hold(node, trigger, reading)
+        _check_within(node, trigger, reading)
     if steps.writes and "mode" not in node.value and not misspelt("mode", node.value, keys_at(RuleModel, ())):
         message = "the rule writes to Dataphin, so it must say `mode: shadow` or `mode: armed`"
         reading.findings.error("mode-missing", node.place, message)
@@ -63,6 +67,7 @@ def _rule(
         concurrency=model.concurrency,
         limits=_limits(model.limits),
         max_age=model.max_age,
+        within=model.within,
         vars=reading.vars,
         writes=writes,
         file=reading.findings.file,
@@ -76,6 +81,20 @@ def _check_hold(node: Node, trigger: Trigger, reading: Reading) -> None:
     if "for" in node.keys and without:
         message = f"«for» only delays here: {', '.join(without)} has no state that could be read again"
         reading.findings.warning("only-delays", node.keys["for"].place, message)
+
+
+def _check_within(node: Node, trigger: Trigger, reading: Reading) -> None:
+    if "within" in node.keys and not any(kind.startswith(POLLED) for kind in trigger.types):
+        whys = ", ".join(f"{kind} {_heard(kind)}" for kind in trigger.types)
+        message = f"«within» says how soon Dataphin is asked, and here it never is: {whys}"
+        reading.findings.error("not-polled", node.keys["within"].place, message)
+
+
+def _heard(kind: str) -> str:
+    """How an event that is not polled becomes known."""
+    if kind == SCHEDULE:
+        return "comes at its time"
+    return "is heard as soon as it is posted" if kind.startswith("hook.") else "is the daemon's own, heard at once"
 
 
 def _limits(model: LimitsModel | None) -> Limits:

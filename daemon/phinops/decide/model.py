@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from phinops.decide import later
-from phinops.durations import parse_duration
+from phinops.durations import format_duration, parse_duration
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -51,12 +51,38 @@ def _shown(value: object) -> str:
     return "a collection" if isinstance(value, dict | list) else f"«{value}»"
 
 
+_SPAN_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
+
 Span = Annotated[
     timedelta,
     BeforeValidator(_span),
-    WithJsonSchema({"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$", "examples": ["90s", "1h30m"]}),
+    WithJsonSchema({"type": "string", "pattern": _SPAN_PATTERN, "examples": ["90s", "1h30m"]}),
 ]
 """A duration such as 90s or 1h30m."""
+
+
+SOONEST, LATEST = timedelta(seconds=10), timedelta(hours=24)
+"""The least and the most that `within` may say."""
+
+WITHIN = (
+    "How soon after a change in Dataphin the rule would like to hear of it, from 10s to 24h. Polls are paced by it as "
+    "far as the day's calls allow: a wish, not a guarantee."
+)
+
+
+def _wish(value: object) -> timedelta:
+    span = _span(value)
+    if not SOONEST <= span <= LATEST:
+        raise ValueError(f"must be from {format_duration(SOONEST)} to 24h, not {_shown(value)}")
+    return span
+
+
+Wish = Annotated[
+    timedelta,
+    BeforeValidator(_wish),
+    WithJsonSchema({"type": "string", "pattern": _SPAN_PATTERN, "examples": ["5m", "1h"]}),
+]
+"""How soon a rule would like to hear of a change."""
 
 
 def _expression(value: object) -> object:
@@ -173,6 +199,7 @@ class RuleModel(Model):
     concurrency: Annotated[Literal["single", "queued"], BeforeValidator(_concurrency)] = "queued"
     limits: Annotated[LimitsModel | None, Given] = None
     max_age: Annotated[Span | None, Given] = None
+    within: Annotated[Wish | None, Given] = Field(None, description=WITHIN)
     do: Annotated[list[Any], Field(min_length=1)]
 
 

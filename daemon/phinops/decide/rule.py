@@ -128,7 +128,8 @@ class RuleStep:
 class Rule:
     """One rule. `types` are the event types that it looks at, `cron` its own schedule or "".
 
-    `condition` and `key` are CEL, "" where the rule has none; `hold` is its `for`.
+    `condition` and `key` are CEL, "" where the rule has none; `hold` is its `for`. `within` is how soon after a change
+    the rule would like to hear of it: a wish that polls are paced by, and no part of what the rule decides or does.
     """
 
     id: str
@@ -144,6 +145,7 @@ class Rule:
     concurrency: Concurrency = "queued"
     limits: Limits = Limits()
     max_age: timedelta | None = None
+    within: timedelta | None = None
     vars: JsonObject = field(default_factory=dict)
     writes: bool = False
     file: str = ""
@@ -151,7 +153,9 @@ class Rule:
     hash: str = field(default="", compare=False)
 
     def to_json(self) -> JsonObject:
-        """The rule's meaning as JSON: the plan of its firings. Without `file`, `line` and `description`."""
+        """The rule's meaning as JSON: the plan of its firings. Without `file`, `line`, `description` and `within`:
+        a rule that wants to hear sooner decides and does the same.
+        """
         return {
             "id": self.id,
             "on": list(self.types),
@@ -171,7 +175,7 @@ class Rule:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Rule:
-        """The rule that `to_json` wrote."""
+        """The rule that `to_json` wrote; its `within` is None, since a firing has no use for it."""
         limits = document["limits"]
         downstream = limits.get("downstream")
         return cls(
@@ -222,6 +226,13 @@ def _span(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Cares:
+    """That some rule listens to a source, and the smallest `within` of those that do; None where none has one."""
+
+    within: timedelta | None = None
+
+
 class RuleSet:
     """The rules in force, found by what they look at. `hash` names this very set."""
 
@@ -231,6 +242,7 @@ class RuleSet:
         for rule in self:
             for kind in rule.types:
                 self._by_type.setdefault(kind, []).append(rule)
+        self._cares = _cares(self)
         self.hash = hash_of({rule.id: rule.hash for rule in self})
 
     def __iter__(self) -> Iterator[Rule]:
@@ -249,10 +261,29 @@ class RuleSet:
 
     @property
     def event_types(self) -> frozenset[str]:
-        """Every type that some rule, whatever its mode, looks at: what sources have to watch for."""
-        return frozenset(self._by_type)
+        """Every type that some rule listens to: what sources have to watch for.
+
+        A rule that is off looks at what comes anyway, but nothing is polled for its sake.
+        """
+        return frozenset(kind for kind, rules in self._by_type.items() if any(rule.mode != "off" for rule in rules))
+
+    def cares(self, family: str) -> Cares | None:
+        """How much the rules care for the events of a source: `family` is "alert.", "instance." or "impact.".
+
+        None when no rule listens to it; one that is off does not.
+        """
+        return self._cares.get(family)
 
     @property
     def crons(self) -> frozenset[str]:
         """Every schedule of a rule."""
         return frozenset(rule.cron for rule in self if rule.cron)
+
+
+def _cares(rules: Iterable[Rule]) -> dict[str, Cares]:
+    found: dict[str, list[timedelta]] = {}
+    for rule in rules:
+        if rule.mode != "off":
+            for family in {f"{kind.partition('.')[0]}." for kind in rule.types}:
+                found.setdefault(family, []).extend([rule.within] if rule.within else [])
+    return {family: Cares(min(wishes, default=None)) for family, wishes in found.items()}

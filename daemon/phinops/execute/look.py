@@ -46,6 +46,12 @@ _LINEAGE_TYPES = {
 }
 """NodeType of GetInstanceDownStream where a record's type is of a coarser list."""
 
+UNSETTLED = ("FAILED", "RUNNING")
+"""What most instances are that are looked at, and few of a long day: about to be written to, or being followed."""
+
+MANY = 5
+"""So many instances that a long list left out are looked for in the short one of those that are unsettled."""
+
 _DATED_ID = re.compile(r"t_[0-9]+_([0-9]{8})_[0-9]+")
 
 Read = Callable[[str, JsonObject], Awaitable[Mapping[str, Any]]]
@@ -169,14 +175,24 @@ class Look:
             by_date[self._biz_dates.get(instance_id) or _date_within(instance_id)].add(instance_id)
         for biz_date, wanted in by_date.items():
             if biz_date:
-                sure = not wanted.isdisjoint(self._biz_dates)
-                listing = self._instance_listing(project_id, biz_date)
-                key = (project_id, biz_date)
-                await self._list_into(
-                    found, key, listing, wanted, lambda row: self._instance_view(project_id, row), sure=sure
-                )
+                await self._list_day_into(found, project_id, biz_date, wanted)
         await self._get_into(found, ids, lambda each: self._get_instance(project_id, each))
         return found
+
+    async def _list_day_into(
+        self, found: dict[str, InstanceView | PhinopsError], project_id: str, biz_date: str, wanted: set[str]
+    ) -> None:
+        def view(row: vendor.Record) -> InstanceView:
+            return self._instance_view(project_id, row)
+
+        sure = not wanted.isdisjoint(self._biz_dates)
+        listing = self._instance_listing(project_id, biz_date)
+        key = (project_id, biz_date)
+        await self._list_into(found, key, listing, wanted, view, sure=sure)
+        rest = wanted - found.keys()
+        if len(rest) >= MANY and self._pages.get(key, 0) > 1:
+            few = listing._replace(query={**listing.query, "RunStatusList": [*UNSETTLED]})
+            await self._list_into(found, (*key, *UNSETTLED), few, rest, view, sure=False)
 
     async def _get_instance(self, project_id: str, instance_id: str) -> InstanceView | None:
         api = "GetPhysicalInstance"

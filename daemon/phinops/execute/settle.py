@@ -1,12 +1,13 @@
 """Finding out what a write did: by reading, after a quiet time, never by sending again.
 
 A write of unknown fate is *applied*, *absent* (said twice, some seconds apart) or stays *unknown*. An accepted write
-whose step asks for it is followed until its target reaches the goal or another end.
+whose step asks for it is followed until its target reaches the goal or another end; `rhythm` says when it is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -15,8 +16,9 @@ import structlog
 
 from phinops.clock import Clock
 from phinops.errors import ApiError, QuotaSpent
+from phinops.execute import rhythm
 from phinops.execute.journal import Journal
-from phinops.execute.steps.kind import Look, Probe, Step, Write
+from phinops.execute.steps.kind import Look, Probe, Progress, Step, Write
 from phinops.firing import Intent, Outcome, StepResult
 
 log = structlog.get_logger(__name__)
@@ -25,6 +27,12 @@ Verdict = Literal["applied", "absent", "unknown"]
 
 GIVE_UP_AFTER = timedelta(hours=24)
 """How long a target that cannot be read is asked for before a person must decide: longer than any quota day."""
+
+LOOK_AT_THE_CLOCK = 60.0
+"""Seconds after which a wait for a moment of the wall clock looks whether that has jumped."""
+
+CallsLeft = Callable[[], int | None]
+"""How many calls the day has left for reading back; None: no limit."""
 
 UNCLEAR_READS = 3
 """How many readings may be unclear before reading on is pointless."""
@@ -46,14 +54,19 @@ class Open:
 class Settler:
     """Reads back the writes of one tenant. `look` reads with the priority of verification.
 
-    `settle_after` is the quiet time in real seconds: it spans the network's delays.
+    `settle_after` is the quiet time in real seconds: it spans the network's delays. `calls_left` is what verifications
+    are paced by.
     """
 
-    def __init__(self, look: Look, journal: Journal, clock: Clock, settle_after: float) -> None:
+    def __init__(
+        self, look: Look, journal: Journal, clock: Clock, settle_after: float, calls_left: CallsLeft = lambda: None
+    ) -> None:
         self._look = look
         self._journal = journal
         self._clock = clock
         self._settle_after = settle_after
+        self._calls_left = calls_left
+        self._ends: dict[str, list[datetime]] = defaultdict(list)
 
     async def settle(self, step: Step, write: Write, intent: Intent, open_: Open) -> Verdict:
         """What became of an open intent, recorded.
@@ -114,14 +127,16 @@ class Settler:
         )
 
     async def verify(self, step: Step, write: Write, intent: Intent, until: datetime) -> StepResult:
-        """Follow an accepted write until its goal, another end, or `until`; recorded."""
-        pauses = _growing(5.0, most=60.0)
-        while True:
-            left = (until - self._clock.now()).total_seconds()
-            await self._clock.sleep(max(0.0, min(next(pauses), left)))
-            progress = await self._progress(step, write, intent)
-            if progress != "pending" or self._clock.now() >= until:
-                break
+        """Follow an accepted write until its goal, another end, or `until`; recorded.
+
+        The last read is made at `until`, or some seconds later together with others of the project that end then.
+        """
+        ends = self._ends[intent.project_id]
+        ends.append(until)
+        try:
+            progress = await self._follow(step, write, intent, until)
+        finally:
+            ends.remove(until)
         outcome: Outcome = "timed_out" if progress == "pending" else progress
         reason = {"verified": "the target reached its goal", "failed": "the target came to another end"}.get(
             outcome, f"not there by {until.isoformat()}"
@@ -130,12 +145,47 @@ class Settler:
         log.info("action.verified", action=intent.action_id, outcome=outcome, reason=reason)
         return StepResult(outcome, reason, intent.action_id)
 
-    async def _progress(self, step: Step, write: Write, intent: Intent) -> Literal["pending", "verified", "failed"]:
+    async def _follow(self, step: Step, write: Write, intent: Intent, until: datetime) -> Progress:
+        within = self._left(until)
+        made, pause = 0, None
+        while True:
+            left = self._left(until)
+            pause = rhythm.pause(pause, left, rhythm.reads_left(self._calls_left(), made))
+            wait = rhythm.aligned(self._clock.monotonic(), pause)
+            if pause < left and wait < left:
+                await self._rest(wait, until)
+            else:
+                await self._rest_to_the_end(intent.project_id, until, within)
+            progress, cost = await self._progress(step, write, intent)
+            made += cost
+            if progress != "pending" or self._clock.now() >= until:
+                return progress
+
+    async def _progress(self, step: Step, write: Write, intent: Intent) -> tuple[Progress, int]:
+        """How far it has come, and whether asking was a read: what the day refuses costs nothing."""
         try:
-            return await step.progress(self._look, write, intent.probe)
+            return await step.progress(self._look, write, intent.probe), 1
         except (ApiError, QuotaSpent) as error:
             log.warning("action.unread", action=intent.action_id, reason=str(error))
-            return "pending"
+            return "pending", int(isinstance(error, ApiError))
+
+    def _left(self, until: datetime) -> float:
+        return (until - self._clock.now()).total_seconds()
+
+    async def _rest(self, wait: float, until: datetime) -> None:
+        """Wait so many seconds, or until the wall clock has passed `until`."""
+        wake = self._clock.monotonic() + wait
+        while (rest := wake - self._clock.monotonic()) > 0 and self._left(until) > 0:
+            await self._clock.sleep(min(rest, LOOK_AT_THE_CLOCK))
+
+    async def _rest_to_the_end(self, project: str, until: datetime, within: float) -> None:
+        """Wait until `until`, and on for the others whose ends share a cell with it, so that one read serves all."""
+        mine = rhythm.cell(until.timestamp(), within)
+        while True:
+            end = max(each for each in self._ends[project] if rhythm.cell(each.timestamp(), within) == mine)
+            if (left := self._left(end)) <= 0:
+                return
+            await self._clock.sleep(min(left, LOOK_AT_THE_CLOCK))
 
 
 def _growing(first: float, most: float = 300.0) -> Iterator[float]:

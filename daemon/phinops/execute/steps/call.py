@@ -65,6 +65,9 @@ class CallStep:
     def writes(self, params: CallParams) -> bool:
         return not is_read(params.call)
 
+    def apis(self, params: CallParams) -> tuple[str, ...]:
+        return (params.call,)
+
     def problems(self, params: CallParams, setting: Setting) -> list[tuple[Path, str]]:
         if is_template(params.call):
             return [

@@ -46,6 +46,9 @@ class InstanceStep:
     def writes(self, params: InstanceParams) -> bool:
         return True
 
+    def apis(self, params: InstanceParams) -> tuple[str, ...]:
+        return (API,)
+
     def problems(self, params: InstanceParams, setting: Setting) -> list[tuple[Path, str]]:
         return []
 

@@ -155,6 +155,10 @@ class Step(Protocol):
         """Whether it changes anything in Dataphin."""
         ...
 
+    def apis(self, params: Any) -> tuple[str, ...]:
+        """The APIs of Dataphin that it calls at least, by name; `params` may hold templates still."""
+        ...
+
     def problems(self, params: Any, setting: Setting) -> list[tuple[Path, str]]:
         """What the model cannot see: the path of each mistake below the parameters, and its text."""
         ...

@@ -64,6 +64,9 @@ class NodeStep:
     def writes(self, params: NodeParams) -> bool:
         return True
 
+    def apis(self, params: NodeParams) -> tuple[str, ...]:
+        return (self.api,)
+
     def problems(self, params: NodeParams, setting: Setting) -> list[tuple[Path, str]]:
         if isinstance(params, PauseNodeParams) and params.lease is not None:
             return [(("lease",), "«lease» is not in this version yet: resume the node with a resume_node step")]

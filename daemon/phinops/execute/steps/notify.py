@@ -57,6 +57,9 @@ class NotifyStep:
     def writes(self, params: NotifyParams) -> bool:
         return False
 
+    def apis(self, params: NotifyParams) -> tuple[str, ...]:
+        return ()
+
     def problems(self, params: NotifyParams, setting: Setting) -> list[tuple[Path, str]]:
         if setting.notifiers is None:
             return []

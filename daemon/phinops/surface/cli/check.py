@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from phinops.config import Config, check_config, find_config
+from phinops.config import Config, check_config, find_config, places_in
 from phinops.decide.load import load_rules
-from phinops.decide.rule import Setting
+from phinops.decide.rule import RuleSet, Setting
+from phinops.demand import quota_warnings
 from phinops.errors import ConfigError
 from phinops.execute.steps.table import STEPS
 from phinops.problem import Problem
@@ -54,7 +55,8 @@ def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None,
     checked = {path: check_config(path) for path in found.configs}
     config = checked[found.config][0] if found.config is not None else None
     loaded = load_rules(found.rules if paths else _own_rules(config), _setting(config))
-    problems = sorted([*loaded.problems, *(each for _, problems in checked.values() for each in problems)])
+    mistakes = (each for _, problems in checked.values() for each in problems)
+    problems = sorted([*loaded.problems, *mistakes, *_beyond_the_quota(found, config, loaded.rules)])
     _FORMATS[form](problems)
     _tell_what_was_not_checked(found, config)
     nothing = not loaded.files and not (paths and found.configs)
@@ -96,10 +98,17 @@ def _setting(config: Config | None) -> Setting:
     return Setting(STEPS, config.timezone, edition, set(config.notifiers), set(config.hooks))
 
 
+def _beyond_the_quota(found: Found, config: Config | None, rules: RuleSet) -> Sequence[Problem]:
+    if config is None or found.config is None:
+        return ()
+    file, places = str(found.config), places_in(found.config)
+    return quota_warnings(config, rules, lambda key: (file, *places.key(key)))
+
+
 def _tell_what_was_not_checked(found: Found, config: Config | None) -> None:
     if config is None:
         why = "no config" if found.config is None else f"{found.config} is broken"
-        click.echo(f"{why}: notifiers, hooks and edition were not checked", err=True)
+        click.echo(f"{why}: notifiers, hooks and edition were not checked, nor the quota", err=True)
 
 
 def _print_text(problems: Sequence[Problem]) -> None:
