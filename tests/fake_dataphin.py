@@ -76,7 +76,7 @@ class FakeMemory:
     def commit(self, arrival: Arrival) -> list[Event]:
         for key, state in arrival.seen.items():
             self.states[arrival.source, key] = json.dumps(state)
-        self.cursors[arrival.source] = json.dumps(arrival.cursor)
+        self.cursors[arrival.place] = json.dumps(arrival.cursor)
         known = {event.id for event in self.events}
         fresh = [event for event in arrival.events if event.id not in known]
         assert len(fresh) == len(arrival.events), "an event that was committed before came again"
@@ -86,12 +86,14 @@ class FakeMemory:
     async def seen(self, source: str, ids: Sequence[str]) -> Mapping[str, JsonObject]:
         return {key: json.loads(self.states[source, key]) for key in ids if (source, key) in self.states}
 
-    async def tracked(self, source: str) -> Mapping[str, JsonObject]:
+    async def tracked(self, source: str, project: str = "") -> Mapping[str, JsonObject]:
         states = {key: json.loads(state) for (name, key), state in self.states.items() if name == source}
-        return {key: state for key, state in states.items() if state.get("open")}
+        return {
+            key: state for key, state in states.items() if state.get("open") and project in ("", state.get("project"))
+        }
 
-    async def cursor(self, source: str) -> JsonObject | None:
-        return json.loads(self.cursors[source]) if source in self.cursors else None
+    async def cursor(self, place: str) -> JsonObject | None:
+        return json.loads(self.cursors[place]) if place in self.cursors else None
 
 
 def kinds(events: Sequence[Event]) -> list[str]:

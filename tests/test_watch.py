@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -12,14 +12,18 @@ import anyio
 import pytest
 
 from fastloop import run
-from phinops.arrive.arrival import Arrival
+from phinops.arrive.arrival import WHOLE, Arrival, Part
 from phinops.arrive.pace import Pacer, SourceState, State
+from phinops.arrive.planner import SHORTEST
 from phinops.clock import LoopClock
 from phinops.config import Tenant
 from phinops.config.model import TenantSources
 from phinops.config.secret import Secret
+from phinops.decide.rule import Cares
 from phinops.errors import QuotaSpent, StoreError, Transient
+from phinops.event import Alert, Event, Project, event_id
 from phinops.execute.day import PoolUse
+from phinops.pipeline import Taken
 from phinops.pulse import Pulse
 from phinops.tenant import Serving
 from phinops.watch import LONGEST_CALL, Watch, loop_of, watches_of
@@ -38,13 +42,26 @@ class Source:
     lasts: float = 0.0
     polls: int = 0
 
-    async def poll(self, now: datetime) -> Arrival:
+    async def parts(self, now: datetime) -> Sequence[Part]:
+        return (WHOLE,)
+
+    async def poll(self, now: datetime, part: Part) -> Arrival:
         self.polls += 1
         await anyio.sleep(self.lasts)
         error = next(self.answers, None)
         if error:
             raise error
-        return Arrival(self.name, "t", cursor={"n": self.polls}, calls=1)
+        return Arrival(self.name, "t", cursor={"n": self.polls}, calls=1, part=part.id)
+
+
+class Nothing:
+    """A store that remembers nothing."""
+
+    async def last_good(self, source: str) -> Mapping[str, datetime]:
+        return {}
+
+    async def changes(self, source: str) -> Mapping[tuple[str, datetime], int]:
+        return {}
 
 
 @dataclass(slots=True)
@@ -53,9 +70,10 @@ class Account:
 
     limit: int | None = None
     used: int = 0
+    pool: str = "1+2+3"
 
     def usage(self) -> list[PoolUse]:
-        return [PoolUse("1+2+3", self.used, self.limit, 0)]
+        return [PoolUse(self.pool, self.used, self.limit, 0)]
 
 
 @dataclass(slots=True)
@@ -69,10 +87,14 @@ class Hut:
     taken: list[Arrival] = field(default_factory=list)
     full: bool = False
 
-    async def take(self, arrival: Arrival) -> None:
+    async def take(self, arrival: Arrival) -> Taken:
         if self.full:
             raise StoreError("the disk is full")
         self.taken.append(arrival)
+        return Taken(arrival.events, 0, 0)
+
+    def cares(self, family: str) -> Cares | None:
+        return Cares() if any(kind.startswith(family) for kind in self.wanted) else None
 
     def watch(self, name: str) -> Watch:
         return next(watch for watch in self.watches if watch.source.name == name)
@@ -92,13 +114,13 @@ def _tenant(name: str = "t", **every: timedelta) -> Tenant:
 
 def _serving(tenant: Tenant, account: Account, *sources: Source) -> Serving:
     nothing: Any = None
-    return Serving(tenant, nothing, cast(Any, account), nothing, nothing, nothing, sources)
+    return Serving(tenant, nothing, cast(Any, account), nothing, nothing, nothing, sources, cast(Any, Nothing()))
 
 
 def _hut(*servings: Serving, wanted: set[str] | None = None) -> Hut:
     clock = LoopClock(START)
     hut = Hut(clock, Pulse(clock), wanted if wanted is not None else {"instance.failed", "alert.opened"})
-    hut.watches = watches_of(servings, clock, UTC, hut.pulse, lambda: frozenset(hut.wanted), hut.take)
+    hut.watches = watches_of(servings, clock, UTC, hut.pulse, hut.cares, hut.take)
     return hut
 
 
@@ -209,7 +231,7 @@ def test_a_poll_that_hangs_shows() -> None:
         await anyio.sleep(LONGEST_CALL + 59)
         assert hut.pulse.stuck() == []
         await anyio.sleep(2)
-        assert [line.split(" has")[0] for line in hut.pulse.stuck()] == [f"loop {loop_of('t', 'instances')}"]
+        assert [line.split(" has")[0] for line in hut.pulse.stuck()] == [f"loop {loop_of('t', 'instances')}/"]
         assert hut.watches[0].obstacle() != ""
 
     _play(hut, script)
@@ -228,9 +250,9 @@ def test_the_sources_of_all_tenants_of_an_account_divide_its_day() -> None:
         day = 86_400 - 1000
         # Nobody listens to impacts, so four divide the one account's day.
         assert paces[("a", "impacts")] is None
-        assert paces[("a", "instances")] == pytest.approx(day * 4 / 10_000, abs=1)
-        assert paces[("b", "alerts")] == pytest.approx(day * 4 / 10_000, abs=1)
-        assert paces[("c", "instances")] == 30
+        assert paces[("a", "instances")] == pytest.approx(day * 4 / 10_000, rel=0.02)
+        assert paces[("b", "alerts")] == pytest.approx(day * 4 / 10_000, rel=0.02)
+        assert paces[("c", "instances")] == SHORTEST
 
     _play(hut, script)
 
@@ -263,5 +285,69 @@ def test_a_source_without_stock_or_answers_is_an_obstacle_and_one_that_rests_is_
 ) -> None:
     told: Any = Told(SourceState("alerts", state, None, None, reason))
     clock = LoopClock(START)
-    watch = Watch("prod", cast(Any, told), cast(Pacer, told), Pulse(clock), _hut().take)
+    watch = Watch("prod", cast(Any, told), cast(Pacer, told), Pulse(clock), _hut().take, clock, Nothing())
     assert watch.obstacle() == said
+
+
+def _alert(reason: str, project: str = "7") -> Event:
+    return Event(
+        id=event_id("test", reason, project),
+        type="alert.opened",
+        time=START + timedelta(seconds=1100),
+        tenant="t",
+        source="alerts",
+        project=Project(project),
+        alert=Alert(id="1", reason=reason, unique_key="t_1"),
+    )
+
+
+@dataclass(slots=True)
+class Projects(Source):
+    """Two projects; each poll notes which and what it was hinted at."""
+
+    seen: list[str] = field(default_factory=list)
+
+    async def parts(self, now: datetime) -> Sequence[Part]:
+        return Part("7", "seven"), Part("8", "eight")
+
+    async def poll(self, now: datetime, part: Part) -> Arrival:
+        self.seen.append(part.id)
+        return Arrival(self.name, "t", calls=1, part=part.id)
+
+
+@dataclass(slots=True)
+class Alerting(Source):
+    """Brings one event with its second poll."""
+
+    event: Event | None = None
+
+    async def poll(self, now: datetime, part: Part) -> Arrival:
+        self.polls += 1
+        events = (self.event,) if self.event and self.polls == 2 else ()
+        return Arrival(self.name, "t", events, calls=1, part=part.id)
+
+
+@pytest.mark.parametrize(("reason", "polled"), [("VDM_BATCH_ERROR", ["7", "8", "7"]), ("VDM_BATCH_FINISH", ["7", "8"])])
+def test_an_alert_of_a_failed_run_has_its_project_looked_at_at_once(reason: str, polled: list[str]) -> None:
+    projects, alerts = Projects("instances"), Alerting("alerts", event=_alert(reason))
+    tenant = _tenant(instances=timedelta(hours=1), alerts=timedelta(minutes=2))
+    hut = _hut(_serving(tenant, Account(), projects, alerts))
+
+    async def script() -> None:
+        await anyio.sleep(600)
+        assert projects.seen == polled
+        hinted = [arrival.hinted for arrival in hut.taken if arrival.hinted]
+        assert hinted == [frozenset({"t_1"})] * (len(polled) - 2)
+
+    _play(hut, script)
+
+
+def test_where_a_day_has_no_limit_polls_keep_to_a_small_part_of_the_rate() -> None:
+    unlimited = _hut(_serving(_tenant(), Account(limit=None, pool="1"), Projects("instances")))
+    left = unlimited.watches[0].pacer._planner.left
+
+    async def script() -> None:
+        found = left()
+        assert found.calls == {"1": pytest.approx(0.02 * 50 * found.seconds)}
+
+    _play(unlimited, script)

@@ -20,6 +20,7 @@ from phinops.config import Config, load_config
 from phinops.course import Courses
 from phinops.crew import Crew
 from phinops.decide.language import Language
+from phinops.decide.rule import Cares
 from phinops.errors import ConfigError, StoreError, StoreLost
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor
@@ -29,7 +30,7 @@ from phinops.execute.notify.post import Post
 from phinops.execute.steps.table import STEPS
 from phinops.firing import Firing
 from phinops.operator_call import OperatorCalls
-from phinops.pipeline import InForce, Pipeline, permit_again
+from phinops.pipeline import InForce, Pipeline, Taken, permit_again
 from phinops.pulse import Pulse
 from phinops.record import journal, lists
 from phinops.record.book import Book
@@ -92,7 +93,7 @@ class Daemon:
         self._pipeline = Pipeline(parts.store, parts.language, self._in_force, self._courses, clock, self._tell)
         self._calls = OperatorCalls(parts.store, parts.common)
         self._watches = watches_of(
-            parts.servings.values(), clock, config.timezone, parts.pulse, parts.common.wanted, self._take
+            parts.servings.values(), clock, config.timezone, parts.pulse, self._cares, self._take
         )
         self._schedules = {name: self._schedule(name) for name in parts.servings}
         self._vitals = Vitals(parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone)
@@ -123,7 +124,7 @@ class Daemon:
                 group=crew,
                 wanted=lambda: rulebook.in_force.rules.event_types,
                 over=notices.tell_over,
-                moves=lambda tenant, source: pulse.beat(loop_of(tenant, source), LONGEST_CALL),
+                moves=lambda: pulse.moves(LONGEST_CALL),
             )
             servings = {
                 tenant.name: await stack.enter_async_context(serving(tenant, limiter_of[tenant.name], common))
@@ -173,9 +174,9 @@ class Daemon:
 
     # What arrives
 
-    async def _take(self, arrival: Arrival) -> None:
+    async def _take(self, arrival: Arrival) -> Taken:
         try:
-            await self._pipeline.take(arrival)
+            return await self._pipeline.take(arrival)
         except StoreError:
             self._doubt.set()
             raise
@@ -191,6 +192,9 @@ class Daemon:
     def _in_force(self) -> InForce:
         """Asked anew for each arrival: a reload puts others in force."""
         return self._parts.rulebook.in_force
+
+    def _cares(self, family: str) -> Cares | None:
+        return self._in_force().rules.cares(family)
 
     def _crons(self) -> dict[str, str]:
         return {rule.id: rule.cron for rule in self._in_force().rules if rule.cron}

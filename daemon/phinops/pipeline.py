@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import anyio.lowlevel
 import structlog
@@ -21,6 +22,7 @@ from phinops.decide.rule import Rule, RuleSet
 from phinops.event import Event
 from phinops.firing import Firing, FiringState, Mode
 from phinops.record import history, journal, seen
+from phinops.record.changes import put_changes
 from phinops.record.sqlite import Store
 from phinops.record.tx import Snapshot, Tx
 
@@ -45,11 +47,15 @@ class InForce:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What an arrival brought: the events that were new, and how many firings began or were skipped."""
+    """What an arrival brought: the events that were new, and how many firings began or were skipped.
+
+    `found` counts the new events that some rule listens to and that a poll was the first to tell of.
+    """
 
     new: tuple[Event, ...]
     begun: int
     skipped: int
+    found: int = 0
 
 
 class Pipeline:
@@ -96,7 +102,7 @@ class Pipeline:
                 )  # fmt: skip
                 self._courses.begin(firing, event)
         skipped = sum(firing.state == "skipped" for firing, _ in firings)
-        return Taken(tuple(new), len(firings) - skipped, skipped)
+        return Taken(tuple(new), len(firings) - skipped, skipped, sum(_found(in_force, arrival, new).values()))
 
     async def _match(self, in_force: InForce, events: Sequence[Event]) -> dict[str, list[Match]]:
         matches: dict[str, list[Match]] = {}
@@ -126,11 +132,30 @@ class Pipeline:
                     journal.put_firing(tx, firing)
                     firings.append((firing, event))
         seen.put_arrival(
-            tx, arrival.tenant, arrival.source, arrival.seen, arrival.cursor, forget_before=arrival.forget_before
+            tx,
+            arrival.tenant,
+            arrival.source,
+            arrival.seen,
+            arrival.cursor,
+            place=arrival.place,
+            forget_before=arrival.forget_before,
         )
+        put_changes(tx, arrival.tenant, arrival.source, _found(in_force, arrival, new))
         if also:
             also(tx)
         return new, firings
+
+
+def _found(in_force: InForce, arrival: Arrival, new: Sequence[Event]) -> Mapping[tuple[str, datetime], int]:
+    """What a poll was the first to tell of, and some rule listens to, by part and time: what pacing learns from."""
+    if arrival.part is None:
+        return {}
+    part = arrival.part
+    return Counter(
+        (part, event.time)
+        for event in new
+        if in_force.rules.of_type(event.type) and not (event.instance and event.instance.id in arrival.hinted)
+    )
 
 
 def permit_again(tx: Tx, firing: Firing, event: Event) -> str:

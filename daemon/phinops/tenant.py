@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import anyio
 import structlog
 
-from phinops.arrive.arrival import Arrival
+from phinops.arrive.arrival import Arrival, Part
 from phinops.arrive.poll.alerts import AlertSource
 from phinops.arrive.poll.impacts import ImpactSource
 from phinops.arrive.poll.instances import InstanceSource
@@ -33,8 +33,11 @@ from phinops.execute.look import Look
 from phinops.execute.send import Client, Endpoint
 from phinops.execute.settle import Settler
 from phinops.record import seen
+from phinops.record.changes import changes
+from phinops.record.documents import from_text, to_text
 from phinops.record.ledger import StoreLedger
 from phinops.record.sqlite import Store
+from phinops.record.switches import set_switch, switch
 
 log = structlog.get_logger(__name__)
 
@@ -51,8 +54,12 @@ class Source(Protocol):
 
     name: str
 
-    async def poll(self, now: datetime) -> Arrival:
-        """What changed since the last arrival that was committed. Raises PhinopsError: nothing moved."""
+    async def parts(self, now: datetime) -> Sequence[Part]:
+        """What there is to poll. Raises PhinopsError."""
+        ...
+
+    async def poll(self, now: datetime, part: Part) -> Arrival:
+        """What changed in a part since its last arrival that was committed. Raises PhinopsError: nothing moved."""
         ...
 
 
@@ -108,11 +115,37 @@ class Remembered:
     async def seen(self, source: str, ids: Sequence[str]) -> Mapping[str, JsonObject]:
         return await self.store.read(lambda tx: seen.seen(tx, self.tenant, source, ids))
 
-    async def tracked(self, source: str) -> Mapping[str, JsonObject]:
-        return await self.store.read(lambda tx: seen.tracked(tx, self.tenant, source))
+    async def tracked(self, source: str, project: str = "") -> Mapping[str, JsonObject]:
+        return await self.store.read(lambda tx: seen.tracked(tx, self.tenant, source, project))
 
-    async def cursor(self, source: str) -> JsonObject | None:
-        return await self.store.read(lambda tx: seen.cursor(tx, self.tenant, source))
+    async def cursor(self, place: str) -> JsonObject | None:
+        return await self.store.read(lambda tx: seen.cursor(tx, self.tenant, place))
+
+    async def last_good(self, source: str) -> Mapping[str, datetime]:
+        """When each part of the source was last polled."""
+        found = await self.store.read(lambda tx: seen.last_good(tx, self.tenant))
+        places = (place.partition("/") for place in found)
+        return {part: found[name + slash + part] for name, slash, part in places if name == source}
+
+    async def changes(self, source: str) -> Mapping[tuple[str, datetime], int]:
+        """How many changes polls of the source found first, by part and hour."""
+        return await self.store.read(lambda tx: changes(tx, self.tenant, source))
+
+
+@dataclass(frozen=True, slots=True)
+class KeptProjects:
+    """The list of a tenant's projects, kept over restarts: reading it anew takes calls."""
+
+    store: Store
+    name: str
+
+    async def load(self) -> JsonObject | None:
+        text = await self.store.read(lambda tx: switch(tx, self.name))
+        return from_text(text) if text else None
+
+    async def save(self, document: JsonObject) -> None:
+        text = to_text(document)
+        await self.store.write(lambda tx: set_switch(tx, self.name, text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +159,7 @@ class Serving:
     hands: Hands
     glass: Glass
     sources: tuple[Source, ...]
+    past: Remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +167,7 @@ class Common:
     """What all tenants share.
 
     `wanted` are the event types that rules look at, `over` is told of a tenant and why the ceiling held its writes
-    back, `moves` of a tenant and its source that makes a call now.
+    back, `moves` of every call that a source makes.
     """
 
     store: Store
@@ -144,7 +178,7 @@ class Common:
     group: Starter
     wanted: Callable[[], frozenset[str]]
     over: Callable[[str, str], Coroutine[Any, Any, None]]
-    moves: Callable[[str, str], None]
+    moves: Callable[[], None]
 
 
 @asynccontextmanager
@@ -237,6 +271,7 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
             Hands(desk, settler, deciding, read),
             Glass(deciding, read, common.clock, common.zone, config.sources.impacts.window),
             _sources(config, client, common),
+            Remembered(common.store, config.name),
         )
 
 
@@ -263,12 +298,16 @@ def _look(client: Client, priority: Priority, config: Tenant, common: Common) ->
 def _sources(config: Tenant, client: Client, common: Common) -> tuple[Source, ...]:
     memory = Remembered(common.store, config.name)
 
-    def reads(source: str, priority: Priority) -> PollReads:
-        return PollReads(client, priority, common.clock, lambda: common.moves(config.name, source))
-
-    alerts, polls = reads("alerts", Priority.ALERTS), reads("instances", Priority.POLL)
-    projects = tenant_projects(polls, config.projects, config.env)
-    served = data_service_projects(polls, config.served_projects) if config.served_projects else None
+    alerts, polls = (
+        PollReads(client, priority, common.clock, common.moves) for priority in (Priority.ALERTS, Priority.POLL)
+    )
+    projects = tenant_projects(
+        polls, config.projects, config.env, KeptProjects(common.store, f"projects/{config.name}")
+    )
+    served = None
+    if config.served_projects:
+        kept = KeptProjects(common.store, f"data service projects/{config.name}")
+        served = data_service_projects(polls, config.served_projects, kept)
     lookback = config.sources.lookback
     sources: list[Source] = [
         AlertSource(config.name, alerts, memory, projects, zone=common.zone, lookback=lookback, served=served),

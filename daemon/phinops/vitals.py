@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
+from phinops.arrive.pace import PartState
 from phinops.event import JsonObject
 from phinops.pulse import Pulse
 from phinops.record.sqlite import Store
@@ -58,6 +59,7 @@ class Vitals:
                     "last_good": state.last_good.astimezone(self._zone).isoformat() if state.last_good else None,
                     "interval_s": None if state.interval_s is None else round(state.interval_s, 1),
                     "reason": state.reason,
+                    "projects": [self._project(part) for part in state.parts],
                 }
                 for state in sources
             ],
@@ -65,6 +67,15 @@ class Vitals:
                 {"pool": use.pool, "used": use.used, "limit": use.limit, "reserve": use.reserve}
                 for use in each.limiter.usage()
             ],
+        }
+
+    def _project(self, state: PartState) -> JsonObject:
+        return {
+            "id": state.part.id,
+            "name": state.part.name,
+            "last_good": state.last_good.astimezone(self._zone).isoformat() if state.last_good else None,
+            "interval_s": round(state.interval_s, 1),
+            "reason": state.reason,
         }
 
     def calls_today(self) -> Mapping[int, int]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from phinops.arrive.arrival import Arrival
-from phinops.arrive.pace import Budget, Pacer, SourceState, budget_of
+from phinops.arrive.arrival import Arrival, Part
+from phinops.arrive.pace import Pacer, Polled, SourceState, reset_in
+from phinops.arrive.planner import Care, Left, Planner
+from phinops.catalog.quotas import plan_for
 from phinops.clock import Clock
 from phinops.config import Tenant
+from phinops.decide.rule import Cares
 from phinops.event import Event
-from phinops.execute.limit import Limiter
+from phinops.pipeline import Taken
 from phinops.pulse import Pulse
 from phinops.tenant import Serving, Source
 
-Take = Callable[[Arrival], Awaitable[object]]
+Take = Callable[[Arrival], Awaitable[Taken]]
 
 _LEVELS: Mapping[str, tuple[int, ...]] = {"alerts": (1,), "instances": (1,), "impacts": (1, 2)}
 """The levels of the calls that each source makes (throttling tiers page)."""
@@ -26,29 +31,59 @@ _FAMILIES: Mapping[str, str] = {"alerts": "alert.", "instances": "instance.", "i
 LONGEST_CALL = 600.0
 """Seconds that a poll may be silent within: one call that waits for its turn, is repeated and answered."""
 
+POLITE = 0.02
+"""The part of a pool's rate that polls are planned with where a day has no limit."""
+
+_FAILED_RUN = frozenset({"VDM_BATCH_ERROR", "KGB_TASK_ERROR"})
+"""The reasons of alerts that tell of a run which failed (reasons of ListAlertEvents)."""
+
+Hint = Callable[[Event], None]
+
 
 @dataclass(slots=True)
 class Watch:
-    """One source being watched."""
+    """One source being watched. `hint` is told of every new event of the source."""
 
     tenant: str
     source: Source
     pacer: Pacer
     pulse: Pulse
     take: Take
+    clock: Clock
+    past: Past
+    hint: Hint = field(default=lambda _: None)
 
     async def run(self) -> None:
         """Poll until cancelled."""
         try:
-            await self.pacer.run(self._once, self._tell)
+            await self.pacer.run(self, self._tell)
         finally:
             self.pulse.gone(loop_of(self.tenant, self.source.name))
 
-    async def _once(self, now: datetime) -> Arrival:
-        self.pulse.beat(loop_of(self.tenant, self.source.name), LONGEST_CALL)
-        arrival = await self.source.poll(now)
-        await self.take(arrival)
-        return arrival
+    async def parts(self) -> Sequence[Part]:
+        """What there is to poll."""
+        with self._under_way("projects"):
+            return await self.source.parts(self.clock.now())
+
+    async def last_good(self) -> Mapping[str, datetime]:
+        """When each part was last polled."""
+        return await self.past.last_good(self.source.name)
+
+    async def found(self) -> Mapping[tuple[str, datetime], int]:
+        """How many changes polls found first, by part and hour."""
+        return await self.past.changes(self.source.name)
+
+    async def once(self, part: Part, hinted: frozenset[str]) -> Polled:
+        """Poll one part, and commit what it brings."""
+        with self._under_way(part.id):
+            arrival = replace(await self.source.poll(self.clock.now(), part), hinted=hinted)
+            taken = await self.take(arrival)
+        for event in taken.new:
+            self.hint(event)
+        return Polled(arrival, taken.found)
+
+    def _under_way(self, what: str) -> AbstractContextManager[None]:
+        return self.pulse.under_way(f"{loop_of(self.tenant, self.source.name)}/{what}", LONGEST_CALL)
 
     async def _tell(self, event: Event) -> None:
         await self.take(Arrival(self.source.name, self.tenant, (event,)))
@@ -64,7 +99,7 @@ class Watch:
         name = f"source {self.source.name} of {self.tenant}"
         if state.state == "stale":
             return f"{name} is stale: {state.reason or 'no good poll for too long'}"
-        if state.state in ("starting", "failing") and state.last_good is None:
+        if state.state == "starting" or (state.state == "failing" and state.last_good is None):
             return f"{name} has not taken stock yet{': ' + state.reason if state.reason else ''}"
         return ""
 
@@ -74,50 +109,85 @@ def loop_of(tenant: str, source: str) -> str:
     return f"{tenant}/{source}"
 
 
+class Past(Protocol):
+    """What the store knows of a tenant's sources. Raises StoreError."""
+
+    async def last_good(self, source: str) -> Mapping[str, datetime]:
+        """When each part of the source was last polled."""
+        ...
+
+    async def changes(self, source: str) -> Mapping[tuple[str, datetime], int]:
+        """How many changes polls of the source found first, by part and hour."""
+        ...
+
+
 def watches_of(
     servings: Iterable[Serving],
     clock: Clock,
     zone: ZoneInfo,
     pulse: Pulse,
-    wanted: Callable[[], frozenset[str]],
+    cares: Callable[[str], Cares | None],
     take: Take,
 ) -> list[Watch]:
     """A watch for each source of each tenant; those of one account divide its quota."""
     found: list[Watch] = []
-    by_account: dict[int, list[Watch]] = {}
+    planners: dict[int, Planner] = {}
     for serving in servings:
-        sharing = by_account.setdefault(id(serving.limiter), [])
-        for source in serving.sources:
-            watch = _watch(serving, source, clock, zone, pulse, wanted, take, sharing)
-            found.append(watch)
-            sharing.append(watch)
+        planner = planners.get(id(serving.limiter))
+        if planner is None:
+            planner = planners[id(serving.limiter)] = Planner(_left(serving, clock, zone), clock, zone)
+        watches = {
+            source.name: Watch(
+                serving.config.name,
+                source,
+                _pacer(serving, source.name, planner, pulse, cares),
+                pulse,
+                take,
+                clock,
+                serving.past,
+            )
+            for source in serving.sources
+        }
+        if "alerts" in watches and "instances" in watches:
+            watches["alerts"].hint = _hinting(watches["instances"].pacer)
+        found += watches.values()
     return found
 
 
-def _watch(
-    serving: Serving,
-    source: Source,
-    clock: Clock,
-    zone: ZoneInfo,
-    pulse: Pulse,
-    wanted: Callable[[], frozenset[str]],
-    take: Take,
-    sharing: Sequence[Watch],
-) -> Watch:
-    def sharers() -> int:
-        return max(1, sum(watch.state().state != "idle" for watch in sharing))
+def _hinting(instances: Pacer) -> Hint:
+    """An alert of a failed run tells where to look at once."""
 
-    loop = loop_of(serving.config.name, source.name)
-    pacer = Pacer(
-        source.name,
+    def hint(event: Event) -> None:
+        alert = event.alert
+        if alert is None or event.type not in ("alert.opened", "alert.repeated") or alert.reason not in _FAILED_RUN:
+            return
+        instances.hint(event.project.id, alert.unique_key, event.time)
+
+    return hint
+
+
+def _pacer(
+    serving: Serving,
+    source: str,
+    planner: Planner,
+    pulse: Pulse,
+    cares: Callable[[str], Cares | None],
+) -> Pacer:
+    loop = loop_of(serving.config.name, source)
+
+    def care() -> Care | None:
+        found = cares(_FAMILIES[source])
+        return None if found is None else Care(found.within)
+
+    return Pacer(
+        source,
         serving.config.name,
-        clock,
-        every=_every(serving.config, source.name),
-        budget=_budget(serving.limiter, _LEVELS[source.name], clock, zone, sharers),
-        used=_listened(_FAMILIES[source.name], wanted),
+        planner,
+        levels=_LEVELS[source],
+        every=_every(serving.config, source),
+        cares=care,
         beat=lambda silent: pulse.beat(loop, silent),
     )
-    return Watch(serving.config.name, source, pacer, pulse, take)
 
 
 def _every(tenant: Tenant, source: str) -> timedelta | None:
@@ -130,11 +200,19 @@ def _every(tenant: Tenant, source: str) -> timedelta | None:
     return None if every == "auto" else every
 
 
-def _budget(
-    limiter: Limiter, levels: tuple[int, ...], clock: Clock, zone: ZoneInfo, sharers: Callable[[], int]
-) -> Callable[[], Budget]:
-    return lambda: budget_of(limiter.usage(), levels, clock.now(), zone, sharers())
+def _left(serving: Serving, clock: Clock, zone: ZoneInfo) -> Callable[[], Left]:
+    """What polls of the account may still use: its day less what is kept for actions."""
+    quota = serving.config.quota
+    plan = plan_for(serving.config.edition, quota.qps, quota.daily)
 
+    def left() -> Left:
+        seconds = reset_in(clock.now(), zone)
+        calls: dict[str, float] = {}
+        for use in serving.limiter.usage():
+            if use.limit is not None:
+                calls[use.pool] = 0.0 if use.spent else max(0.0, use.limit - use.reserve - use.used)
+            elif (pool := plan.rate_pool(int(use.pool[0]))) is not None:
+                calls[use.pool] = POLITE * plan.rates[pool] * quota.share * seconds
+        return Left(calls, seconds)
 
-def _listened(family: str, wanted: Callable[[], frozenset[str]]) -> Callable[[], bool]:
-    return lambda: any(kind.startswith(family) for kind in wanted())
+    return left

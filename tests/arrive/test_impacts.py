@@ -81,7 +81,9 @@ class Tenant:
 
     async def look(self, now: datetime) -> Arrival:
         listed = data_service_projects(self.service, "all")
-        return await ImpactSource("prod", self.service, self.memory, listed, zone=ZONE, window=WINDOW).poll(now)
+        source = ImpactSource("prod", self.service, self.memory, listed, zone=ZONE, window=WINDOW)
+        (part,) = await source.parts(now)
+        return await source.poll(now, part)
 
     async def poll(self, now: datetime) -> list[Event]:
         return self.memory.commit(await self.look(now))

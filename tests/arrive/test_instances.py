@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_dataphin import START, ZONE, FakeDataphin, FakeMemory, kinds, millis, paged, projects, text
-from phinops.arrive.arrival import Arrival
+from phinops.arrive.arrival import Arrival, Part
 from phinops.arrive.poll.instances import InstanceSource
 from phinops.arrive.projects import tenant_projects
-from phinops.errors import Forbidden, QuotaSpent, Refused, StoreError, Transient
+from phinops.errors import Forbidden, Refused, StoreError, Transient
 from phinops.event import Event, JsonObject
 from phinops.vendor import STATES
 
@@ -114,7 +114,7 @@ class Tenant:
     async def look(self, now: datetime, **more: Any) -> Arrival:
         listed = tenant_projects(self.service, "all", "PROD")
         source = InstanceSource("prod", self.service, self.memory, listed, lambda: self.wanted, zone=ZONE, **more)
-        return await source.poll(now)
+        return await source.poll(now, (await source.parts(now))[0])
 
     async def poll(self, now: datetime) -> list[Event]:
         return self.memory.commit(await self.look(now))
@@ -343,32 +343,31 @@ async def test_a_failure_older_than_the_service_keeps_is_followed_no_longer(tena
     assert await tenant.memory.tracked("instances") == {}
 
 
-async def test_a_project_that_refuses_stops_no_other_and_loses_nothing() -> None:
+async def test_each_project_goes_on_from_its_own_last_poll() -> None:
     tenant = Tenant(names=("orders", "stock"))
-    await tenant.poll(START)
-    tenant.running.put("t_1", "FAILED", START, START, project="101")
-    tenant.running.put("t_2", "FAILED", START, START, project="102")
-
-    def refusing(params: Mapping[str, Any]) -> Mapping[str, Any] | Exception:
-        if params["ListQuery"]["ProjectId"] == "102":
-            return Forbidden("ListInstances", "DPN.Filter.NoPermission", "no right")
-        return tenant.running.listed(params)
-
-    tenant.service.scripts["ListInstances"] = refusing
-    arrival = await tenant.look(START + MINUTE)
-    assert [event.instance.id for event in arrival.events if event.instance] == ["t_1"]
-    assert [(fault.where, fault.reason) for fault in arrival.faults] == [
-        ("stock", "ListInstances: DPN.Filter.NoPermission: no right")
-    ]
-    tenant.memory.commit(arrival)
-    tenant.service.scripts["ListInstances"] = tenant.running.listed
-    assert [event.instance.id for event in await tenant.poll(START + DAY) if event.instance] == ["t_2"]
+    source = InstanceSource(
+        "prod", tenant.service, tenant.memory, tenant_projects(tenant.service, "all", "PROD"), frozenset, zone=ZONE
+    )
+    orders, stock = await source.parts(START)
+    assert (orders, stock) == (Part("101", "orders"), Part("102", "stock"))
+    for part in (orders, stock):
+        tenant.memory.commit(await source.poll(START, part))
+    for number, project in enumerate(("101", "102"), 1):
+        tenant.running.put(f"t_{number}", "FAILED", START + MINUTE, START + MINUTE, project=project)
+    found = tenant.memory.commit(await source.poll(START + 2 * MINUTE, orders))
+    assert [event.instance.id for event in found if event.instance] == ["t_1"]
+    # Not polled for three hours: what happened since is news all the same.
+    found = tenant.memory.commit(await source.poll(START + 180 * MINUTE, stock))
+    assert [event.instance.id for event in found if event.instance] == ["t_2"]
+    assert set(tenant.memory.cursors) == {"instances/101", "instances/102"}
 
 
-async def test_a_poll_that_no_project_answers_fails(tenant: Tenant) -> None:
+async def test_a_project_that_is_not_answered_moves_nothing(tenant: Tenant) -> None:
+    before = dict(tenant.memory.cursors)
     tenant.service.scripts["ListInstances"] = lambda _: Transient("ListInstances", "ServiceUnavailable", "later")
     with pytest.raises(Transient):
         await tenant.look(START)
+    assert tenant.memory.cursors == before
 
 
 async def test_a_memory_that_cannot_be_read_is_an_error_though_the_service_answers(tenant: Tenant) -> None:
@@ -379,24 +378,6 @@ async def test_a_memory_that_cannot_be_read_is_an_error_though_the_service_answe
     tenant.memory = Forgetful()
     with pytest.raises(StoreError):
         await tenant.look(START)
-
-
-async def test_a_day_that_ends_early_is_shared_by_all_projects() -> None:
-    tenant = Tenant(names=tuple(f"p{place}" for place in range(12)))
-    left = 6
-
-    def rationed(params: Mapping[str, Any]) -> Mapping[str, Any] | Exception:
-        nonlocal left
-        left -= 1
-        return tenant.running.listed(params) if left >= 0 else QuotaSpent("no call left")
-
-    tenant.service.scripts["ListInstances"] = rationed
-    await tenant.poll(START)
-    left = 6
-    await tenant.poll(START + MINUTE)
-    cursor = await tenant.memory.cursor("instances")
-    assert cursor is not None
-    assert len(cursor["projects"]) == 12
 
 
 async def test_business_dates_are_asked_for_in_the_units_own_format(tenant: Tenant) -> None:

@@ -4,94 +4,81 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 
 import fastloop
 from fake_dataphin import START, ZONE, kinds
-from phinops.arrive.arrival import Arrival, Fault
-from phinops.arrive.pace import Budget, Pacer, SourceState, budget_of, interval_of
+from phinops.arrive.arrival import WHOLE, Arrival, Fault, Part
+from phinops.arrive.pace import DOWN_AFTER, Pacer, Polled, SourceState, reset_in
+from phinops.arrive.planner import SHORTEST, Care, Left, Planner
 from phinops.clock import LoopClock
-from phinops.errors import PhinopsError, QuotaSpent, StoreError, Throttled, Transient
+from phinops.errors import Forbidden, PhinopsError, QuotaSpent, StoreError, Throttled, Transient
 from phinops.event import Event
 
 DOWN = Transient("ListInstances", "ServiceUnavailable", "down")
-
-
-@dataclass
-class Use:
-    pool: str
-    used: int
-    limit: int | None
-    reserve: int
-
-
-def test_the_scarcest_pool_of_a_sources_levels_is_its_budget() -> None:
-    pools = [Use("1+2", 100, 1000, 200), Use("3", 0, 10, 0), Use("1", 5, None, 0)]
-    noon = datetime(2026, 1, 5, 12, tzinfo=ZONE)
-    assert budget_of(pools, (1, 2), noon, ZONE, 3) == Budget(700, 12 * 3600, 3)
-    assert budget_of(pools, (3,), noon, ZONE).calls == 10
-    assert budget_of([Use("1", 900, 1000, 200)], (1,), noon, ZONE).calls == 0
-    assert budget_of([Use("1+2", 5, None, 0)], (1,), noon, ZONE).calls is None
-
-
-@pytest.mark.parametrize(
-    ("budget", "cost", "interval"),
-    [
-        (Budget(None, 0.0), 5, 30),
-        (Budget(40_000, 86_400), 1, 30),
-        (Budget(800, 86_400, 2), 1, 216),
-        (Budget(800, 86_400, 2), 5, 1080),
-        (Budget(10, 86_400), 2, 3600),
-        (Budget(1, 600), 2, None),
-        (Budget(0, 600), 1, None),
-    ],
-)
-def test_the_rest_of_the_day_is_divided_evenly_from_half_a_minute_to_an_hour(
-    budget: Budget, cost: float, interval: float | None
-) -> None:
-    assert interval_of(budget, cost) == interval
+NO_RIGHT = Forbidden("ListInstances", "DPN.Filter.NoPermission", "no right")
+GOOD = Arrival("instances", "prod", calls=1)
+PLENTY = Left({}, 43_200.0)
 
 
 @dataclass
 class Course:
-    """A source that answers by `answer`, and all that its pacer did."""
+    """A source that answers by `answer`, and all that its pacer did; `polls` are (second, part)."""
 
-    answer: Callable[[int], Arrival | Exception] = lambda _: Arrival("instances", "prod", calls=1)
+    answer: Callable[[int, Part], Arrival | Exception] = lambda *_: GOOD
+    there: Callable[[], Sequence[Part]] = lambda: (WHOLE,)
     every: timedelta | None = None
-    budget: Callable[[], Budget] = lambda: Budget(None, 0.0)
-    used: Callable[[], bool] = lambda: True
+    left: Callable[[], Left] = lambda: PLENTY
+    care: Callable[[], Care | None] = Care
+    known: Mapping[str, datetime] = field(default_factory=dict)
     deaf: int = 0
     hangs: bool = False
-    polls: list[float] = field(default_factory=list)
+    finds: int = 0
+    lasts: float = 0.0
+    polls: list[tuple[float, str]] = field(default_factory=list)
+    hints: list[frozenset[str]] = field(default_factory=list)
     told: list[Event] = field(default_factory=list)
     states: list[SourceState] = field(default_factory=list)
+    rolls: int = 0
 
     def __post_init__(self) -> None:
-        self.clock = LoopClock(START)
+        self.clock = LoopClock(START - timedelta(seconds=1000))
         self.pacer = Pacer(
             "instances",
             "prod",
-            self.clock,
+            Planner(lambda: self.left(), self.clock, ZONE),
+            levels=(1,),
             every=self.every,
-            budget=lambda: self.budget(),
-            used=lambda: self.used(),
+            cares=lambda: self.care(),
             chance=random.Random(1),
         )
 
-    async def once(self, _: datetime) -> Arrival:
-        self.polls.append(self.clock.monotonic() - 1000)
+    async def parts(self) -> Sequence[Part]:
+        self.rolls += 1
+        return self.there()
+
+    async def last_good(self) -> Mapping[str, datetime]:
+        return self.known
+
+    async def found(self) -> Mapping[tuple[str, datetime], int]:
+        return {}
+
+    async def once(self, part: Part, hinted: frozenset[str]) -> Polled:
+        self.polls.append((self.clock.monotonic() - 1000, part.id))
+        self.hints.append(hinted)
         if self.hangs:
             await asyncio.Event().wait()
-        answer = self.answer(len(self.polls))
+        await asyncio.sleep(self.lasts)
+        answer = self.answer(len(self.polls), part)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return Polled(answer, self.finds)
 
     async def tell(self, event: Event) -> None:
         self.deaf -= 1
@@ -99,17 +86,15 @@ class Course:
             raise StoreError("the disk is full")
         self.told.append(event)
 
-    def last(self, seconds: float, *, looks: tuple[float, ...] = (), nudges: tuple[float, ...] = ()) -> Course:
-        """Run for so long; `states` at each of the `looks`."""
+    def last(self, seconds: float, *at: tuple[float, Callable[[], object]], looks: tuple[float, ...] = ()) -> Course:
+        """Run for so long, doing what `at` says; `states` at each of the `looks`, and at the end."""
 
         async def play() -> None:
-            running = asyncio.create_task(self.pacer.run(self.once, self.tell))
-            for moment in sorted({*looks, *nudges, seconds}):
+            running = asyncio.create_task(self.pacer.run(self, self.tell))
+            script = [*at, *((look, self.note) for look in (*looks, seconds))]
+            for moment, act in sorted(script, key=lambda each: each[0]):
                 await asyncio.sleep(1000 + moment - asyncio.get_running_loop().time())
-                if moment in nudges:
-                    self.pacer.nudge()
-                else:
-                    self.states.append(self.pacer.state())
+                act()
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
@@ -117,41 +102,116 @@ class Course:
         fastloop.run(play())
         return self
 
+    def note(self) -> None:
+        self.states.append(self.pacer.state())
 
-def rounded(times: list[float]) -> list[int]:
+    def times(self, part: str = "") -> list[float]:
+        return [at for at, polled in self.polls if polled == part]
+
+
+def rounded(times: Sequence[float]) -> list[int]:
     return [round(time) for time in times]
 
 
+def gaps(times: Sequence[float]) -> list[float]:
+    return [later - sooner for sooner, later in pairwise(times)]
+
+
+PROJECTS = tuple(Part(str(number), f"p{number}") for number in range(1, 7))
+
+
 def test_a_fixed_interval_is_kept_from_start_to_start() -> None:
-    assert rounded(Course(every=timedelta(seconds=45)).last(181).polls) == [0, 45, 90, 135, 180]
+    assert rounded(Course(every=timedelta(seconds=45), lasts=5).last(181).times()) == [0, 45, 90, 135, 180]
 
 
-def test_without_a_limit_a_source_is_asked_every_half_minute() -> None:
-    course = Course().last(61)
-    assert rounded(course.polls) == [0, 30, 60]
-    assert (course.states[-1].state, course.states[-1].interval_s, course.states[-1].reason) == ("ok", 30, "")
+def test_without_a_limit_a_source_is_asked_at_the_shortest_interval_and_not_in_step() -> None:
+    course = Course().last(600)
+    assert len(course.polls) == pytest.approx(600 / SHORTEST, rel=0.1)
+    assert len({round(gap, 3) for gap in gaps(course.times())}) > 10
+    assert (course.states[-1].state, course.states[-1].interval_s, course.states[-1].reason) == ("ok", SHORTEST, "")
+
+
+def test_each_part_is_polled_and_all_of_them_divide_the_calls() -> None:
+    course = Course(there=lambda: PROJECTS, left=lambda: Left({"1": 432.0}, 43_200)).last(6000)
+    assert {part for _, part in course.polls} == {part.id for part in PROJECTS}
+    for part in PROJECTS:
+        assert len(course.times(part.id)) == pytest.approx(6000 / 600, abs=2)
+    assert [each.part for each in course.states[-1].parts] == list(PROJECTS)
 
 
 def test_a_poll_that_costs_more_is_made_less_often() -> None:
-    course = Course(lambda _: Arrival("instances", "prod", calls=10), budget=lambda: Budget(1000, 86_400)).last(4000)
-    gaps = [later - sooner for sooner, later in pairwise(course.polls)]
-    assert gaps == sorted(gaps)
-    assert 300 < gaps[0] < 400
-    assert gaps[-1] > 600
+    dear = Arrival("instances", "prod", calls=10)
+    course = Course(lambda *_: dear, left=lambda: Left({"1": 1000.0}, 86_400)).last(4000)
+    assert gaps(course.times())[0] < 500
+    assert gaps(course.times())[-1] > 600
+
+
+def test_a_change_makes_the_next_poll_of_the_same_part_come_sooner() -> None:
+    there = PROJECTS[:2]
+    calm = Course(there=lambda: there, left=lambda: Left({"1": 100.0}, 43_200)).last(1)
+    shaken = Course(there=lambda: there, left=lambda: Left({"1": 100.0}, 43_200), finds=1)
+
+    def answer(_: int, part: Part) -> Arrival:
+        shaken.finds = int(part.id == "1")
+        return GOOD
+
+    shaken.answer = answer
+    shaken.last(1)
+    before = {each.part.id: each.interval_s for each in calm.states[-1].parts}
+    after = {each.part.id: each.interval_s for each in shaken.states[-1].parts}
+    assert after["1"] < before["1"] * 0.9
+
+
+def test_what_something_else_told_of_is_looked_at_at_once_and_once() -> None:
+    course = Course(there=lambda: PROJECTS[:2], left=lambda: Left({"1": 24.0}, 43_200))
+    now = START + timedelta(seconds=100)
+    course.last(300, (100, lambda: course.pacer.hint("2", "t_1", now)))
+    assert rounded(course.times("2")) == [0, 100]
+    assert course.hints[-1] == frozenset({"t_1"})
+    assert rounded(course.times("1")) == [0]
+
+
+def test_a_hint_of_what_was_polled_since_or_is_not_watched_costs_nothing() -> None:
+    course = Course(there=lambda: PROJECTS[:1], left=lambda: Left({"1": 24.0}, 43_200))
+    old = START - timedelta(seconds=60)
+    course.last(
+        300,
+        (100, lambda: course.pacer.hint("1", "t_1", old)),
+        (110, lambda: course.pacer.hint("9", "t_2", START + timedelta(days=1))),
+    )
+    assert len(course.polls) == 1
+
+
+def test_a_restart_goes_on_from_the_last_polls_of_the_process_before() -> None:
+    known = {"1": START - timedelta(seconds=1200), "2": START - timedelta(days=1)}
+    course = Course(there=lambda: PROJECTS[:3], left=lambda: Left({"1": 72.0}, 43_200), known=known)
+    course.last(1700, looks=(0.5,))
+    # 1,800 s apart: of project 1 a third is left, project 2 is late, project 3 was never polled.
+    assert rounded(course.times("1")) == [pytest.approx(600, abs=2)]
+    assert rounded(course.times("2"))[0] == rounded(course.times("3"))[0] == 0
+    assert course.states[0].state == "ok"
+
+
+def test_parts_come_and_go_with_the_roll() -> None:
+    there = list(PROJECTS[:2])
+    course = Course(there=lambda: tuple(there), left=lambda: Left({"1": 432.0}, 43_200))
+    course.last(8000, (100, lambda: there.pop(0)), (200, lambda: there.append(PROJECTS[4])))
+    assert max(course.times("1")) < 3700
+    assert min(course.times("5")) == pytest.approx(3600, abs=61)
+    assert course.rolls == 3
 
 
 def test_what_a_poll_could_not_read_is_said_of_a_source_that_is_well() -> None:
     arrival = Arrival("instances", "prod", faults=(Fault("stock", "no right"),))
-    (state,) = Course(lambda _: arrival).last(10).states
-    assert (state.state, state.reason, state.last_good) == ("ok", "stock: no right", state.last_good)
+    (state,) = Course(lambda *_: arrival).last(5).states
+    assert (state.state, state.reason) == ("ok", "stock: no right")
     assert state.last_good is not None
 
 
 def test_a_source_that_fails_is_asked_again_later_and_later_and_recovers() -> None:
-    course = Course(lambda poll: DOWN if 2 <= poll <= 8 else Arrival("instances", "prod", calls=1))
+    course = Course(lambda poll, _: DOWN if 2 <= poll <= 8 else GOOD, every=timedelta(seconds=30))
     course.last(1200, looks=(29, 50, 130))
-    gaps = [later - sooner for sooner, later in pairwise(course.polls[1:9])]
-    for nth, gap in enumerate(gaps[:6]):
+    for nth, gap in enumerate(gaps(course.times()[1:9])[:6]):
         assert 0.75 <= gap / min(60, max(5 * 2**nth, 7.5)) <= 1.25
     assert [state.state for state in course.states] == ["ok", "failing", "stale", "ok"]
     assert course.states[1].reason == "ListInstances: ServiceUnavailable: down"
@@ -160,21 +220,41 @@ def test_a_source_that_fails_is_asked_again_later_and_later_and_recovers() -> No
     assert stale.health is not None
     assert recovered.health is not None
     assert (stale.health.name, stale.health.state, recovered.health.state) == ("instances", "stale", "ok")
-    assert stale.time - START == timedelta(seconds=1090.001)
+    assert stale.time - START == timedelta(seconds=90.001)
     assert stale.health.last_good is not None
 
 
+def test_a_service_that_answers_nobody_is_asked_by_one_part_at_a_time() -> None:
+    course = Course(lambda *_: DOWN, there=lambda: PROJECTS, lasts=10)
+    course.last(600)
+    early = [at for at, _ in course.polls if at < 1]
+    assert len(early) == 4
+    later = sorted(at for at, _ in course.polls if at > 20)
+    assert min(gaps(later)) >= 10
+    assert DOWN_AFTER < 4
+
+
+def test_a_part_that_is_refused_stops_no_other_and_is_asked_ever_more_rarely() -> None:
+    course = Course(lambda _, part: NO_RIGHT if part.id == "1" else GOOD, there=lambda: PROJECTS[:2])
+    course.last(20_000)
+    refused = gaps(course.times("1"))
+    assert refused[-1] >= 0.75 * 3600
+    assert len(course.times("2")) > 1500
+    assert (course.states[-1].state, course.states[-1].reason) == ("ok", f"p1: {NO_RIGHT}")
+    assert course.told == []
+
+
 def test_a_source_that_is_asked_rarely_is_not_asked_more_often_while_it_fails() -> None:
-    course = Course(lambda _: DOWN, budget=lambda: Budget(24, 86_400)).last(40_000)
-    gaps = [later - sooner for sooner, later in pairwise(course.polls)]
-    assert 0.75 * 900 <= gaps[0] <= 1.25 * 900
-    assert all(0.75 * 3600 <= gap <= 1.25 * 3600 for gap in gaps[10:])
+    course = Course(lambda *_: DOWN, left=lambda: Left({"1": 24.0}, 86_400)).last(40_000)
+    times = gaps(course.times())
+    assert 0.75 * 900 <= times[0] <= 1.25 * 900
+    assert all(0.75 * 3600 <= gap <= 1.25 * 3600 for gap in times[10:])
 
 
 def test_the_wait_that_the_service_names_is_kept() -> None:
     throttled = Throttled("ListInstances", "Throttling.User", "slow down", retry_after=200.0)
-    course = Course(lambda poll: throttled if poll == 1 else Arrival("instances", "prod", calls=1)).last(220)
-    assert rounded(course.polls) == [0, 200]
+    course = Course(lambda poll, _: throttled if poll == 1 else GOOD).last(205)
+    assert rounded(course.times()) == [0, 200]
 
 
 def test_a_source_that_hangs_is_stale_too() -> None:
@@ -182,78 +262,79 @@ def test_a_source_that_hangs_is_stale_too() -> None:
 
 
 def test_patience_is_three_intervals_where_that_is_longer() -> None:
-    course = Course(lambda poll: DOWN if poll > 1 else Arrival("x", "prod", calls=1), every=timedelta(minutes=10))
-    course.last(1801, looks=(1799,))
+    course = Course(lambda poll, _: DOWN if poll > 1 else GOOD, every=timedelta(minutes=10))
+    course.last(1802, looks=(1799,))
     assert [state.state for state in course.states] == ["failing", "stale"]
 
 
 def test_a_fault_of_our_own_makes_the_source_fail_and_not_the_daemon() -> None:
-    course = Course(lambda poll: ZeroDivisionError() if poll == 1 else Arrival("instances", "prod", calls=1))
+    course = Course(lambda poll, _: ZeroDivisionError() if poll == 1 else GOOD)
     course.last(40, looks=(1,))
     assert (course.states[0].state, course.states[0].reason) == ("failing", "ZeroDivisionError")
     assert course.states[1].state == "ok"
 
 
 def test_what_could_not_be_told_is_told_later() -> None:
-    course = Course(lambda poll: DOWN if poll < 8 else Arrival("instances", "prod", calls=1), deaf=2).last(1500)
+    course = Course(lambda poll, _: DOWN if poll < 8 else GOOD, deaf=2).last(1500)
     assert kinds(course.told) == ["source.stale", "source.recovered"]
 
 
+def test_a_list_of_parts_that_is_not_answered_is_asked_for_again() -> None:
+    answers = iter([DOWN, QuotaSpent("none left"), DOWN])
+
+    def there() -> Sequence[Part]:
+        error = next(answers, None)
+        if error:
+            raise error
+        return PROJECTS[:1]
+
+    course = Course(there=there).last(700, looks=(1, 100))
+    assert [state.state for state in course.states] == ["failing", "resting", "ok"]
+    assert course.states[0].reason == str(DOWN)
+    assert course.times("1")[0] > 600
+
+
 def test_a_spent_budget_lets_the_source_rest_without_a_call_until_there_is_one() -> None:
-    left = [Budget(0, 1000)]
-    course = Course(budget=lambda: left[0])
-
-    def refill() -> bool:
-        left[0] = Budget(0, 1000) if course.clock.monotonic() < 2000 else Budget(1000, 86_400)
-        return True
-
-    course.used = refill
+    course = Course()
+    course.left = lambda: (
+        Left({"1": 0.0}, 2000 - course.clock.monotonic())
+        if course.clock.monotonic() < 2000
+        else Left({"1": 1000.0}, 86_400)
+    )
     course.last(1900, looks=(500,))
     assert [state.state for state in course.states] == ["resting", "ok"]
     assert course.states[0].interval_s is None
     assert course.states[0].reason == "the day's calls for polls are spent"
-    assert course.polls[0] > 1000
+    assert course.times()[0] > 1000
     assert course.told == []
 
 
 def test_a_fixed_interval_is_kept_until_the_limiter_says_that_the_day_is_spent() -> None:
-    def spent(poll: int) -> Arrival | PhinopsError:
-        return QuotaSpent("2 calls are kept for actions") if 3 <= poll <= 4 else Arrival("instances", "prod")
+    def spent(poll: int, _: Part) -> Arrival | PhinopsError:
+        return QuotaSpent("2 calls are kept for actions") if 3 <= poll <= 4 else GOOD
 
-    course = Course(spent, every=timedelta(seconds=30), budget=lambda: Budget(0, 0)).last(1300, looks=(500,))
-    assert rounded(course.polls)[:5] == [0, 30, 60, 660, 1260]
+    course = Course(spent, every=timedelta(seconds=30), left=lambda: Left({"1": 0.0}, 43_200)).last(1300, looks=(500,))
+    assert rounded(course.times())[:5] == [0, 30, 60, 660, 1260]
     assert (course.states[0].state, course.states[0].reason) == ("resting", "2 calls are kept for actions")
 
 
 def test_a_source_that_no_rule_listens_to_idles_until_one_does() -> None:
-    listened = [False]
-    course = Course(used=lambda: listened[0])
+    listened: list[Care] = []
+    course = Course(care=lambda: listened[0] if listened else None)
 
-    async def play() -> None:
-        running = asyncio.create_task(course.pacer.run(course.once, course.tell))
-        await asyncio.sleep(500)
-        course.states.append(course.pacer.state())
-        listened[0] = True
+    def load_a_rule() -> None:
+        listened.append(Care())
         course.pacer.nudge()
-        await asyncio.sleep(1)
-        course.states.append(course.pacer.state())
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
 
-    fastloop.run(play())
+    course.last(501, (500, load_a_rule), looks=(499,))
     assert [state.state for state in course.states] == ["idle", "ok"]
     assert course.states[0].reason == "no rule listens to it"
-    assert rounded(course.polls) == [500]
+    assert rounded(course.times()) == [500]
     assert course.told == []
 
 
 def test_a_source_with_a_fixed_interval_is_polled_though_no_rule_listens() -> None:
-    assert len(Course(every=timedelta(seconds=30), used=lambda: False).last(31).polls) == 2
-
-
-def test_a_nudge_polls_at_once() -> None:
-    assert rounded(Course().last(29, nudges=(10,)).polls) == [0, 10]
+    assert len(Course(every=timedelta(seconds=30), care=lambda: None).last(31).polls) == 2
 
 
 def test_before_its_first_poll_a_source_is_starting() -> None:
@@ -263,3 +344,8 @@ def test_before_its_first_poll_a_source_is_starting() -> None:
         return course.pacer.state()
 
     assert fastloop.run(look()).state == "starting"
+
+
+def test_the_quota_day_ends_at_midnight_of_its_zone() -> None:
+    assert reset_in(datetime(2026, 1, 5, 12, tzinfo=ZONE), ZONE) == 12 * 3600
+    assert reset_in(datetime(2026, 1, 5, 12, tzinfo=UTC), ZONE) == 4 * 3600

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from fake_dataphin import ZONE, FakeMemory, kinds
-from phinops.arrive.arrival import Arrival, ReadApi
+from phinops.arrive.arrival import ReadApi
 from phinops.arrive.poll.alerts import AlertSource
 from phinops.arrive.poll.impacts import ImpactSource
 from phinops.arrive.poll.instances import InstanceSource
 from phinops.arrive.projects import data_service_projects, tenant_projects
 from phinops.errors import Refused
 from phinops.event import Event
+from phinops.tenant import Source
 from simulated import UNHURRIED, Desk, desk
 
 RETAIL = 131001
@@ -43,11 +44,12 @@ async def poll_all(front: Desk, memory: FakeMemory) -> list[Event]:
     now = front.clock.now()
     projects = tenant_projects(reader, "all", "PROD")
     served = data_service_projects(reader, "all")
-    arrivals: list[Arrival] = [
-        await AlertSource("t", reader, memory, projects, zone=ZONE, served=served).poll(now),
-        await InstanceSource("t", reader, memory, projects, frozenset, zone=ZONE).poll(now),
-        await ImpactSource("t", reader, memory, served, zone=ZONE).poll(now),
+    sources: list[Source] = [
+        AlertSource("t", reader, memory, projects, zone=ZONE, served=served),
+        InstanceSource("t", reader, memory, projects, frozenset, zone=ZONE),
+        ImpactSource("t", reader, memory, served, zone=ZONE),
     ]
+    arrivals = [await source.poll(now, part) for source in sources for part in await source.parts(now)]
     return [event for arrival in arrivals for event in memory.commit(arrival)]
 
 

@@ -30,12 +30,15 @@ class Memory(Protocol):
         """The states of those objects among `ids` that were seen before."""
         ...
 
-    async def tracked(self, source: str) -> Mapping[str, JsonObject]:
-        """The states of all objects whose end was not seen yet: those whose state has `open` true."""
+    async def tracked(self, source: str, project: str = "") -> Mapping[str, JsonObject]:
+        """The states of all objects whose end was not seen yet: those whose state has `open` true.
+
+        With a `project` only those whose state names it.
+        """
         ...
 
-    async def cursor(self, source: str) -> JsonObject | None:
-        """How far the source has come, or None before its first poll."""
+    async def cursor(self, place: str) -> JsonObject | None:
+        """How far a source, or one of its parts, has come (`Arrival.place`), or None before its first poll."""
         ...
 
 
@@ -48,13 +51,26 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What one poll of a source asks for: a project, or with an empty id the whole tenant."""
+
+    id: str = ""
+    name: str = ""
+
+
+WHOLE = Part()
+"""The whole tenant at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """What one poll found: to be committed as a whole, or not at all.
 
     `events` are in the order of their times. `seen` holds the states that changed; one whose `open` is true belongs
     to `Memory.tracked`. States that are not open and were last written before `forget_before` may be deleted: the
     source will not be shown these objects again. `calls` is what the poll cost; `complete` is false where `faults`
-    tell that a part is missing.
+    tell that something is missing. `part` is what was polled, the id of a project or "" for the whole tenant; None
+    where nothing was polled. `hinted` are objects of which something else had told before.
     """
 
     source: str
@@ -65,6 +81,13 @@ class Arrival:
     forget_before: datetime | None = None
     faults: tuple[Fault, ...] = ()
     calls: int = 0
+    part: str | None = None
+    hinted: frozenset[str] = frozenset()
+
+    @property
+    def place(self) -> str:
+        """Under which name the cursor is kept: each part of a source has its own."""
+        return f"{self.source}/{self.part}" if self.part else self.source
 
     @property
     def complete(self) -> bool:

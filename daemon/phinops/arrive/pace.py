@@ -1,31 +1,46 @@
-"""When to ask a source next, and what to say of it when it does not answer."""
+"""When to ask a source next, and what to say of it when it does not answer.
+
+A source is polled part by part: each project at its own pace, which the planner of the account works out.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
 from typing import Literal, Protocol
 
 import anyio
 import structlog
 
-from phinops.arrive.arrival import Arrival
-from phinops.clock import Clock
-from phinops.errors import PhinopsError, QuotaSpent, Throttled
+from phinops.arrive.arrival import Arrival, Part
+from phinops.arrive.planner import Care, Planner, Unit
+from phinops.arrive.rates import rates
+from phinops.errors import PhinopsError, QuotaSpent, Refused, Throttled
 from phinops.event import Event, SourceHealth, event_id
 
 log = structlog.get_logger(__name__)
 
-SHORTEST = 30.0
-LONGEST = 3600.0
-"""Seconds between two polls when the budget decides."""
+LOOK_EVERY = 60.0
+"""Seconds after which the pacer looks again in any case: the plan changes, rules change."""
+
+AT_ONCE = 4
+"""So many parts of a source are polled at the same time."""
+
+ROLL_EVERY = 3600.0
+"""Seconds after which a source is asked anew for its parts, and the store for how often they change."""
 
 BACK_OFF = 5.0
 BACK_OFF_MOST = 60.0
-"""Seconds until a source that failed is asked again: the first time, and at most where it is polled more often."""
+"""Seconds until a part that failed is asked again: the first time, and at most where it is polled more often."""
+
+REFUSED_MOST = 3600.0
+"""The most seconds until a part is asked again that Dataphin refuses: it will not change its mind by the minute."""
+
+DOWN_AFTER = 3
+"""After so many polls in a row without an answer, of whatever parts, only one part at a time is asked."""
 
 REST = 600.0
 """Seconds until a source whose budget is spent looks whether it still is; that costs no call."""
@@ -34,255 +49,437 @@ STALE_AFTER = 90.0
 STALE_INTERVALS = 3
 """A source is stale when its last good poll is longer ago than the larger of these seconds and intervals."""
 
-COST_WEIGHT = 0.3
-"""How much the last poll counts in what a poll is expected to cost."""
+SPENT = "the day's calls for polls are spent"
 
 State = Literal["starting", "ok", "failing", "stale", "resting", "idle"]
 
 
-class PoolUse(Protocol):
-    """Today's calls of one pool; `pool` names its levels, joined by "+"."""
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """A poll that was made and committed: `found` counts the changes that nothing else had told of before."""
 
-    @property
-    def pool(self) -> str: ...
-    @property
-    def used(self) -> int: ...
-    @property
-    def limit(self) -> int | None: ...
-    @property
-    def reserve(self) -> int: ...
+    arrival: Arrival
+    found: int = 0
+
+
+class PacedSource(Protocol):
+    """A source as the pacer sees it. All methods raise PhinopsError."""
+
+    async def parts(self) -> Sequence[Part]:
+        """What there is to poll; asking may take a call now and then."""
+        ...
+
+    async def last_good(self) -> Mapping[str, datetime]:
+        """When each part was last polled, by earlier processes as well."""
+        ...
+
+    async def found(self) -> Mapping[tuple[str, datetime], int]:
+        """How many changes polls found first, by part and hour."""
+        ...
+
+    async def once(self, part: Part, hinted: frozenset[str]) -> Polled:
+        """Poll one part and commit what it brings; `hinted` are objects of which a change was told already."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """What polls may still use: `calls` until the quota day ends (None: no limit), which is in `seconds`.
+class PartState:
+    """What `status` tells of a part of a source."""
 
-    `sharers` is how many sources divide it.
-    """
-
-    calls: int | None
-    seconds: float
-    sharers: int = 1
-
-
-def budget_of(pools: Iterable[PoolUse], levels: Iterable[int], now: datetime, zone: tzinfo, sharers: int = 1) -> Budget:
-    """The budget of a source that makes calls of these levels: the scarcest of their pools.
-
-    `zone` is that of the quota day.
-    """
-    here = now.astimezone(zone)
-    midnight = (here + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    names = {str(level) for level in levels}
-    left = [
-        max(0, pool.limit - pool.reserve - pool.used)
-        for pool in pools
-        if pool.limit is not None and names & set(pool.pool.split("+"))
-    ]
-    return Budget(min(left, default=None), (midnight.astimezone(UTC) - now).total_seconds(), sharers)
-
-
-def interval_of(budget: Budget, cost: float) -> float | None:
-    """Seconds between polls of `cost` calls each, when the sharers divide the rest of the day evenly.
-
-    None when the budget is spent.
-    """
-    if budget.calls is None:
-        return SHORTEST
-    if budget.calls < cost:
-        return None
-    return min(LONGEST, max(SHORTEST, budget.seconds * cost * budget.sharers / budget.calls))
+    part: Part
+    last_good: datetime | None
+    interval_s: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """What `status` tells of a source. `interval_s` is the present one, None while it rests or idles."""
+    """What `status` tells of a source. `interval_s` is the shortest of its parts, None while it rests or idles."""
 
     name: str
     state: State
     last_good: datetime | None
     interval_s: float | None
     reason: str
+    parts: tuple[PartState, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class _Polling:
+    """One part while it is polled. Times are the clock's monotonic seconds, but for `last_good`.
+
+    `ago`: how many seconds ago an earlier process polled it, until the plan has made something of that.
+    """
+
+    unit: Unit
+    last_good: datetime | None = None
+    ago: float | None = None
+    good_at: float | None = None
+    patience: float = 0.0
+    failures: int = 0
+    failing_since: float | None = None
+    again_at: float = 0.0
+    reason: str = ""
+    busy: bool = False
+    hinted: set[str] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        return self.unit.part.name or self.unit.part.id
+
+    @property
+    def tried(self) -> bool:
+        return self.last_good is not None or self.failures > 0
+
+    def due_in(self, now: float) -> float:
+        if self.failures:
+            return self.again_at - now
+        return min(0.0, self.unit.due_in(now)) if self.hinted or self.last_good is None else self.unit.due_in(now)
+
+    def interval(self) -> float:
+        """The one that its patience goes by: a shorter one only counts from the next poll on."""
+        return max(self.unit.interval, self.patience)
 
 
 class Pacer:
     """Keeps one source polled.
 
-    `every` is a fixed interval, or None for what the budget allows. `used` tells whether a loaded rule listens to the
-    source: one that the budget decides for and that nobody listens to is idle. `beat` is told at every turn for how
-    many seconds the pacer will be silent.
+    `every` is a fixed interval, or None for what the budget allows. `cares` tells whether and how a loaded rule
+    listens to the source: one that the budget decides for and that nobody listens to is idle. `beat` is told at every
+    turn for how many seconds the pacer will be silent.
     """
 
     def __init__(
         self,
         name: str,
         tenant: str,
-        clock: Clock,
+        planner: Planner,
         *,
+        levels: tuple[int, ...],
         every: timedelta | None,
-        budget: Callable[[], Budget],
-        used: Callable[[], bool],
+        cares: Callable[[], Care | None],
         chance: random.Random | None = None,
         beat: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.name = name
         self._tenant = tenant
-        self._clock = clock
+        self._clock = planner.clock
+        self._planner = planner
+        self._levels = levels
         self._every = every.total_seconds() if every else None
-        self._budget = budget
-        self._used = used
+        self._cares = cares
         self._chance = chance or random.Random()
         self._beat = beat
-        self._cost = 1.0
-        self._failures = 0
+        self._parts: dict[str, _Polling] = {}
+        self._roll_at = float("-inf")
+        self._roll_failures = 0
+        self._unanswered = 0
         self._reason = ""
-        self._resting = False
-        self._started = False
-        self._last_good: datetime | None = None
+        self._resting_until: float | None = None
         self._silent_since: float | None = None
-        self._interval = self._every or SHORTEST
         self._told_stale = False
         self._nudged = asyncio.Event()
+
+    # What others say and ask
+
+    def nudge(self) -> None:
+        """Look at once: the rules are other ones."""
+        self._planner.changed()
+        self._nudged.set()
+
+    def hint(self, part: str, object_id: str, at: datetime) -> None:
+        """Something else told that the object, in that part, changed at that time: the part is polled at once.
+
+        Not where it was polled since, nor while it does not answer.
+        """
+        polling = self._parts.get(part)
+        if polling and not polling.failures and not (polling.last_good and polling.last_good > at):
+            polling.hinted.add(object_id)
+            self._nudged.set()
 
     def state(self) -> SourceState:
         """How the source is now."""
         state = self._state()
         at_rest = state in ("idle", "resting")
-        reason = "no rule listens to it" if state == "idle" else self._reason
-        return SourceState(self.name, state, self._last_good, None if at_rest else self._interval, reason)
+        return SourceState(
+            self.name,
+            state,
+            max((each.last_good for each in self._parts.values() if each.last_good), default=None),
+            None if at_rest else self._shortest(),
+            "no rule listens to it" if state == "idle" else self._said(),
+            tuple(
+                PartState(each.unit.part, each.last_good, each.unit.interval, each.reason)
+                for each in self._parts.values()
+                if each.unit.part.id
+            ),
+        )
 
-    def nudge(self) -> None:
-        """Poll at once: the rules are other ones, or somebody asks."""
-        self._nudged.set()
+    # The loop
 
-    async def run(
-        self,
-        once: Callable[[datetime], Awaitable[Arrival]],
-        tell: Callable[[Event], Awaitable[object]],
-    ) -> None:
-        """Poll until cancelled. `once` polls and commits; `tell` takes `source.stale` and `source.recovered`.
+    async def run(self, source: PacedSource, tell: Callable[[Event], Awaitable[object]]) -> None:
+        """Poll until cancelled. `tell` takes `source.stale` and `source.recovered`.
 
-        Whatever `once` raises makes the source fail, not its neighbours; it is asked again later and later.
+        Whatever `source` raises makes the part fail, not its neighbours; it is asked again later and later.
         """
         self._silent_since = self._clock.monotonic()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_polling(once, tell))
-            group.create_task(self._watch(tell))
-
-    async def _keep_polling(
-        self, once: Callable[[datetime], Awaitable[Arrival]], tell: Callable[[Event], Awaitable[object]]
-    ) -> None:
-        while True:
-            self._nudged.clear()
-            wait = await self._turn(once)
-            if self._told_stale and not self._failures:
-                self._told_stale = not await self._report("source.recovered", tell)
-            self._beat(wait)
-            with anyio.move_on_after(self._clock.real(wait)):
-                await self._nudged.wait()
-
-    async def _turn(self, once: Callable[[datetime], Awaitable[Arrival]]) -> float:
-        """One poll, when it may be made; the seconds until the next."""
-        if self._is_idle():
-            self._silent_since = self._clock.monotonic()
-            return SHORTEST
-        interval = self._present_interval()
-        if interval is None:
-            return self._rest("the day's calls for polls are spent")
-        self._interval = interval
-        began = self._clock.monotonic()
         try:
-            arrival = await once(self._clock.now())
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch(tell))
+                while True:
+                    self._nudged.clear()
+                    wait = await self._turn(source, tell, group)
+                    self._beat(wait)
+                    with anyio.move_on_after(self._clock.real(wait)):
+                        await self._nudged.wait()
+        finally:
+            self._idle()
+
+    async def _turn(
+        self, source: PacedSource, tell: Callable[[Event], Awaitable[object]], group: asyncio.TaskGroup
+    ) -> float:
+        """Start the polls that are due; the seconds until there is something to do."""
+        now = self._clock.monotonic()
+        care = self._cares()
+        if care is None and self._every is None:
+            self._idle()
+            return LOOK_EVERY
+        if self._resting_until is not None and now < self._resting_until:
+            return min(LOOK_EVERY, self._resting_until - now)
+        wait = await self._call_roll(source)
+        if self._resting_until is not None and now < self._resting_until:
+            return LOOK_EVERY
+        self._pace(care or Care())
+        for each in self._due():
+            if self._planner.is_spent(each.unit):
+                self._rest(SPENT)
+                break
+            each.busy = True
+            group.create_task(self._poll(each, source, tell))
+        return min(wait, LOOK_EVERY, self._next_due())
+
+    def _pace(self, care: Care) -> None:
+        """Let every part go at the pace of the plan; one that an earlier process polled is as near to its next poll."""
+        for each in self._parts.values():
+            each.unit.care = care
+            self._planner.enter(each.unit)
+        self._planner.look()
+        for each in self._parts.values():
+            if each.ago is not None:
+                each.unit.goal, each.unit.progress, each.ago = 1.0, each.ago / each.unit.interval, None
+
+    def _due(self) -> list[_Polling]:
+        now = self._clock.monotonic()
+        busy = sum(each.busy for each in self._parts.values())
+        room = (1 if self._unanswered >= DOWN_AFTER else AT_ONCE) - busy
+        waiting = [(each.due_in(now), n, each) for n, each in enumerate(self._parts.values()) if not each.busy]
+        return [each for late, _, each in sorted(waiting)[: max(0, room)] if late <= 0]
+
+    def _next_due(self) -> float:
+        """Seconds until a part is due; one that is due already waits for those that are polled, which nudge."""
+        now = self._clock.monotonic()
+        waits = (each.due_in(now) for each in self._parts.values() if not each.busy)
+        return min((wait for wait in waits if wait > 0), default=LOOK_EVERY)
+
+    async def _call_roll(self, source: PacedSource) -> float:
+        """Learn what there is to poll and how often it changes, when it is time; seconds until that is due again."""
+        now = self._clock.monotonic()
+        if now < self._roll_at:
+            return self._roll_at - now
+        try:
+            parts = await source.parts()
+            await self._keep(parts, source)
         except QuotaSpent as error:
-            return self._rest(str(error))
+            self._rest(str(error))
+            return REST
         except PhinopsError as error:
-            return self._failed(error)
+            self._roll_failures += 1
+            wait = self._again(self._roll_failures, error)
+            self._unanswered += 0 if self._parts else 1
+            self._reason = self._reason if self._parts else str(error)
+            self._roll_at = now + wait
+            log.warning(
+                "source.unlisted", source=self.name, tenant=self._tenant, reason=str(error), again_in_s=round(wait, 1)
+            )
+            return wait
+        if self._roll_failures and not any(each.tried for each in self._parts.values()):
+            self._unanswered, self._reason = 0, ""
+        self._roll_failures, self._roll_at = 0, now + ROLL_EVERY
+        return ROLL_EVERY
+
+    async def _keep(self, parts: Sequence[Part], source: PacedSource) -> None:
+        """Poll these parts, and no others; a part that is new here goes on from its last poll."""
+        good = await source.last_good() if any(part.id not in self._parts for part in parts) else {}
+        known = rates(await source.found(), [part.id for part in parts], self._clock.now(), self._planner.zone)
+        for gone in self._parts.keys() - {part.id for part in parts}:
+            self._planner.leave(self._parts.pop(gone).unit)
+        for part in parts:
+            polling = self._parts.get(part.id)
+            if polling is None:
+                polling = self._parts[part.id] = self._begin(part, good.get(part.id))
+            polling.unit.rates = known[part.id]
+        self._planner.changed()
+
+    def _begin(self, part: Part, last_good: datetime | None) -> _Polling:
+        unit = Unit(part, self._levels, self._every, at=self._clock.monotonic())
+        if self._every:
+            unit.interval = self._every
+        ago = max(0.0, (self._clock.now() - last_good).total_seconds()) if last_good else None
+        return _Polling(unit, last_good, ago)
+
+    # One poll
+
+    async def _poll(self, polling: _Polling, source: PacedSource, tell: Callable[[Event], Awaitable[object]]) -> None:
+        began = self._clock.monotonic()
+        hinted, polling.hinted = frozenset(polling.hinted), set()
+        try:
+            polled = await source.once(polling.unit.part, hinted)
+        except QuotaSpent as error:
+            self._rest(str(error))
+        except PhinopsError as error:
+            self._failed(polling, error)
         except Exception as error:
-            log.exception("source.broken", source=self.name, tenant=self._tenant)
-            return self._failed(error)
-        self._good(arrival)
-        # What this poll cost may have changed what the budget allows.
-        self._interval = self._present_interval() or interval
-        return max(0.0, self._interval - (self._clock.monotonic() - began))
+            log.exception("source.broken", source=self.name, tenant=self._tenant, part=polling.name)
+            self._failed(polling, error)
+        else:
+            self._good(polling, polled, began)
+        finally:
+            polling.busy = False
+            self._nudged.set()
+        if self._told_stale and not self._unanswered:
+            self._told_stale = not await self._report("source.recovered", tell)
 
-    def _present_interval(self) -> float | None:
-        return self._every or interval_of(self._budget(), self._cost)
-
-    def _good(self, arrival: Arrival) -> None:
-        if self._failures or self._resting:
-            log.info("source.answers", source=self.name, tenant=self._tenant, after_failures=self._failures)
-        self._failures, self._resting = 0, False
-        self._last_good, self._silent_since = self._clock.now(), self._clock.monotonic()
-        self._started = True
-        self._cost = max(1.0, self._cost + COST_WEIGHT * (arrival.calls - self._cost))
-        reason = "; ".join(f"{fault.where}: {fault.reason}" for fault in arrival.faults[:3])
-        if reason and reason != self._reason:
+    def _good(self, polling: _Polling, polled: Polled, began: float) -> None:
+        now = self._clock.monotonic()
+        if self._unanswered or self._rest_is_over(now):
+            log.info("source.answers", source=self.name, tenant=self._tenant, after_failures=self._unanswered)
+        self._unanswered, self._reason = 0, ""
+        self._end_rest(now)
+        polling.failures, polling.failing_since = 0, None
+        polling.last_good, polling.good_at, self._silent_since = self._clock.now(), now, now
+        polling.unit.polled(began, polled.arrival.calls, self._chance)
+        polling.patience = polling.unit.interval
+        if polled.found:
+            polling.unit.shaken(polled.found, now)
+            self._planner.changed()
+        faults = polled.arrival.faults
+        reason = "; ".join(f"{fault.where}: {fault.reason}" for fault in faults[:3])
+        if reason and reason != polling.reason:
             log.warning(
                 "source.incomplete",
                 source=self.name,
                 tenant=self._tenant,
-                faults=len(arrival.faults),
+                part=polling.name,
+                faults=len(faults),
                 reason=reason,
             )
-        self._reason = reason
+        polling.reason = reason
 
-    def _failed(self, error: Exception) -> float:
-        self._failures += 1
-        self._resting = False
-        self._reason = str(error) or type(error).__name__
-        wait = max(BACK_OFF * 2.0 ** min(self._failures - 1, 10), self._interval / 4)
-        # A failure costs calls too: where the budget makes polls rare, so are their repetitions.
-        wait = min(wait, max(BACK_OFF_MOST, self._interval)) * self._chance.uniform(0.75, 1.25)
-        if isinstance(error, Throttled) and error.retry_after:
-            wait = max(wait, error.retry_after)
+    def _failed(self, polling: _Polling, error: Exception) -> None:
+        now = self._clock.monotonic()
+        polling.failures += 1
+        polling.failing_since = now if polling.failing_since is None else polling.failing_since
+        polling.reason = str(error) or type(error).__name__
+        self._end_rest(now)
+        wait = self._again(polling.failures, error, polling.unit.interval)
+        polling.again_at = now + wait
+        # A refusal is an answer: that of this part alone, as long as others are answered.
+        if not isinstance(error, Refused) or len(self._parts) == 1:
+            self._unanswered += 1
+            self._reason = polling.reason
         log.warning(
             "source.failed",
             source=self.name,
             tenant=self._tenant,
-            reason=self._reason,
-            failures=self._failures,
+            part=polling.name,
+            reason=polling.reason,
+            failures=polling.failures,
             again_in_s=round(wait, 1),
         )
+
+    def _again(self, failures: int, error: Exception, interval: float = 0.0) -> float:
+        """Seconds until what failed is asked again. A failure costs calls too: where polls are rare, so is this."""
+        wait = max(BACK_OFF * 2.0 ** min(failures - 1, 12), interval / 4)
+        most = REFUSED_MOST if isinstance(error, Refused) else BACK_OFF_MOST
+        wait = min(wait, max(most, interval)) * self._chance.uniform(0.75, 1.25)
+        if isinstance(error, Throttled) and error.retry_after:
+            wait = max(wait, error.retry_after)
         return wait
 
-    def _rest(self, reason: str) -> float:
-        if not self._resting:
+    def _rest(self, reason: str) -> None:
+        if self._resting_until is None:
             log.warning("source.resting", source=self.name, tenant=self._tenant, reason=reason)
-        self._resting, self._failures, self._reason = True, 0, reason
+        now = self._clock.monotonic()
+        ends = self._planner.until_reset()
+        rest = min(REST, ends + self._chance.uniform(0.0, 30.0)) if ends > 0 else REST
+        self._resting_until, self._unanswered, self._reason = now + rest, 0, reason
+        self._silent_since = now
+        self._planner.changed()
+
+    def _rest_is_over(self, now: float) -> bool:
+        return self._resting_until is not None and now >= self._resting_until
+
+    def _end_rest(self, now: float) -> None:
+        """A poll was made: one that began before the rest does not end it."""
+        if self._rest_is_over(now):
+            self._resting_until = None
+
+    def _idle(self) -> None:
         self._silent_since = self._clock.monotonic()
-        ends = self._budget().seconds
-        return min(REST, ends + self._chance.uniform(0.0, SHORTEST)) if ends > 0 else REST
+        for each in self._parts.values():
+            self._planner.leave(each.unit)
+
+    # How it is
 
     def _is_idle(self) -> bool:
-        return self._every is None and not self._used()
+        return self._every is None and self._cares() is None
 
     def _state(self) -> State:
         if self._is_idle():
             return "idle"
-        if self._resting:
+        if self._resting_until is not None:
             return "resting"
         if self._silence() > self._patience():
             return "stale"
-        if self._failures:
+        if self._unanswered:
             return "failing"
-        return "ok" if self._started else "starting"
+        stocked = self._parts and all(each.tried for each in self._parts.values())
+        return "ok" if stocked or (self._roll_at > float("-inf") and not self._parts) else "starting"
+
+    def _said(self) -> str:
+        if self._reason:
+            return self._reason
+        said = [(each.name, each.reason) for each in self._parts.values() if each.reason]
+        return "; ".join(f"{name}: {reason}" if name else reason for name, reason in said[:3])
+
+    def _shortest(self) -> float | None:
+        intervals = [each.unit.interval for each in self._parts.values()]
+        return min(intervals, default=self._every)
 
     def _silence(self) -> float:
         return 0.0 if self._silent_since is None else self._clock.monotonic() - self._silent_since
 
     def _patience(self) -> float:
-        return max(STALE_AFTER, STALE_INTERVALS * self._interval)
+        """Of parts that fail while others are answered nothing is expected."""
+        last = max((each.good_at for each in self._parts.values() if each.good_at is not None), default=None)
+        expected = [
+            each.interval()
+            for each in self._parts.values()
+            if each.failing_since is None or last is None or last <= each.failing_since
+        ]
+        return max(STALE_AFTER, STALE_INTERVALS * min(expected, default=self._every or 0.0))
 
     async def _watch(self, tell: Callable[[Event], Awaitable[object]]) -> None:
         while True:
             await self._clock.sleep(max(1.0, self._patience() - self._silence() + 0.001))
             if self._state() == "stale" and not self._told_stale:
-                log.warning("source.stale", source=self.name, tenant=self._tenant, reason=self._reason)
+                log.warning("source.stale", source=self.name, tenant=self._tenant, reason=self._said())
                 self._told_stale = await self._report("source.stale", tell)
 
     async def _report(self, kind: str, tell: Callable[[Event], Awaitable[object]]) -> bool:
         """Whether it could be told; else it is tried again."""
         now = self._clock.now()
-        health = SourceHealth(self.name, self._state(), self._reason, self._last_good)
+        state = self.state()
+        health = SourceHealth(self.name, state.state, state.reason, state.last_good)
         event = Event(
             id=event_id("sources", self._tenant, self.name, now.isoformat(), kind),
             type=kind,
@@ -297,3 +494,10 @@ class Pacer:
             log.warning("source.untold", source=self.name, tenant=self._tenant, reason=str(error))
             return False
         return True
+
+
+def reset_in(now: datetime, zone: tzinfo) -> float:
+    """Seconds until the quota day ends, at midnight in `zone`."""
+    here = now.astimezone(zone)
+    midnight = (here + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight.timestamp() - now.timestamp()

@@ -15,6 +15,24 @@ FORGET_AFTER = timedelta(days=30)
 and longer than any window reaches back."""
 
 
+FORGET_EVERY = timedelta(hours=1)
+"""How often a source looks for what it may forget: that reads all that it remembers."""
+
+
+class Forgetting:
+    """Says now and then before which moment a source may forget what has ended."""
+
+    def __init__(self) -> None:
+        self._again_at: datetime | None = None
+
+    def before(self, good: datetime | None, now: datetime) -> datetime | None:
+        """The moment, given that of the last good poll, or None for this time."""
+        if good is None or (self._again_at and self._again_at - FORGET_EVERY <= now < self._again_at):
+            return None
+        self._again_at = now + FORGET_EVERY
+        return min(now, good) - FORGET_AFTER
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Of one list: its last good read, and since when its changes are news.

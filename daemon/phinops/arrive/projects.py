@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import anyio
 import structlog
@@ -12,7 +12,7 @@ import structlog
 from phinops.arrive.arrival import ReadApi
 from phinops.arrive.paging import ListApi, read_all
 from phinops.errors import ApiError, Malformed, QuotaSpent
-from phinops.event import Project
+from phinops.event import JsonObject, Project
 from phinops.vendor import read_id, read_list, read_object, read_text
 
 log = structlog.get_logger(__name__)
@@ -26,19 +26,34 @@ Fetch = Callable[[], Awaitable[Mapping[str, Project]]]
 """Reads all projects, under their ids and under every name."""
 
 
+class Kept(Protocol):
+    """Keeps a document over restarts. Raises StoreError."""
+
+    async def load(self) -> JsonObject | None:
+        """What was saved, or None."""
+        ...
+
+    async def save(self, document: JsonObject) -> None:
+        """Keep it."""
+        ...
+
+
 class ProjectList:
     """The watched projects out of those that the service lists.
 
     `wanted` is "all" or ids and names. An entry that is a number is watched even when the service does not list it
     (a key may be allowed to read a project's instances and not the list); a name that it does not list is logged.
+    `kept` holds the list over restarts, which thus cost no calls.
     """
 
-    def __init__(self, fetch: Fetch, wanted: Wanted) -> None:
+    def __init__(self, fetch: Fetch, wanted: Wanted, kept: Kept | None = None) -> None:
         self._fetch = fetch
         self._wanted = wanted
+        self._kept = kept
         self._by_name: Mapping[str, Project] = {}
         self._read_at: datetime | None = None
         self._tried_at: datetime | None = None
+        self._recalled = False
         self._reading = anyio.Lock()
 
     async def watched(self, now: datetime) -> tuple[Project, ...]:
@@ -49,6 +64,7 @@ class ProjectList:
             QuotaSpent: the same, for want of calls.
         """
         async with self._reading:
+            await self._recall()
             if self._read_at is None or now - self._read_at >= REFRESH:
                 await self._refresh(now, needed=self._read_at is None and not self._all_ids())
         if self._wanted == "all":
@@ -62,9 +78,25 @@ class ProjectList:
         if name and name not in self._by_name:
             # Whoever asks first is waited for: another source's answer, once under way, knows the name too.
             async with self._reading:
+                await self._recall()
                 if name not in self._by_name and self._may_ask(now):
                     await self._refresh(now, needed=False)
         return self._by_name.get(name, Project(name=name))
+
+    async def _recall(self) -> None:
+        """What an earlier process read, once."""
+        if self._kept is None or self._recalled or self._read_at is not None:
+            return
+        document = await self._kept.load()
+        self._recalled = True
+        if document:
+            self._by_name = {name: Project(*project) for name, project in document["projects"].items()}
+            self._read_at = datetime.fromisoformat(document["read_at"])
+
+    async def _keep(self, now: datetime) -> None:
+        if self._kept is not None:
+            projects = {name: [project.id, project.name] for name, project in self._by_name.items()}
+            await self._kept.save({"read_at": now.isoformat(), "projects": projects})
 
     def _may_ask(self, now: datetime) -> bool:
         return self._tried_at is None or now - self._tried_at >= ASK_AGAIN
@@ -84,6 +116,7 @@ class ProjectList:
             log.warning("projects.unreadable", reason=str(error))
             return
         self._read_at = now
+        await self._keep(now)
         if self._wanted != "all":
             for name in self._wanted:
                 if not self._pick(name):
@@ -99,7 +132,7 @@ def _index(projects: Mapping[str, tuple[Project, tuple[str, ...]]]) -> Mapping[s
     return named | {project.id: project for project, _ in projects.values()}
 
 
-def tenant_projects(reader: ReadApi, wanted: Wanted, env: str) -> ProjectList:
+def tenant_projects(reader: ReadApi, wanted: Wanted, env: str, kept: Kept | None = None) -> ProjectList:
     """The projects of a tenant, by ListProjects.
 
     Of a pair of projects for development and production only the one of `env` is listed: the other has no
@@ -121,10 +154,10 @@ def tenant_projects(reader: ReadApi, wanted: Wanted, env: str) -> ProjectList:
         listing = await read_all(reader, ListApi("ListProjects", "PageResult", "ProjectList", query, read))
         return _index({key: found for key, found in listing.values.items() if found})
 
-    return ProjectList(fetch, wanted)
+    return ProjectList(fetch, wanted, kept)
 
 
-def data_service_projects(reader: ReadApi, wanted: Wanted) -> ProjectList:
+def data_service_projects(reader: ReadApi, wanted: Wanted, kept: Kept | None = None) -> ProjectList:
     """The data service projects of the key's owner: those that are his, and those that he is authorized for."""
 
     async def fetch() -> Mapping[str, Project]:
@@ -135,7 +168,7 @@ def data_service_projects(reader: ReadApi, wanted: Wanted) -> ProjectList:
             log.warning("projects.unreadable", reason=str(error))
         return _index(found)
 
-    return ProjectList(fetch, wanted)
+    return ProjectList(fetch, wanted, kept)
 
 
 async def _members(reader: ReadApi, api: str) -> dict[str, tuple[Project, tuple[str, ...]]]:

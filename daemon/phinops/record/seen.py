@@ -21,9 +21,9 @@ def seen(tx: Snapshot, tenant: str, source: str, ids: Collection[str]) -> Mappin
     return _states(tx.all("seen_states", tenant=tenant, source=source, ids=to_text(list(ids))))
 
 
-def tracked(tx: Snapshot, tenant: str, source: str) -> Mapping[str, JsonObject]:
-    """The objects that the source follows, with what it last saw of them."""
-    return _states(tx.all("seen_tracked", tenant=tenant, source=source))
+def tracked(tx: Snapshot, tenant: str, source: str, project: str = "") -> Mapping[str, JsonObject]:
+    """The objects that the source follows, with what it last saw of them; of one `project` if it is named."""
+    return _states(tx.all("seen_tracked", tenant=tenant, source=source, project=project))
 
 
 def put_seen(tx: Tx, tenant: str, source: str, states: Mapping[str, JsonObject]) -> None:
@@ -49,36 +49,39 @@ def put_arrival(
     states: Mapping[str, JsonObject],
     body: JsonObject,
     *,
+    place: str = "",
     forget_before: datetime | None = None,
 ) -> None:
     """What a whole poll saw and how far it came; without a cursor (`body` is empty) nothing but what it saw.
+
+    `place` is under what the cursor is kept where that is not the source's name.
 
     States that are not open and were not written since `forget_before` are deleted.
     """
     put_seen(tx, tenant, source, states)
     if body:
-        put_cursor(tx, tenant, source, body)
+        put_cursor(tx, tenant, place or source, body)
     if forget_before is not None:
         tx.run("seen_forget", tenant=tenant, source=source, before=forget_before)
 
 
-def cursor(tx: Snapshot, tenant: str, source: str) -> JsonObject | None:
-    """How far the source has come, or None before its first good poll."""
-    row = tx.one("get_cursor", tenant=tenant, source=source)
+def cursor(tx: Snapshot, tenant: str, place: str) -> JsonObject | None:
+    """How far the source, or the part of one, has come, or None before its first good poll."""
+    row = tx.one("get_cursor", tenant=tenant, source=place)
     return from_text(row["body"]) if row else None
 
 
-def put_cursor(tx: Tx, tenant: str, source: str, body: JsonObject) -> None:
-    """The source has come this far: a good poll at `tx.now`.
+def put_cursor(tx: Tx, tenant: str, place: str, body: JsonObject) -> None:
+    """The source, or the part of one, has come this far: a good poll at `tx.now`.
 
     Raises:
         TypeError: `body` holds something that is not a JSON type.
     """
-    tx.run("put_cursor", tenant=tenant, source=source, body=to_text(body), now=tx.now)
+    tx.run("put_cursor", tenant=tenant, source=place, body=to_text(body), now=tx.now)
 
 
 def last_good(tx: Snapshot, tenant: str) -> Mapping[str, datetime]:
-    """When each source of the tenant last had a good poll; one that never had any is missing."""
+    """When each source of the tenant, or part of one, last had a good poll; one that never had any is missing."""
     return {row["source"]: from_micros(row["good_at"]) for row in tx.all("all_cursors", tenant=tenant)}
 
 

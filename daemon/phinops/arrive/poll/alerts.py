@@ -6,14 +6,14 @@ the first time of the oldest open alert is right either way: its next firing and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-from phinops.arrive.arrival import Arrival, Memory, ReadApi
+from phinops.arrive.arrival import WHOLE, Arrival, Memory, Part, ReadApi
 from phinops.arrive.paging import PAGE_SIZE, ListApi, Listing, read_all
-from phinops.arrive.progress import FORGET_AFTER, Progress, in_order, read_progress
+from phinops.arrive.progress import Forgetting, Progress, in_order, read_progress
 from phinops.arrive.projects import ProjectList
 from phinops.arrive.sift import AlertSeen, Sifted, Sight, recall, sift_alert
 from phinops.event import Alert, JsonObject, Project
@@ -76,8 +76,13 @@ class AlertSource:
         self._served = served
         self._zone = zone
         self._lookback = lookback
+        self._forgetting = Forgetting()
 
-    async def poll(self, now: datetime) -> Arrival:
+    async def parts(self, now: datetime) -> Sequence[Part]:
+        """One list has the whole tenant."""
+        return (WHOLE,)
+
+    async def poll(self, now: datetime, part: Part = WHOLE) -> Arrival:
         """What changed since the last poll that was committed.
 
         Raises:
@@ -99,9 +104,10 @@ class AlertSource:
             events=in_order(sifted.values()),
             seen={key: one.state for key, one in sifted.items() if one.state is not None},
             cursor=Progress(now, {_SINCE: since}, far_at, far_rows).to_json(),
-            forget_before=min(now, progress.good) - FORGET_AFTER if progress else None,
+            forget_before=self._forgetting.before(progress.good if progress else None, now),
             faults=tuple(listing.faults),
             calls=listing.calls,
+            part=part.id,
         )
 
     def _window(self, now: datetime, progress: Progress | None, tracked: Mapping[str, JsonObject]) -> _Window:

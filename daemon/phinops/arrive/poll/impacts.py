@@ -8,14 +8,13 @@ soon; each is looked at until it is over and has settled, and its last count is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from phinops.arrive.arrival import Arrival, Fault, Memory, ReadApi
-from phinops.arrive.poll.each import each_project
+from phinops.arrive.arrival import Arrival, Fault, Memory, Part, ReadApi
 from phinops.arrive.poll.impactlist import Failing, ImpactList, Window
-from phinops.arrive.progress import FORGET_AFTER, in_order
+from phinops.arrive.progress import Forgetting, in_order
 from phinops.arrive.projects import ProjectList
 from phinops.arrive.sift import Impacted, ImpactSeen, Sifted, Sight, impact_change, recall, seconds, sift_impact
 from phinops.errors import ApiError, QuotaSpent
@@ -75,46 +74,40 @@ class ImpactSource:
         self._zone = zone
         self._window = window
         self._lookback = lookback
+        self._forgetting = Forgetting()
 
-    async def poll(self, now: datetime) -> Arrival:
-        """What changed since the last poll that was committed.
+    async def parts(self, now: datetime) -> Sequence[Part]:
+        """The watched data service projects. Raises ApiError, QuotaSpent: they are not known and cannot be read."""
+        return [Part(project.id, project.name) for project in await self._projects.watched(now)]
 
-        A project that is not answered is a fault; its windows are read when it is answered again.
+    async def poll(self, now: datetime, part: Part) -> Arrival:
+        """What changed in a project since its last poll that was committed.
 
         Raises:
-            ApiError: no project was answered.
+            ApiError: it was not answered; its windows are read when it is answered again.
             QuotaSpent: the day has no call left for polls.
         """
-        cursor = await self._memory.cursor(self.name)
-        documents: dict[str, JsonObject] = dict((cursor or {}).get("projects", {}))
-        open_states = await self._memory.tracked(self.name)
-        projects = await self._projects.watched(now)
-        waiting = sorted(projects, key=lambda project: documents.get(project.id, {}).get("next", 0))
-        done = await each_project(
-            waiting,
-            lambda project: self._look(now, project, documents.get(project.id), open_states),
-        )
-        documents |= {key: {"next": seconds(look.next)} for key, look in done.looks.items()}
+        past = await self._memory.cursor(f"{self.name}/{part.id}")
+        look = await self._look(now, Project(part.id, part.name), past)
         return Arrival(
             source=self.name,
             tenant=self._tenant,
-            events=in_order(one for look in done.looks.values() for one in look.sifted),
-            seen={key: state for look in done.looks.values() for key, state in look.moved.items()},
-            cursor={"projects": documents},
-            forget_before=now - FORGET_AFTER if cursor else None,
-            faults=done.faults(projects, lambda look: look.faults),
-            calls=sum(look.asked.calls for look in done.looks.values()) + len(done.errors),
+            events=in_order(look.sifted),
+            seen=look.moved,
+            cursor={"next": seconds(look.next)},
+            forget_before=self._forgetting.before(now if past else None, now),
+            faults=tuple(replace(fault, where=part.name or part.id) for fault in look.faults),
+            calls=look.asked.calls,
+            part=part.id,
         )
 
-    async def _look(
-        self, now: datetime, project: Project, past: JsonObject | None, open_states: Mapping[str, JsonObject]
-    ) -> _Look:
+    async def _look(self, now: datetime, project: Project, past: JsonObject | None) -> _Look:
         here = now.astimezone(self._zone)
         begin = datetime.fromtimestamp(past["next"], UTC).astimezone(self._zone) if past else None
         windows, following = windows_at(here, begin, self._window, here - self._lookback)
-        states = {key: state for key, document in open_states.items() if (state := recall(ImpactSeen, document))}
-        mine = {key: state for key, state in states.items() if state.project == project.id}
-        look = _Look(project, ImpactList(self._reader, project.id, self._zone), mine, following)
+        tracked = await self._memory.tracked(self.name, project.id)
+        states = {key: state for key, document in tracked.items() if (state := recall(ImpactSeen, document))}
+        look = _Look(project, ImpactList(self._reader, project.id, self._zone), states, following)
         sight = Sight(self._tenant, here, here, stock=past is None)
         for window in windows:
             await self._read(look, window, sight)

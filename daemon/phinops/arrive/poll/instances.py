@@ -11,18 +11,17 @@ and they would double the calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 
-from phinops.arrive.arrival import Arrival, Fault, Memory, ReadApi
+from phinops.arrive.arrival import Arrival, Fault, Memory, Part, ReadApi
 from phinops.arrive.paging import PAGE_SIZE, Listing, read_all
 from phinops.arrive.poll.aftermath import follow
-from phinops.arrive.poll.each import each_project
 from phinops.arrive.poll.instancelist import InstanceList, Row, Span
-from phinops.arrive.progress import FORGET_AFTER, Progress, in_order, read_progress
+from phinops.arrive.progress import Forgetting, Progress, in_order, read_progress
 from phinops.arrive.projects import ProjectList
 from phinops.arrive.sift import InstanceSeen, Sifted, Sight, recall, sift_instance
-from phinops.event import STATE_EVENTS, JsonObject, Project
+from phinops.event import STATE_EVENTS, Project
 
 NEAR_DAYS = 3
 """A run's business date is the day before it: the window reaches this many days back behind the last good poll."""
@@ -82,35 +81,33 @@ class InstanceSource:
         self._zone = zone
         self._biz_date_format = biz_date_format
         self._lookback = lookback
+        self._forgetting = Forgetting()
 
-    async def poll(self, now: datetime) -> Arrival:
-        """What changed since the last poll that was committed.
+    async def parts(self, now: datetime) -> Sequence[Part]:
+        """The watched projects. Raises ApiError, QuotaSpent: they are not known and cannot be read."""
+        return [Part(project.id, project.name) for project in await self._projects.watched(now)]
 
-        A project that is not answered is a fault; its part of the cursor stays where it was, so that nothing of it is
-        lost, and the next poll begins with it.
+    async def poll(self, now: datetime, part: Part) -> Arrival:
+        """What changed in a project since its last poll that was committed.
 
         Raises:
-            ApiError: no project was answered.
+            ApiError: it was not answered; nothing has moved, so that nothing of it is lost.
             QuotaSpent: the day has no call left for polls.
         """
-        cursor = await self._memory.cursor(self.name)
-        documents: dict[str, JsonObject] = dict((cursor or {}).get("projects", {}))
-        projects = await self._projects.watched(now)
-        pasts = _pasts(projects, documents, await self._memory.tracked(self.name))
-        # The one that waits longest comes first, so that a day that ends early is shared by all.
-        waiting = sorted(projects, key=lambda project: _last_good(pasts[project.id]))
-        done = await each_project(waiting, lambda project: self._look(now, project, pasts[project.id]))
-        documents |= {key: look.progress.to_json() for key, look in done.looks.items()}
-        sifted = {key: one for look in done.looks.values() for key, one in look.sifted.items()}
+        progress = read_progress(await self._memory.cursor(f"{self.name}/{part.id}"))
+        tracked = await self._memory.tracked(self.name, part.id)
+        states = {key: state for key, document in tracked.items() if (state := recall(InstanceSeen, document))}
+        look = await self._look(now, Project(part.id, part.name), _Past(progress, states))
         return Arrival(
             source=self.name,
             tenant=self._tenant,
-            events=in_order(sifted.values()),
-            seen={key: one.state for key, one in sifted.items() if one.state is not None},
-            cursor={"projects": documents},
-            forget_before=now - FORGET_AFTER if cursor else None,
-            faults=done.faults(projects, lambda look: look.faults),
-            calls=sum(look.calls for look in done.looks.values()) + len(done.errors),
+            events=in_order(look.sifted.values()),
+            seen={key: one.state for key, one in look.sifted.items() if one.state is not None},
+            cursor=look.progress.to_json(),
+            forget_before=self._forgetting.before(progress.good if progress else None, now),
+            faults=tuple(replace(fault, where=part.name or part.id) for fault in look.faults),
+            calls=look.calls,
+            part=part.id,
         )
 
     async def _look(self, now: datetime, project: Project, past: _Past) -> _Look:
@@ -185,23 +182,6 @@ class InstanceSource:
             )
             for key, row in rows.items()
         }
-
-
-def _pasts(
-    projects: Sequence[Project], documents: Mapping[str, JsonObject], tracked: Mapping[str, JsonObject]
-) -> dict[str, _Past]:
-    states = {key: state for key, document in tracked.items() if (state := recall(InstanceSeen, document))}
-    return {
-        project.id: _Past(
-            read_progress(documents.get(project.id)),
-            {key: state for key, state in states.items() if state.project == project.id},
-        )
-        for project in projects
-    }
-
-
-def _last_good(past: _Past) -> float:
-    return past.progress.good.timestamp() if past.progress else 0
 
 
 def _is_meant(key: str, row: Row, sights: Mapping[str, Sight], past: _Past) -> bool:

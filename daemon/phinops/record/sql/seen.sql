@@ -4,8 +4,11 @@ SELECT object_id, state FROM seen
  WHERE tenant = :tenant AND source = :source AND object_id IN (SELECT value FROM json_each(:ids));
 
 -- seen_tracked --
--- The objects that a source follows until their end, with what it last saw of them.
-SELECT object_id, state FROM seen WHERE tenant = :tenant AND source = :source AND tracked = 1 ORDER BY object_id;
+-- The objects that a source follows until their end (of one project, or with an empty one all), with what it last saw.
+SELECT object_id, state FROM seen
+ WHERE tenant = :tenant AND source = :source AND tracked = 1
+   AND (:project = '' OR json_extract(state, '$.project') = :project)
+ ORDER BY object_id;
 
 -- put_seen --
 -- Keeps what a source saw of an object.

@@ -8,3 +8,10 @@ CREATE TABLE change (
     found  INTEGER NOT NULL,
     PRIMARY KEY (tenant, source, part, hour)
 ) WITHOUT ROWID;
+
+-- Each project is polled at its own pace, so each has a cursor of its own.
+INSERT INTO cursor (tenant, source, body, good_at)
+    SELECT cursor.tenant, cursor.source || '/' || project.key, project.value, cursor.good_at
+      FROM cursor, json_each(cursor.body, '$.projects') AS project
+     WHERE cursor.source IN ('instances', 'impacts');
+DELETE FROM cursor WHERE source IN ('instances', 'impacts');

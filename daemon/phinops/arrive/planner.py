@@ -1,0 +1,186 @@
+"""Keeps the plan by which an account's polls share what is left of its day, and tells each when it is due."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
+
+from phinops.arrive.arrival import Part
+from phinops.arrive.plan import Demand, Plan, Stretch, plan
+from phinops.arrive.rates import HOURS, UNKNOWN
+from phinops.clock import Clock
+
+SHORTEST = 10.0
+LONGEST = 7200.0
+"""Seconds between two polls of one thing when the budget decides; the longer only while the calls allow it."""
+
+WITHIN = timedelta(minutes=15)
+"""How soon a rule that says nothing of it wants to hear of a change: what `within` is measured against."""
+
+PLAN_EVERY = 60.0
+"""Seconds after which the plan is made anew: calls were used, time has passed."""
+
+JITTER = 0.1
+"""The part by which an interval is made longer or shorter, so that polls do not march in step."""
+
+AFTERSHOCKS = 0.2
+CALM_AFTER = 1200.0
+"""How many more changes one change lets expect in the same place, within about so many seconds."""
+
+_COST_WEIGHT = 0.3
+"""How much the last poll counts in what a poll is expected to cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What polls may still use: `calls` by pool until the quota day ends, in `seconds`.
+
+    A pool's name joins its levels by "+"; one that is not named is not limited.
+    """
+
+    calls: Mapping[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """That rules listen to a source; `within` is how soon the most eager of them wants to hear, where one says so."""
+
+    within: timedelta | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """One part of a source while it is polled, and how near its next poll is.
+
+    `progress` counts from 0 at a poll to `goal` at the next, by 1 an interval; it was so at the monotonic time `at`.
+    """
+
+    part: Part
+    levels: tuple[int, ...]
+    every: float | None = None
+    care: Care = Care()
+    rates: Sequence[float] = (UNKNOWN / HOURS,) * HOURS
+    cost: float = 1.0
+    interval: float = SHORTEST
+    progress: float = 0.0
+    goal: float = 0.0
+    at: float = 0.0
+    excess: float = 0.0
+    excess_at: float = 0.0
+
+    def due_in(self, now: float) -> float:
+        """Seconds from the monotonic time `now` until the next poll; less than zero when it is late."""
+        return (self.goal - self.progress) * self.interval - (now - self.at)
+
+    def pace(self, interval: float, now: float) -> None:
+        """Go on at another interval; the way that was come counts."""
+        self.progress += (now - self.at) / self.interval
+        self.at, self.interval = now, interval
+
+    def polled(self, began: float, calls: int, chance: random.Random) -> None:
+        """A good poll began at the monotonic time `began` and took so many calls."""
+        self.cost = max(1.0, self.cost + _COST_WEIGHT * (calls - self.cost))
+        self.progress, self.at = 0.0, began
+        self.goal = 1.0 if self.every else chance.uniform(1 - JITTER, 1 + JITTER)
+
+    def shaken(self, changes: int, now: float) -> None:
+        """So many changes were found: more may follow."""
+        self.excess = self.excess_now(now) + AFTERSHOCKS * changes * 3600 / CALM_AFTER
+        self.excess_at = now
+
+    def excess_now(self, now: float) -> float:
+        """Changes an hour that are expected beyond the usual, because of what was found lately."""
+        return self.excess * math.exp((self.excess_at - now) / CALM_AFTER) if self.excess else 0.0
+
+    @property
+    def weight(self) -> float:
+        """How much a change is worth beside one of which no rule says how soon it wants to hear."""
+        within = self.care.within
+        return 1.0 if within is None else min(20.0, max(0.25, WITHIN / within))
+
+    def demand(self, pools: Iterable[str]) -> Demand:
+        """What the plan needs to know; `pools` are those that are limited."""
+        weight, within = self.weight, self.care.within
+        longest = LONGEST if within is None else max(SHORTEST, min(LONGEST, within.total_seconds()))
+        drawn = (pool for pool in pools if {str(level) for level in self.levels} & set(pool.split("+")))
+        return Demand(
+            costs=dict.fromkeys(drawn, self.cost),
+            wants=tuple(weight * rate for rate in self.rates),
+            shortest=SHORTEST,
+            longest=longest,
+            fixed=self.every,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Planner:
+    """Plans for one account: all sources of all its tenants divide its day.
+
+    `left` tells what polls may still use; `zone` is that of the quota day.
+    """
+
+    left: Callable[[], Left]
+    clock: Clock
+    zone: tzinfo
+    units: dict[Unit, None] = field(default_factory=dict)
+    _left: Left = Left({}, 0.0)
+    _hour: int = -1
+    _again_at: float = 0.0
+
+    def enter(self, unit: Unit) -> None:
+        """The unit is to be polled from now on."""
+        if unit not in self.units:
+            unit.at = self.clock.monotonic()
+            self.units[unit] = None
+            self.changed()
+
+    def leave(self, unit: Unit) -> None:
+        """The unit is not polled any more."""
+        if unit in self.units:
+            del self.units[unit]
+            self.changed()
+
+    def changed(self) -> None:
+        """Something differs from what the plan was made for."""
+        self._again_at = 0.0
+
+    def look(self) -> None:
+        """Make the plan anew when it is time, and pace every unit by it."""
+        now = self.clock.monotonic()
+        here = self.clock.now().astimezone(self.zone)
+        if now < self._again_at and here.hour == self._hour:
+            return
+        self._again_at, self._hour = now + PLAN_EVERY, here.hour
+        self._left = self.left()
+        demands = {unit: unit.demand(self._left.calls) for unit in self.units}
+        made = plan(list(demands.values()), self._left.calls, stretches(here, self._left.seconds))
+        for unit, demand in demands.items():
+            unit.pace(self._interval(made, unit, demand, here.hour, now), now)
+
+    def is_spent(self, unit: Unit) -> bool:
+        """Whether polls have fewer calls left than one poll of the unit is expected to take."""
+        if unit.every is not None:
+            return False  # kept to until the limiter says no
+        return any(self._left.calls[pool] < unit.cost for pool in unit.demand(self._left.calls).costs)
+
+    def until_reset(self) -> float:
+        """Seconds until the quota day ends."""
+        return self.left().seconds
+
+    def _interval(self, made: Plan, unit: Unit, demand: Demand, hour: int, now: float) -> float:
+        return max(0.001, made.interval(demand, hour, unit.weight * unit.excess_now(now)))
+
+
+def stretches(here: datetime, seconds: float) -> Sequence[Stretch]:
+    """What is left of a day, `seconds` from `here` on, by hours of the day."""
+    found = []
+    hour, upto = here.hour, 3600.0 - (here.minute * 60 + here.second + here.microsecond / 1e6)
+    while seconds > 0:
+        found.append(Stretch(hour, min(upto, seconds)))
+        seconds -= upto
+        hour, upto = (hour + 1) % HOURS, 3600.0
+    return found
