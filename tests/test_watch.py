@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 import anyio
 import pytest
 
-from fastloop import run
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.pace import Pacer, SourceState, State
 from phinops.clock import LoopClock
@@ -22,6 +21,7 @@ from phinops.errors import QuotaSpent, StoreError, Transient
 from phinops.execute.day import PoolUse
 from phinops.pulse import Pulse
 from phinops.tenant import Serving
+from phinops.virtual import run
 from phinops.watch import LONGEST_CALL, Watch, loop_of, watches_of
 from worlds import START
 

@@ -30,7 +30,7 @@ from phinops.execute.guard import Ceiling
 from phinops.execute.journal import Journal
 from phinops.execute.limit import Limiter, Priority
 from phinops.execute.look import Look
-from phinops.execute.send import Client, Endpoint
+from phinops.execute.send import Client, Endpoint, Transport
 from phinops.execute.settle import Settler
 from phinops.record import seen
 from phinops.record.ledger import StoreLedger
@@ -129,7 +129,7 @@ class Common:
     """What all tenants share.
 
     `wanted` are the event types that rules look at, `over` is told of a tenant and why the ceiling held its writes
-    back, `moves` of a tenant and its source that makes a call now.
+    back, `moves` of a tenant and its source that makes a call now. `transport` carries calls in the network's stead.
     """
 
     store: Store
@@ -141,6 +141,7 @@ class Common:
     wanted: Callable[[], frozenset[str]]
     over: Callable[[str, str], Coroutine[Any, Any, None]]
     moves: Callable[[str, str], None]
+    transport: Transport | None = None
 
 
 @asynccontextmanager
@@ -214,7 +215,7 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
         level_overrides=config.quota.levels,
         zone=common.zone,
     )
-    async with Client(endpoint, Keys(config), limiter, load_catalog(), common.clock) as client:
+    async with Client(endpoint, Keys(config), limiter, load_catalog(), common.clock, common.transport) as client:
         verifying = _look(client, Priority.VERIFY, config, common)
         deciding = _look(client, Priority.DECIDE, config, common)
 

@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import pytest
 
-import fastloop
 from fake_dataphin import START, ZONE, kinds
+from phinops import virtual
 from phinops.arrive.arrival import Arrival, Fault
 from phinops.arrive.pace import Budget, Pacer, SourceState, budget_of, interval_of
 from phinops.clock import LoopClock
@@ -114,7 +114,7 @@ class Course:
             with suppress(asyncio.CancelledError):
                 await running
 
-        fastloop.run(play())
+        virtual.run(play())
         return self
 
 
@@ -241,7 +241,7 @@ def test_a_source_that_no_rule_listens_to_idles_until_one_does() -> None:
         with suppress(asyncio.CancelledError):
             await running
 
-    fastloop.run(play())
+    virtual.run(play())
     assert [state.state for state in course.states] == ["idle", "ok"]
     assert course.states[0].reason == "no rule listens to it"
     assert rounded(course.polls) == [500]
@@ -262,4 +262,4 @@ def test_before_its_first_poll_a_source_is_starting() -> None:
     async def look() -> SourceState:
         return course.pacer.state()
 
-    assert fastloop.run(look()).state == "starting"
+    assert virtual.run(look()).state == "starting"
