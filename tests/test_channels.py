@@ -14,7 +14,6 @@ import anyio
 import anyio.abc
 import pytest
 
-from fastloop import run
 from phinops.channels import TELL_AGAIN, Notices, StoredOutbox, channels_of
 from phinops.clock import LoopClock, SystemClock
 from phinops.config import Notifier
@@ -26,6 +25,7 @@ from phinops.execute.notify.webhook import WebhookChannel
 from phinops.record import journal
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
+from phinops.virtual import run
 from worlds import START, FailingStore
 
 KEYS = {"webhook": "whsec_" + base64.b64encode(b"0" * 24).decode(), "dingtalk": "SEC0123456789"}

@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 import pytest
 
-from fastloop import run
 from phinops.clock import LoopClock
 from phinops.errors import StoreLost
 from phinops.event import Event, JsonObject
@@ -18,6 +17,7 @@ from phinops.firing import Firing
 from phinops.record import journal
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
+from phinops.virtual import run
 from worlds import START, FailingStore, Stage, World, failed_event, firing_of, stage
 
 RERUN: JsonObject = {"kind": "rerun_instance"}

@@ -12,7 +12,6 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from fastloop import run
 from phinops.arrive.arrival import Arrival
 from phinops.clock import LoopClock
 from phinops.course import Courses
@@ -25,6 +24,7 @@ from phinops.pipeline import InForce, Pipeline, Taken, permit_again
 from phinops.record import journal, seen
 from phinops.record.sqlite import Store
 from phinops.record.tx import Snapshot, Tx
+from phinops.virtual import run
 from settings import SHANGHAI, only_rule
 from worlds import START
 

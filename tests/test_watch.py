@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 import anyio
 import pytest
 
-from fastloop import run
 from phinops.arrive.arrival import WHOLE, Arrival, Part
 from phinops.arrive.pace import Pacer, SourceState, State
 from phinops.arrive.planner import SHORTEST
@@ -26,6 +25,7 @@ from phinops.execute.day import PoolUse
 from phinops.pipeline import Taken
 from phinops.pulse import Pulse
 from phinops.tenant import Serving
+from phinops.virtual import run
 from phinops.watch import LONGEST_CALL, Watch, loop_of, watches_of
 from worlds import START
 

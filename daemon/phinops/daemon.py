@@ -27,6 +27,7 @@ from phinops.execute.act import Actor
 from phinops.execute.guard import Ceiling
 from phinops.execute.hold import Holds
 from phinops.execute.notify.post import Post
+from phinops.execute.send import Transport
 from phinops.execute.steps.table import STEPS
 from phinops.firing import Firing
 from phinops.operator_call import OperatorCalls
@@ -100,15 +101,27 @@ class Daemon:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, config: Config, *, clock: Clock, shadow: bool = False) -> AsyncGenerator[Daemon]:
+    async def open(
+        cls,
+        config: Config,
+        *,
+        clock: Clock,
+        shadow: bool = False,
+        store: Store | None = None,
+        transport: Transport | None = None,
+    ) -> AsyncGenerator[Daemon]:
         """Everything opened and the rules loaded; nothing polled yet. What is opened is closed when the context ends.
+
+        A `store` that is given is used instead of the config's and stays open; `transport` carries the calls to
+        Dataphin in the network's stead.
 
         Raises:
             ConfigError: a secret cannot be used.
             StoreError: the store cannot be opened; `StoreHeld` when another daemon has it.
         """
         async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(Store.open(config.store.path, clock))
+            if store is None:
+                store = await stack.enter_async_context(Store.open(config.store.path, clock))
             # The limiters first: they leave a second empty from here on, in which the rules can be read.
             limiter_of = await stack.enter_async_context(limiters(config.tenants, store, clock, config.timezone))
             language = Language(config.timezone)
@@ -125,6 +138,7 @@ class Daemon:
                 wanted=lambda: rulebook.in_force.rules.event_types,
                 over=notices.tell_over,
                 moves=lambda: pulse.moves(LONGEST_CALL),
+                transport=transport,
             )
             servings = {
                 tenant.name: await stack.enter_async_context(serving(tenant, limiter_of[tenant.name], common))

@@ -30,7 +30,7 @@ from phinops.execute.guard import Ceiling
 from phinops.execute.journal import Journal
 from phinops.execute.limit import Limiter, PoolUse, Priority
 from phinops.execute.look import Look
-from phinops.execute.send import Client, Endpoint
+from phinops.execute.send import Client, Endpoint, Transport
 from phinops.execute.settle import Settler
 from phinops.record import seen
 from phinops.record.changes import changes
@@ -167,7 +167,7 @@ class Common:
     """What all tenants share.
 
     `wanted` are the event types that rules look at, `over` is told of a tenant and why the ceiling held its writes
-    back, `moves` of every call that a source makes.
+    back, `moves` of every call that a source makes. `transport` carries calls in the network's stead.
     """
 
     store: Store
@@ -179,6 +179,7 @@ class Common:
     wanted: Callable[[], frozenset[str]]
     over: Callable[[str, str], Coroutine[Any, Any, None]]
     moves: Callable[[], None]
+    transport: Transport | None = None
 
 
 @asynccontextmanager
@@ -252,7 +253,7 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
         level_overrides=config.quota.levels,
         zone=common.zone,
     )
-    async with Client(endpoint, Keys(config), limiter, load_catalog(), common.clock) as client:
+    async with Client(endpoint, Keys(config), limiter, load_catalog(), common.clock, common.transport) as client:
         verifying = _look(client, Priority.VERIFY, config, common)
         deciding = _look(client, Priority.DECIDE, config, common)
 

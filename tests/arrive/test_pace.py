@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import pytest
 
-import fastloop
 from fake_dataphin import START, ZONE, kinds
+from phinops import virtual
 from phinops.arrive.arrival import WHOLE, Arrival, Fault, Part
 from phinops.arrive.pace import DOWN_AFTER, Pacer, Polled, SourceState, reset_in
 from phinops.arrive.planner import SHORTEST, Care, Left, Planner
@@ -99,7 +99,7 @@ class Course:
             with suppress(asyncio.CancelledError):
                 await running
 
-        fastloop.run(play())
+        virtual.run(play())
         return self
 
     def note(self) -> None:
@@ -343,7 +343,7 @@ def test_before_its_first_poll_a_source_is_starting() -> None:
     async def look() -> SourceState:
         return course.pacer.state()
 
-    assert fastloop.run(look()).state == "starting"
+    assert virtual.run(look()).state == "starting"
 
 
 def test_the_quota_day_ends_at_midnight_of_its_zone() -> None:

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-import fastloop
 from fake_dataphin import START, ZONE
+from phinops import virtual
 from phinops.arrive.arrival import Part
 from phinops.arrive.planner import CALM_AFTER, LONGEST, SHORTEST, Care, Left, Planner, Unit, stretches
 from phinops.clock import LoopClock
@@ -94,7 +94,7 @@ def test_a_shorter_interval_counts_the_way_that_was_come() -> None:
         plans.look()
         assert one.due_in(plans.clock.monotonic()) == pytest.approx(18, rel=1e-2)
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_the_plan_is_made_anew_each_minute_and_each_hour() -> None:
@@ -113,7 +113,7 @@ def test_the_plan_is_made_anew_each_minute_and_each_hour() -> None:
             await asyncio.sleep(1)
         assert asked == 2
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_what_is_left_of_a_day_is_told_by_its_hours() -> None:

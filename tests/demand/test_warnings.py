@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counting import MemoryLedger
-from fastloop import run
 from phinops.catalog.quotas import plan_for
 from phinops.clock import LoopClock
 from phinops.config import Config
@@ -25,6 +24,7 @@ from phinops.demand.day import Day
 from phinops.durations import parse_duration
 from phinops.execute.day import DayBook
 from phinops.execute.steps.table import STEPS
+from phinops.virtual import run
 from settings import SHANGHAI, loaded
 from worlds import START
 

@@ -9,12 +9,12 @@ from typing import Any
 import anyio
 import pytest
 
-from fastloop import run
 from phinops.clock import LoopClock
 from phinops.event import JsonObject, Node
 from phinops.firing import Firing
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
+from phinops.virtual import run
 from worlds import START, Fault, Stage, World, failed_event, firing_of, stage
 
 RERUN: JsonObject = {"kind": "rerun_instance"}

@@ -20,12 +20,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from fastloop import run
 from phinops.clock import LoopClock
 from phinops.errors import StoreUnwritable
 from phinops.event import Event, JsonObject
 from phinops.firing import Firing
 from phinops.record.sqlite import Store
+from phinops.virtual import run
 from worlds import START, FailingStore, Fault, Stage, World, failed_event, firing_of, stage
 
 LONG = bool(os.environ.get("PHINOPS_LONG"))

@@ -11,7 +11,6 @@ from typing import Any
 import anyio
 import pytest
 
-from fastloop import run
 from phinops.clock import LoopClock
 from phinops.errors import Ambiguous, Forbidden, Malformed, QuotaSpent, Refused, StoreError, Throttled
 from phinops.event import Instance, JsonObject
@@ -23,6 +22,7 @@ from phinops.firing import Intent
 from phinops.record import journal
 from phinops.record.book import Book
 from phinops.record.sqlite import Store
+from phinops.virtual import run
 from worlds import START, Reading, World, failed_event, firing_of
 from worlds import Answer as Reply
 

@@ -12,7 +12,6 @@ import anyio
 import pytest
 
 from counting import MemoryLedger
-from fastloop import run
 from phinops.catalog.quotas import PLANS
 from phinops.clock import LoopClock
 from phinops.errors import QuotaSpent
@@ -26,6 +25,7 @@ from phinops.execute.settle import Settler
 from phinops.execute.steps.kind import Target, Write
 from phinops.execute.steps.table import STEPS
 from phinops.firing import Intent
+from phinops.virtual import run
 from settings import SHANGHAI
 from worlds import START
 

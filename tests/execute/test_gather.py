@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import anyio
 import pytest
 
-import fastloop
+from phinops import virtual
 from phinops.errors import PhinopsError, QuotaSpent
 from phinops.execute.gather import Gather
 
@@ -45,7 +45,7 @@ def test_requests_within_a_moment_share_one_fetch() -> None:
         assert shelf.calls == [("p", ["a", "b", "gone"]), ("q", ["a"])]
         assert sorted(map(dict, answers.found), key=str) == [{"a": "A", "b": "B"}, {"a": "A"}, {"b": "B"}]
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_request_never_shares_a_fetch_that_began_before_it() -> None:
@@ -57,7 +57,7 @@ def test_a_request_never_shares_a_fetch_that_began_before_it() -> None:
             group.start_soon(lambda: answers.ask(gather, "p", "a", after=0.5))
         assert shelf.calls == [("p", ["a"]), ("p", ["a"])]
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 @pytest.mark.parametrize("cancelled_after", [0.05, 0.5])
@@ -77,7 +77,7 @@ def test_the_others_begin_anew_when_the_first_is_cancelled(cancelled_after: floa
         assert shelf.calls[-1] == ("p", ["b", "c"])
         assert sorted(map(dict, answers.found), key=str) == [{"b": "B"}, {"c": "C"}]
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_what_cannot_be_read_is_only_its_own_askers_trouble() -> None:
@@ -95,4 +95,4 @@ def test_what_cannot_be_read_is_only_its_own_askers_trouble() -> None:
         assert len(shelf.calls) == 1
         assert answers.found == [{"a": "A"}]
 
-    fastloop.run(main())
+    virtual.run(main())

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-import fastloop
 from counting import MemoryLedger
+from phinops import virtual
 from phinops.catalog.quotas import PLANS, QuotaPlan
 from phinops.clock import LoopClock, ScaledClock
 from phinops.errors import QuotaSpent, StoreError
@@ -92,7 +92,7 @@ def test_nothing_is_sent_in_the_first_second() -> None:
         await it.calls(1)
         assert it.times()[0] - began >= 1.0
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 @pytest.mark.parametrize(("level", "quota"), [(1, 50), (2, 20), (3, 5)])
@@ -107,7 +107,7 @@ def test_a_storm_uses_its_rate_and_stays_within(level: int, quota: int) -> None:
         assert (len(rest) - 1) / (rest[-1] - rest[0]) / quota >= 0.98
         assert len([when for when in times if when < times[0] + 0.05]) <= max(2, quota // 5), "the start is a burst"
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_slot_is_free_one_second_after_the_answer() -> None:
@@ -118,7 +118,7 @@ def test_a_slot_is_free_one_second_after_the_answer() -> None:
         await it.call()
         assert it.times()[1] - began == pytest.approx(3 + 1 + MARGIN, abs=0.001)
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_call_without_an_answer_holds_its_slot_until_it_cannot_arrive() -> None:
@@ -129,7 +129,7 @@ def test_a_call_without_an_answer_holds_its_slot_until_it_cannot_arrive() -> Non
         await it.call()
         assert it.times()[1] - began == pytest.approx(10 + 1 + MARGIN, abs=0.001)
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_cancelled_call_holds_its_slot_too() -> None:
@@ -142,7 +142,7 @@ def test_a_cancelled_call_holds_its_slot_too() -> None:
         await it.call()
         assert it.times()[1] - began == pytest.approx(10 + 1 + MARGIN, abs=0.001)
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_turn_that_was_not_used_costs_neither_slot_nor_pace_nor_a_call_of_the_day() -> None:
@@ -156,7 +156,7 @@ def test_a_turn_that_was_not_used_costs_neither_slot_nor_pace_nor_a_call_of_the_
         assert it.times() == [pytest.approx(began, abs=0.001)]
         assert it.limiter.calls_today()[1] == 1
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_the_urgent_go_first_then_those_who_came_first() -> None:
@@ -171,7 +171,7 @@ def test_the_urgent_go_first_then_those_who_came_first() -> None:
             tasks.create_task(it.call(Priority.WRITE))
         assert it.order()[1:] == [0, 1, 1, 2, 3, 4, 5]
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_those_who_give_up_waste_nothing() -> None:
@@ -187,7 +187,7 @@ def test_those_who_give_up_waste_nothing() -> None:
         assert len(it.sent) == 1
         assert it.limiter.calls_today()[1] == 1
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 @pytest.mark.parametrize("steps", range(12))
@@ -207,7 +207,7 @@ def test_a_turn_that_comes_at_the_moment_of_giving_up_goes_to_the_next(steps: in
         assert [priority for priority in it.order()[1:] if priority != Priority.WRITE] == [2, 4]
         assert it.times()[1] == pytest.approx(free_at, abs=0.001)
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_deadline_ends_the_wait() -> None:
@@ -223,7 +223,7 @@ def test_a_deadline_ends_the_wait() -> None:
         await it.call(deadline=soon + 1)
         assert len(it.sent) == 2
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_hung_reads_leave_a_slot_and_connections_to_the_urgent() -> None:
@@ -241,7 +241,7 @@ def test_hung_reads_leave_a_slot_and_connections_to_the_urgent() -> None:
             await asyncio.sleep(0)
         assert it.order() == [Priority.POLL] * 4 + [Priority.VERIFY, Priority.WRITE]
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_reads_go_on_when_those_without_answer_cannot_arrive_any_more() -> None:
@@ -252,7 +252,7 @@ def test_reads_go_on_when_those_without_answer_cannot_arrive_any_more() -> None:
         await it.call()
         assert it.times()[1] - began == pytest.approx(10, abs=0.001)
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 @pytest.mark.parametrize(("priority", "at_once"), [(Priority.POLL, 12), (Priority.WRITE, 16)])
@@ -274,7 +274,7 @@ def test_at_most_sixteen_are_under_way_and_four_are_kept(priority: Priority, at_
                 tasks.create_task(call())
         assert most == at_once
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_share_below_one_call_a_second_makes_the_period_longer() -> None:
@@ -284,7 +284,7 @@ def test_a_share_below_one_call_a_second_makes_the_period_longer() -> None:
         gaps = [late - early for early, late in zip(it.times(), it.times()[1:], strict=False)]
         assert gaps == [pytest.approx(2 + MARGIN, abs=0.001)] * 2
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 @pytest.mark.parametrize("bad", [{"share": 0.0}, {"share": 1.1}, {"action_reserve": 1.0}, {"action_reserve": -0.1}])
@@ -336,7 +336,7 @@ def test_polls_stop_at_the_reserve_and_the_rest_at_the_limit() -> None:
         assert it.limiter.usage() == [PoolUse("1+2", 10, 10, 2), PoolUse("3", 30, None, 0)]
         assert it.limiter.calls_today() == {1: 5, 2: 5, 3: 30}
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_those_who_wait_when_the_day_is_spent_hear_of_it() -> None:
@@ -345,7 +345,7 @@ def test_those_who_wait_when_the_day_is_spent_hear_of_it() -> None:
         results = await asyncio.gather(*(it.call() for _ in range(5)), return_exceptions=True)
         assert [type(each) for each in results] == [type(None)] * 3 + [QuotaSpent] * 2
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_share_applies_to_the_day_as_well() -> None:
@@ -353,7 +353,7 @@ def test_a_share_applies_to_the_day_as_well() -> None:
         it = World(QuotaPlan({}, {"1": 100, "2": 1}), share=0.29, action_reserve=0.1)
         assert it.limiter.usage()[:2] == [PoolUse("1", 0, 29, 3), PoolUse("2", 0, 1, 1)]
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_the_larger_the_day_the_larger_the_leased_block(limit: int | None, calls
         await it.limiter.close()
         assert it.ledger.counts["a", TODAY][1] == calls
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_block_does_not_exceed_what_is_left_of_the_day() -> None:
@@ -382,7 +382,7 @@ def test_a_block_does_not_exceed_what_is_left_of_the_day() -> None:
         await it.call(Priority.WRITE, 2)
         assert it.limiter.calls_today() == {1: 1, 2: 9_996, 3: 0}
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_new_process_goes_on_where_the_ledger_stands() -> None:
@@ -394,7 +394,7 @@ def test_a_new_process_goes_on_where_the_ledger_stands() -> None:
         await second.limiter.open()
         assert second.limiter.calls_today()[1] == 7
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_limiter_that_nobody_opened_knows_the_day_all_the_same() -> None:
@@ -404,7 +404,7 @@ def test_a_limiter_that_nobody_opened_knows_the_day_all_the_same() -> None:
         with pytest.raises(QuotaSpent):
             await it.call(Priority.WRITE)
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_call_is_counted_before_it_is_sent() -> None:
@@ -413,7 +413,7 @@ def test_a_call_is_counted_before_it_is_sent() -> None:
         async with it.limiter.turn(1, Priority.WRITE):
             assert it.ledger.counts["a", TODAY][1] == 1
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_giving_up_while_the_call_is_counted_leaves_it_to_the_next() -> None:
@@ -427,7 +427,7 @@ def test_giving_up_while_the_call_is_counted_leaves_it_to_the_next() -> None:
         await it.call()
         assert it.ledger.leases == 1
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_ledger_that_cannot_count_stops_the_call_and_frees_its_slot() -> None:
@@ -440,7 +440,7 @@ def test_a_ledger_that_cannot_count_stops_the_call_and_frees_its_slot() -> None:
         await it.call()
         assert len(it.sent) == 1
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_the_day_begins_at_midnight_of_the_zone() -> None:
@@ -457,7 +457,7 @@ def test_the_day_begins_at_midnight_of_the_zone() -> None:
         assert it.ledger.counts["a", TODAY][1] == 80
         assert it.ledger.counts["a", date(2026, 1, 6)][1] == 1
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_block_of_yesterday_is_given_back_and_its_late_turns_change_nothing_today() -> None:
@@ -471,7 +471,7 @@ def test_a_block_of_yesterday_is_given_back_and_its_late_turns_change_nothing_to
         assert it.ledger.counts["a", TODAY][1] == 1
         assert it.limiter.calls_today()[1] == 1
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_clock_that_jumps_back_does_not_give_the_day_again() -> None:
@@ -487,7 +487,7 @@ def test_a_clock_that_jumps_back_does_not_give_the_day_again() -> None:
         assert it.ledger.counts["a", tomorrow][1] == 81
         assert it.ledger.counts["a", TODAY] == {}
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 # Throttling ------------------------------------------------------------------------------------------------------
@@ -504,7 +504,7 @@ def test_a_named_wait_rests_the_whole_pool_and_no_other() -> None:
         assert it.times()[0] == pytest.approx(began, abs=0.01)
         assert it.times()[1] - began == pytest.approx(20, abs=0.001)
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 @pytest.mark.parametrize(("named", "waits"), [(-5.0, 0.0), (1e9, 86400.0)])
@@ -516,7 +516,7 @@ def test_a_named_wait_is_kept_to_within_reason(named: float, waits: float) -> No
         await it.call()
         assert it.times()[0] - began == pytest.approx(waits, abs=0.001)
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_without_a_named_wait_the_rest_doubles_up_to_a_minute_and_service_ends_that() -> None:
@@ -536,7 +536,7 @@ def test_without_a_named_wait_the_rest_doubles_up_to_a_minute_and_service_ends_t
         await it.call()
         assert it.times()[-1] - began < 1.3
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 async def throttle_until_spent(it: World, level: int = 1) -> None:
@@ -571,7 +571,7 @@ def test_throttling_over_two_minutes_is_taken_for_a_spent_day_and_probed_by_read
         await it.calls(5, Priority.WRITE, 1)
         assert not any(each.spent for each in it.limiter.usage())
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_waiters_of_a_spent_pool_are_sent_away_and_others_served() -> None:
@@ -593,7 +593,7 @@ def test_waiters_of_a_spent_pool_are_sent_away_and_others_served() -> None:
         assert slow.done()
         assert [task.result() for task in results] == [True, False, True]
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 async def refused(call: Coroutine[None, None, None]) -> bool:
@@ -614,7 +614,7 @@ def test_a_new_day_ends_the_rest_of_a_spent_one() -> None:
         assert not any(each.spent for each in it.limiter.usage())
         await it.call()
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_a_pool_without_a_daily_limit_only_backs_off() -> None:
@@ -623,7 +623,7 @@ def test_a_pool_without_a_daily_limit_only_backs_off() -> None:
         with pytest.raises(TimeoutError):
             await throttle_until_spent(it)
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_throttles_with_an_answer_between_them_are_no_spent_day() -> None:
@@ -635,7 +635,7 @@ def test_throttles_with_an_answer_between_them_are_no_spent_day() -> None:
             it.limiter.served(1)
         await it.call()
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_tenants_of_one_account_share_the_rate() -> None:
@@ -647,7 +647,7 @@ def test_tenants_of_one_account_share_the_rate() -> None:
             by_second[int(when - it.times()[0])] += 1
         assert max(by_second.values()) <= 2
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_the_loop_of_these_tests_notices_when_everything_waits_for_ever() -> None:
@@ -655,4 +655,4 @@ def test_the_loop_of_these_tests_notices_when_everything_waits_for_ever() -> Non
         await asyncio.Event().wait()
 
     with pytest.raises(RuntimeError, match="for ever"):
-        fastloop.run(main())
+        virtual.run(main())

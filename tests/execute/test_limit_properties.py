@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import fastloop
 from counting import MemoryLedger
+from phinops import virtual
 from phinops.catalog.quotas import QuotaPlan
 from phinops.clock import LoopClock
 from phinops.errors import QuotaSpent
@@ -115,7 +115,7 @@ class Trial:
         self.limiter = self.new_limiter()
         await self.limiter.open()
         loop = asyncio.get_running_loop()
-        assert isinstance(loop, fastloop.FastLoop)
+        assert isinstance(loop, virtual.FastLoop)
         handles = [loop.call_later(after, loop.stall, seconds) for after, seconds in stalls]
         try:
             async with asyncio.timeout(lives), asyncio.TaskGroup() as tasks:
@@ -138,7 +138,7 @@ class Trial:
 
     async def send(self, call: Call) -> None:
         loop = asyncio.get_running_loop()
-        assert isinstance(loop, fastloop.FastLoop)
+        assert isinstance(loop, virtual.FastLoop)
         async with self.limiter.turn(call.level, call.priority) as turn:
             if call.unused:
                 return
@@ -189,7 +189,7 @@ def test_no_second_and_no_day_is_ever_above_its_quota(
         await asyncio.sleep(2 * TIMEOUT)
         trial.check()
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 @settings(max_examples=5_000 if LONG else 60, deadline=None, derandomize=not LONG)
@@ -222,7 +222,7 @@ def test_a_day_is_never_given_twice_whatever_the_clock_does(
                 assert sum(day[level] for level in levels) <= quota
         assert len(trial.ledger.counts) <= 2
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 @settings(max_examples=2_000 if LONG else 60, deadline=None, derandomize=not LONG)
@@ -261,4 +261,4 @@ def test_no_call_goes_before_a_more_urgent_one_that_waited_already(
             overtaken = [other for other in served[n + 1 :] if other[0] < when - 0.001 and other[2] < priority]
             assert not overtaken
 
-    fastloop.run(main())
+    virtual.run(main())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from fastloop import run
 from phinops.clock import LoopClock
 from phinops.errors import Forbidden, QuotaSpent, StoreError, Throttled, Transient
 from phinops.execute.patience import PATIENCE, patiently
 from phinops.execute.steps.kind import BadStep
+from phinops.virtual import run
 from worlds import START
 
 

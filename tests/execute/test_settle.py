@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import pytest
 
-from fastloop import run
 from phinops.clock import LoopClock
 from phinops.errors import QuotaSpent, Transient
 from phinops.event import Instance
@@ -22,6 +21,7 @@ from phinops.record import journal
 from phinops.record.book import Book
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
+from phinops.virtual import run
 from worlds import START, Reading, World, failed_event, firing_of
 
 QUIET = 15.0

@@ -236,6 +236,25 @@ def test_instances_are_found_by_every_filter() -> None:
     assert front.ask("ListInstances", Env="DEV", ListQuery=query).body["PageResult"]["TotalCount"] == 0
 
 
+@pytest.mark.parametrize("wanted", [["FAILED"], ["RUNNING"], ["RUNNING", "FAILED"], ["FAILED", "SUCCESS"], ["INIT"]])
+def test_a_list_by_status_is_what_reading_every_instance_finds(wanted: list[str]) -> None:
+    front = desk(overrides={"quirks": {"fix_data_hidden": True}})
+    tenant = front.simulator.tenant
+    names = ["dws_orders_1d", "dws_users_1d", "ods_orders"]
+    for number in range(12):
+        failed = tenant.fail_instance(names[number % 3], fails=number % 3, takes=30)
+        if number % 2:
+            operate(front, "RERUN", failed)
+        if number == 7:
+            command = {"ProjectId": RETAIL, "RootInstanceId": {"Id": failed.id}}
+            front.ask("FixData", FixDataCommand={**command, "ForceRerun": True})
+        front.clock.turn(11)
+        tenant.settle()
+        everything = reversed([each for each in tenant.instances.values() if each.project.id == RETAIL])
+        expected = [each.node.name for each in everything if each.status(tenant.now) in wanted]
+        assert instances(front, RunStatusList=wanted) == expected
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [

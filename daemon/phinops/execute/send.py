@@ -35,6 +35,9 @@ from phinops.execute.slots import IN_FLIGHT
 
 log = structlog.get_logger(__name__)
 
+Transport = httpx.AsyncBaseTransport
+"""What carries requests, under a name for those who may not import httpx."""
+
 TRIES = 4
 """How often a read goes out at most."""
 
@@ -89,6 +92,7 @@ class _Call:
     spec: ApiSpec
     level: int
     placed: Placed
+    priority: Priority
     attempt: int = 0
     corrected: set[str] = field(default_factory=set)
 
@@ -98,14 +102,27 @@ class _Call:
 
 
 class Client:
-    """Calls one tenant. Use as an async context manager."""
+    """Calls one tenant. Use as an async context manager.
 
-    def __init__(self, endpoint: Endpoint, keys: Keys, limiter: Limiter, catalog: Catalog, clock: Clock) -> None:
+    Requests go out by `transport` instead of the network when one is given; it is closed with the client. It must tell
+    the trace in a request's extensions when it sends it, as httpcore does: what was not sent is not counted.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        keys: Keys,
+        limiter: Limiter,
+        catalog: Catalog,
+        clock: Clock,
+        transport: Transport | None = None,
+    ) -> None:
         self._endpoint = endpoint
         self._keys = keys
         self._limiter = limiter
         self._catalog = catalog
         self._clock = clock
+        self._transport = transport
         self._url = httpx.URL(endpoint.url)
         self._host = self._url.netloc.decode()
         self._pairs: dict[bool, KeyPair] = {}
@@ -121,6 +138,7 @@ class Client:
             verify=await asyncio.to_thread(_tls, self._url.scheme, self._endpoint.ca_file),
             http1=True,
             http2=False,
+            transport=self._transport,
             proxy=self._endpoint.proxy,
             trust_env=False,
             # One deadline, ours, covers the whole request.
@@ -158,7 +176,7 @@ class Client:
         spec = self._catalog.require(api)
         if not spec.reads:
             raise ValueError(f"{api} writes: it goes through Client.write")
-        call = self._call(spec, params)
+        call = self._call(spec, params, priority)
         while True:
             try:
                 return await self._ask(call, priority, deadline)
@@ -197,7 +215,7 @@ class Client:
             params = await prepare()
             if params is None:
                 return None
-            call = self._call(spec, params)
+            call = self._call(spec, params, priority)
             try:
                 return await self._exchange(call, turn)
             except Refused as error:
@@ -217,10 +235,10 @@ class Client:
                 if not await self._correct(call, error):
                     raise
 
-    def _call(self, spec: ApiSpec, params: Params) -> _Call:
+    def _call(self, spec: ApiSpec, params: Params, priority: Priority) -> _Call:
         admitted(spec, self._endpoint.edition)
         defaults = {"OpTenantId": self._endpoint.op_tenant_id, "Env": self._endpoint.env}
-        return _Call(spec, self._level(spec), placed(spec, params, defaults, self._endpoint.zone))
+        return _Call(spec, self._level(spec), placed(spec, params, defaults, self._endpoint.zone), priority)
 
     def _level(self, spec: ApiSpec) -> int:
         return level_of(spec, self._endpoint.level_overrides)
@@ -283,7 +301,7 @@ class Client:
             self._url.copy_with(raw_path=b"/?" + signed.query.encode()),
             headers=dict(signed.headers),
             content=signed.body,
-            extensions={"trace": tracing},
+            extensions={"trace": tracing, "priority": call.priority.name},
         )
         try:
             response = await self._open.send(request, stream=True)

@@ -71,7 +71,7 @@ class Lives:
         if origin == "fix" and self.quirks.fix_data_hidden:
             instance.mask = instance.state
         instance.runs.append(run)
-        instance.state = "RUNNING"
+        instance.enter("RUNNING")
         instance.ended = None
         if not instance.stuck:
             self.agenda.at(now + self._length(instance), partial(self._finish, instance, run))
@@ -99,7 +99,7 @@ class Lives:
         self._end(instance, run, failed=_fails(instance), at=self.agenda.now)
 
     def _end(self, instance: Instance, run: Run | None, *, failed: bool, at: float) -> None:
-        instance.state = "FAILED" if failed else "SUCCESS"
+        instance.enter("FAILED" if failed else "SUCCESS")
         instance.mask = None
         instance.ended = at
         if run is not None:

@@ -17,6 +17,9 @@ Origin = Literal["schedule", "rerun", "auto", "fix"]
 ALWAYS = -1
 """As `Instance.fails`: every run fails."""
 
+LIVE: frozenset[str] = frozenset({"RUNNING", "FAILED"})
+"""The states of `Project.live`. An instance that shows one of them is in one, also while it is masked."""
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -52,7 +55,10 @@ class Operation:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Project:
-    """A project of the development side. Where `permitted` is false the key's owner has no role in it."""
+    """A project of the development side. Where `permitted` is false the key's owner has no role in it.
+
+    `live` are those of its instances that run or failed, by id: most lists ask for these few.
+    """
 
     id: int
     name: str
@@ -65,6 +71,7 @@ class Project:
     permitted: bool
     nodes: list[Node] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
+    live: dict[str, Instance] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -120,9 +127,10 @@ class Run:
 class Instance:
     """One instance of a node.
 
-    `fails` counts the runs still to fail (`ALWAYS`: all of them), `again` the accepted reruns that wait for the
-    present run to end, `auto_left` the reruns that the platform itself still makes. `stuck` keeps the next run from
-    ending, `blocked_until` keeps it from starting. While `mask` is set it is shown instead of the state.
+    `number` is its place among the instances of its project. `fails` counts the runs still to fail (`ALWAYS`: all of
+    them), `again` the accepted reruns that wait for the present run to end, `auto_left` the reruns that the platform
+    itself still makes. `stuck` keeps the next run from ending, `blocked_until` keeps it from starting. While `mask` is
+    set it is shown instead of the state.
     """
 
     id: str
@@ -131,6 +139,7 @@ class Instance:
     index: int
     due: float
     created: float
+    number: int = 0
     kind: Kind = "NORMAL"
     flow_id: str = ""
     state: State = "WAITING"
@@ -152,6 +161,14 @@ class Instance:
     def project(self) -> Project:
         """The project of its node."""
         return self.node.project
+
+    def enter(self, state: State) -> None:
+        """Be in that state from now on."""
+        self.state = state
+        if state in LIVE:
+            self.project.live[self.id] = self
+        else:
+            self.project.live.pop(self.id, None)
 
     def held(self) -> bool:
         """Whether something upstream keeps it from running."""

@@ -103,7 +103,9 @@ class Tenant:
         self._indexes[node.id, biz_date] += 1
         index = self._indexes[node.id, biz_date]
         instance_id = f"t_{node.serial}_{biz_date:%Y%m%d}_{next(self._instance_serials)}"
-        instance = Instance(instance_id, node, biz_date, index, due, created, kind, flow_id)
+        instance = Instance(
+            instance_id, node, biz_date, index, due, created, len(node.project.instances), kind, flow_id
+        )
         self.instances[instance.id] = instance
         node.instances.append(instance)
         node.project.instances.append(instance)

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-import fastloop
+from phinops import virtual
 from phinops.clock import LoopClock
 from phinops.errors import StoreError
 from phinops.execute.notify.deliver import AT_A_TIME, LIFE, Deliveries, Letter
@@ -114,7 +114,7 @@ def play(script: Callable[[Scene], Awaitable[None]], *notifiers: str) -> None:
             await script(scene)
             group.cancel_scope.cancel()
 
-    fastloop.run(main())
+    virtual.run(main())
 
 
 def test_what_is_in_the_outbox_is_sent_at_once_and_once() -> None:

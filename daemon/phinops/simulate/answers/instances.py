@@ -21,7 +21,7 @@ from phinops.simulate.answers.records import (
     taskrun_record,
 )
 from phinops.simulate.arguments import Arguments
-from phinops.simulate.model import Instance, Node, Project
+from phinops.simulate.model import LIVE, Instance, Node, Project
 from phinops.simulate.operate import OPERATIONS, operate
 from phinops.simulate.refusal import Refusal, invalid
 
@@ -60,12 +60,20 @@ def _list(call: Call) -> Payload:
     project = permitted_project(call, query["ProjectId"])
     if query["ScheduleType"] not in SCHEDULE_TYPES:
         raise invalid(f"ScheduleType must be one of {', '.join(SCHEDULE_TYPES)}")
-    rows: list[Instance] = project.instances[::-1]
+    rows = _candidates(project, query)
     for test in _tests(call, project, query):
         rows = list(filter(test, rows))
     shown, total = page(call, rows, query)
     data = [instance_record(call.tenant, each) for each in shown]
     return {"PageResult": {"Data": data, "TotalCount": total}}
+
+
+def _candidates(project: Project, query: Arguments) -> list[Instance]:
+    """All that may have one of the statuses that are asked for, newest first."""
+    statuses = query.get("RunStatusList")
+    if statuses and LIVE.issuperset(statuses):
+        return sorted(project.live.values(), key=lambda each: -each.number)
+    return project.instances[::-1]
 
 
 def _tests(call: Call, project: Project, query: Arguments) -> list[_Test]:

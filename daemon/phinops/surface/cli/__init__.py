@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, Entry] = {
     "reload": Entry(f"{_HERE}.reload", "reload", "Make the running daemon read config and rules again."),
     "call": Entry(f"{_HERE}.call", "call", "One call to Dataphin through the same limits."),
     "catalog": Entry(f"{_HERE}.catalog", "catalog", "The APIs of Dataphin with level, edition and parameters."),
+    "rehearse": Entry(f"{_HERE}.rehearse", "rehearse", "A day of a tenant in seconds, and what it costs."),
     "simulate": Entry(f"{_HERE}.simulate", "simulate", "A Dataphin tenant to try things on."),
 }
 """In the order in which a newcomer needs them."""

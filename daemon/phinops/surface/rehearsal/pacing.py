@@ -1,0 +1,71 @@
+"""What intervals could have done with the same calls: all the same, the best in theory, the best with hindsight.
+
+A poll costs one call of one project. What fails at random is seen half an interval late on average, so every mean here
+is a sum of halves. The best intervals go with 1 / sqrt(rate); their common factor follows from the calls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import TypeAlias
+
+HOUR, DAY = 3600.0, 86_400.0
+
+SHORTEST, LONGEST = 10.0, 2 * HOUR
+"""Seconds within which the best intervals are kept; where equal ones are longer than half of `LONGEST`, up to twice
+those, so that they can be paid for."""
+
+Cell: TypeAlias = tuple[int, int]
+"""A project, by its id, at an hour of the day."""
+
+
+def equal_delay(projects: int, calls: float) -> float:
+    """The mean delay in seconds when all projects are polled at one interval that uses `calls` a day."""
+    return DAY * projects / calls / 2
+
+
+def optimum_delay(rates: Mapping[int, Sequence[float]], calls: float) -> float:
+    """The least mean delay to be expected by who knows the true rates (failures an hour by project, for each hour)."""
+    weights = {(project, hour): rate for project, hours in rates.items() for hour, rate in enumerate(hours)}
+    return _mean_delay(weights, _intervals(weights, calls, len(rates)))
+
+
+def hindsight_delay(failures: Collection[tuple[int, float]], projects: Collection[int], calls: float) -> float:
+    """The mean delay, over `failures`, of fixed intervals that are chosen knowing all of them.
+
+    A failure is its project and its seconds after midnight. An interval is one of the project's own times a factor of
+    the hour's own: what is wanted of it goes with the failures of the project times those of the hour.
+    """
+    by_project = Counter(project for project, _ in failures)
+    by_hour = Counter(_hour(at) for _, at in failures)
+    wants = {(project, hour): float(by_project[project] * by_hour[hour]) for project in projects for hour in range(24)}
+    met = Counter((project, _hour(at)) for project, at in failures)
+    return _mean_delay(met, _intervals(wants, calls, len(projects)))
+
+
+def _hour(at: float) -> int:
+    return min(23, int(at // HOUR))
+
+
+def _mean_delay(weights: Mapping[Cell, float], intervals: Mapping[Cell, float]) -> float:
+    return sum(weight * intervals[cell] / 2 for cell, weight in weights.items()) / sum(weights.values())
+
+
+def _intervals(wants: Mapping[Cell, float], calls: float, projects: int) -> dict[Cell, float]:
+    """Intervals by `wants` that use so many calls a day, or as many as the bounds allow."""
+    longest = max(LONGEST, 4 * equal_delay(projects, calls))
+
+    def at(factor: float) -> dict[Cell, float]:
+        return {
+            cell: min(longest, max(SHORTEST, factor / math.sqrt(want))) if want > 0 else longest
+            for cell, want in wants.items()
+        }
+
+    low, high = 1e-6, 1e9
+    while high > low * (1 + 1e-9):
+        middle = math.sqrt(low * high)
+        used = sum(HOUR / interval for interval in at(middle).values())
+        low, high = (middle, high) if used > calls else (low, middle)
+    return at(high)
