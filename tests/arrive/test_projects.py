@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -12,7 +14,7 @@ import pytest
 from fake_dataphin import START, FakeDataphin, projects
 from phinops.arrive.projects import ProjectList, data_service_projects, tenant_projects
 from phinops.errors import Forbidden, Malformed
-from phinops.event import Project
+from phinops.event import JsonObject, Project
 
 REFUSED = Forbidden("ListProjects", "Forbidden.RAM", "no right")
 
@@ -134,3 +136,34 @@ async def test_a_name_that_another_source_is_asking_for_is_waited_for() -> None:
         await anyio.wait_all_tasks_blocked()
         answered.set()
     assert found == [Project("101", "orders")]
+
+
+@dataclass
+class Shelf:
+    """Keeps a document as the store does."""
+
+    text: str = ""
+
+    async def load(self) -> JsonObject | None:
+        return json.loads(self.text) if self.text else None
+
+    async def save(self, document: JsonObject) -> None:
+        self.text = json.dumps(document)
+
+
+async def test_a_list_that_an_earlier_process_read_costs_no_call_until_a_day_is_over() -> None:
+    shelf, service = Shelf(), FakeDataphin({"ListProjects": projects("orders", "stock")})
+    first = await tenant_projects(service, "all", "PROD", shelf).watched(START)
+    later = tenant_projects(service, "all", "PROD", shelf)
+    assert await later.watched(START + timedelta(hours=23)) == first
+    assert (await later.named("stock", START + timedelta(hours=23))).id == "102"
+    assert len(service.asked) == 1
+    await later.watched(START + timedelta(hours=25))
+    assert len(service.asked) == 2
+
+
+async def test_a_name_is_known_from_the_kept_list_though_nobody_asked_for_the_projects() -> None:
+    shelf, service = Shelf(), FakeDataphin({"ListProjects": projects("orders")})
+    await tenant_projects(service, "all", "PROD", shelf).watched(START)
+    assert (await tenant_projects(service, "all", "PROD", shelf).named("orders", START)).id == "101"
+    assert len(service.asked) == 1
