@@ -138,8 +138,8 @@ class Limiter:
             try:
                 day = await self._days.take(priority, level, reads=reads)
                 try:
-                    if self._quiet() > 0:
-                        continue  # counting it took until now; it is asked for again
+                    if self._too_late(day):
+                        continue
                     yield Turn(slot, self._clock, day)
                 finally:
                     if slot.sent is None:
@@ -199,6 +199,10 @@ class Limiter:
         except TimeoutError:
             log.debug("turn.late", level=level, priority=priority.name)
         raise QuotaSpent(f"no turn came for a call of level {level} ({priority.name}) before its deadline")
+
+    def _too_late(self, day: date) -> bool:
+        """Whether counting the call took so long that it might arrive on another day than it was counted on."""
+        return self._counts_days and (self._quiet() > 0 or day < self._clock.now().astimezone(self._zone).date())
 
     def _quiet(self) -> float:
         """For how many seconds nothing may leave, since it might arrive on another day than it is counted on.
