@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+import structlog
 
 from counting import MemoryLedger
 from phinops import virtual
@@ -14,7 +15,8 @@ from phinops.catalog.quotas import PLANS, QuotaPlan
 from phinops.clock import LoopClock, ScaledClock
 from phinops.errors import QuotaSpent, StoreError
 from phinops.execute.day import PoolUse
-from phinops.execute.limit import Limiter, Priority
+from phinops.execute.limit import Limiter, PoolRate, Priority
+from phinops.execute.priority import SHARES
 from phinops.execute.slots import MARGIN, Rate
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -170,6 +172,109 @@ def test_the_urgent_go_first_then_those_who_came_first() -> None:
             tasks.create_task(it.call(Priority.DECIDE))
             tasks.create_task(it.call(Priority.WRITE))
         assert it.order()[1:] == [0, 1, 1, 2, 3, 4, 5]
+
+    virtual.run(main())
+
+
+def storm(it: World, storming: tuple[Priority, ...], asking: tuple[Priority, ...]) -> list[asyncio.Task[None]]:
+    """Calls without end, more than there are turns."""
+
+    async def again(priority: Priority) -> None:
+        while True:
+            await it.call(priority)
+
+    classes = [each for each in storming for _ in range(40)] + [each for each in asking for _ in range(10)]
+    return [asyncio.ensure_future(again(each)) for each in classes]
+
+
+@pytest.mark.parametrize(
+    "storming", [(Priority.VERIFY,), (Priority.WRITE,), (Priority.VERIFY, Priority.WRITE), (Priority.OPERATOR,)]
+)
+@pytest.mark.parametrize("quota", [1, 5, 50])
+def test_however_long_a_storm_lasts_each_class_has_its_share(storming: tuple[Priority, ...], quota: int) -> None:
+    async def main() -> None:
+        it = World(QuotaPlan({"1": quota}, {}))
+        asking = tuple(each for each in Priority if each not in storming)
+        calls = storm(it, storming, asking)
+        await asyncio.sleep(1000 / quota)
+        began = len(it.sent)
+        await asyncio.sleep(1000 / quota)
+        for call in calls:
+            call.cancel()
+        found = it.order()[began:]
+        assert len(found) >= 990, "nothing of the rate is lost"
+        for each in Priority:
+            assert found.count(each) >= len(found) * SHARES[each] / 100 - 4, each
+
+    virtual.run(main())
+
+
+@pytest.mark.parametrize("priority", [Priority.DECIDE, Priority.ALERTS, Priority.POLL, Priority.OPERATOR])
+def test_a_single_call_in_a_storm_of_urgent_ones_waits_for_its_share_and_no_longer(priority: Priority) -> None:
+    async def main() -> None:
+        it = World(QuotaPlan({"1": 5}, {}))
+        calls = storm(it, (Priority.VERIFY, Priority.WRITE), ())
+        await asyncio.sleep(20)
+        before = len(it.sent)
+        await it.call(priority)
+        waited = it.order()[before:].index(priority)
+        assert 100 / SHARES[priority] - 2 <= waited <= 100 / SHARES[priority] + 2
+        for call in calls:
+            call.cancel()
+
+    virtual.run(main())
+
+
+def test_those_who_give_up_in_a_storm_cost_their_class_no_turn() -> None:
+    async def main() -> None:
+        it = World(QuotaPlan({"1": 5}, {}))
+        calls = storm(it, (Priority.VERIFY,), ())
+        await asyncio.sleep(20)
+        giving_up = [asyncio.ensure_future(it.call(Priority.OPERATOR)) for _ in range(10)]
+        waiting = asyncio.ensure_future(it.call(Priority.OPERATOR))
+        before = len(it.sent)
+        for call in giving_up:
+            await asyncio.sleep(0.4)
+            call.cancel()
+        await waiting
+        assert len(it.sent) - before <= 100 / SHARES[Priority.OPERATOR] + 1
+        for call in calls:
+            call.cancel()
+
+    virtual.run(main())
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_a_turn_of_a_class_that_comes_at_the_moment_of_giving_up_goes_to_the_next_of_it(steps: int) -> None:
+    async def main() -> None:
+        it = World(QuotaPlan({"1": 1}, {}))
+        calls = storm(it, (Priority.VERIFY,), ())
+        first = asyncio.ensure_future(it.call(Priority.OPERATOR))
+        second = asyncio.ensure_future(it.call(Priority.OPERATOR))
+        while not first.done() and it.limiter._pools[1]._line._owed[Priority.OPERATOR] < 96:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(it.times()[-1] + 1 + MARGIN - it.clock.monotonic())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        first.cancel()
+        await second
+        for call in calls:
+            call.cancel()
+        assert it.order().index(Priority.OPERATOR) <= 100 / SHARES[Priority.OPERATOR] + 2
+
+    virtual.run(main())
+
+
+def test_hung_reads_do_not_keep_a_turn_from_the_urgent_that_their_class_is_owed() -> None:
+    async def main() -> None:
+        it = World(QuotaPlan({"1": 5}, {}))
+        reads = [asyncio.ensure_future(it.call(takes=10, answered=False)) for _ in range(20)]
+        await asyncio.sleep(3)
+        calls = storm(it, (Priority.VERIFY,), ())
+        await asyncio.sleep(6.5)
+        assert it.order() == [Priority.POLL] * 4 + [Priority.VERIFY] * 7, "the slot that is left is used all the time"
+        for each in (*reads, *calls):
+            each.cancel()
 
     virtual.run(main())
 
@@ -462,14 +567,52 @@ def test_the_day_begins_at_midnight_of_the_zone() -> None:
 
 def test_a_block_of_yesterday_is_given_back_and_its_late_turns_change_nothing_today() -> None:
     async def main() -> None:
-        it = World(QuotaPlan({}, {"1": 10_000}), start=datetime(2026, 1, 5, 15, 59, 50, tzinfo=UTC))
+        it = World(QuotaPlan({}, {"1": 10_000}), start=datetime(2026, 1, 5, 15, 59, 40, tzinfo=UTC))
         await it.limiter.open()
         await asyncio.sleep(2)
         async with it.limiter.turn(1, Priority.WRITE):
-            await asyncio.sleep(10)
+            await asyncio.sleep(20)
             await it.call()
         assert it.ledger.counts["a", TODAY][1] == 1
         assert it.limiter.calls_today()[1] == 1
+
+    virtual.run(main())
+
+
+@pytest.mark.parametrize(("seconds", "leaves"), [(0, 0.0), (47, 0.0), (49, 13.0), (59.5, 2.5), (60, 2.0), (61.5, 0.5)])
+def test_nothing_leaves_so_late_that_it_may_arrive_on_the_next_day(seconds: float, leaves: float) -> None:
+    async def main() -> None:
+        it = World(PLANS["personal"], start=datetime(2026, 1, 5, 15, 59, tzinfo=UTC) + timedelta(seconds=seconds))
+        began = it.clock.monotonic()
+        await it.call(Priority.WRITE)
+        assert it.times()[0] - began == pytest.approx(leaves, abs=0.001)
+        assert sum(it.ledger.counts["a", date(2026, 1, 6)].values()) == (leaves > 0)
+
+    virtual.run(main())
+
+
+def test_a_call_whose_counting_takes_until_midnight_is_counted_on_the_day_it_leaves() -> None:
+    async def main() -> None:
+        it = World(
+            PLANS["personal"], start=datetime(2026, 1, 5, 15, 59, 45, tzinfo=UTC), ledger=MemoryLedger(slow=30.0)
+        )
+        task = asyncio.ensure_future(it.call(Priority.WRITE))
+        await asyncio.sleep(10)
+        it.ledger.slow = 0.0
+        await task
+        assert it.clock.now() >= datetime(2026, 1, 5, 16, 0, 2, tzinfo=UTC)
+        assert it.limiter.calls_today()[1] == 1
+        assert it.ledger.counts["a", date(2026, 1, 6)][1] == 1
+
+    virtual.run(main())
+
+
+def test_without_a_daily_quota_midnight_is_as_any_other_moment() -> None:
+    async def main() -> None:
+        it = World(QuotaPlan({"1": 5}, {}), start=datetime(2026, 1, 5, 15, 59, 59, tzinfo=UTC))
+        began = it.clock.monotonic()
+        await it.call()
+        assert it.times()[0] == pytest.approx(began, abs=0.001)
 
     virtual.run(main())
 
@@ -515,6 +658,122 @@ def test_a_named_wait_is_kept_to_within_reason(named: float, waits: float) -> No
         it.limiter.throttled(1, named)
         await it.call()
         assert it.times()[0] - began == pytest.approx(waits, abs=0.001)
+
+    virtual.run(main())
+
+
+async def most_in_a_period(it: World, seconds: float = 5.0) -> int:
+    """The most calls within a period, of a storm that lasts so long; each is answered well."""
+
+    async def again() -> None:
+        while True:
+            await it.call(Priority.DECIDE)
+            it.limiter.served(1)
+
+    began = it.clock.monotonic()
+    calls = [asyncio.ensure_future(again()) for _ in range(100)]
+    await asyncio.sleep(seconds)
+    for call in calls:
+        call.cancel()
+    times = [when for when in it.times() if when >= began]
+    return max(sum(when <= other < when + 1 for other in times) for when in times)
+
+
+def allowed(it: World) -> float:
+    return it.limiter.rates()[0].allowed
+
+
+def test_a_throttle_halves_what_was_used_and_it_comes_back_by_a_twentieth_every_ten_seconds() -> None:
+    async def main() -> None:
+        it = World(QuotaPlan({"1": 20}, {}))
+        assert await most_in_a_period(it) == 20
+        with structlog.testing.capture_logs() as logs:
+            it.limiter.throttled(1, 1.0)
+            assert allowed(it) == 10
+            assert await most_in_a_period(it, 10.5) == 10
+            assert await most_in_a_period(it, 10.0) == 11
+            await most_in_a_period(it, 71.0)
+            assert allowed(it) == 19
+            assert await most_in_a_period(it, 20.0) == 20
+        assert it.limiter.rates() == [PoolRate("1", 20.0, 20.0)]
+        assert [(each["event"], each["allowed"]) for each in logs] == [
+            ("quota.rate_reduced", 10),
+            ("quota.rate_restored", 20),
+        ]
+
+    virtual.run(main())
+
+
+def test_half_of_what_was_used_is_less_than_half_of_the_rate_where_little_was_used() -> None:
+    async def main() -> None:
+        it = World(QuotaPlan({"1": 20}, {}))
+        await it.calls(6)
+        it.limiter.throttled(1, 1.0)
+        assert allowed(it) == 3
+
+    virtual.run(main())
+
+
+def test_the_throttles_of_one_moment_are_one_and_one_call_a_period_always_goes() -> None:
+    async def main() -> None:
+        it = World(QuotaPlan({"1": 20}, {}))
+        await most_in_a_period(it)
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(5):
+                it.limiter.throttled(1, 0.0)
+            assert allowed(it) == 10
+            for before, after in ((10, 5), (5, 2), (2, 1), (1, 1)):
+                assert await most_in_a_period(it, 4.0) == before
+                it.limiter.throttled(1, 0.0)
+                assert allowed(it) == after
+        assert [each["event"] for each in logs] == ["quota.rate_reduced"]
+
+    virtual.run(main())
+
+
+def test_a_rest_is_no_time_without_a_throttle_and_only_answers_bring_the_rate_back() -> None:
+    async def main() -> None:
+        it = World(QuotaPlan({"1": 20}, {}))
+        await most_in_a_period(it)
+        it.limiter.throttled(1, 600.0)
+        await asyncio.sleep(605)
+        it.limiter.served(1)
+        assert allowed(it) == 10
+        await asyncio.sleep(1000)
+        assert allowed(it) == 10
+        it.limiter.served(1)
+        assert allowed(it) == 20
+
+    virtual.run(main())
+
+
+def test_a_rate_of_one_call_a_period_is_not_reduced() -> None:
+    async def main() -> None:
+        it = World(QuotaPlan({"1": 5, "2": 50}, {}), share=0.1)
+        await it.call()
+        with structlog.testing.capture_logs() as logs:
+            it.limiter.throttled(1, 0.0)
+            it.limiter.throttled(3, 0.0)
+        assert it.limiter.rates() == [PoolRate("1", 0.5, 0.5), PoolRate("2", 5.0, 5.0)]
+        assert logs == []
+
+    virtual.run(main())
+
+
+def test_where_less_is_allowed_the_last_slot_is_kept_for_the_urgent_all_the_same() -> None:
+    async def main() -> None:
+        it = World(QuotaPlan({"1": 20}, {}))
+        await it.calls(8)
+        it.limiter.throttled(1, 1.0)
+        assert allowed(it) == 4
+        await asyncio.sleep(3)
+        reads = [asyncio.ensure_future(it.call(takes=10, answered=False)) for _ in range(10)]
+        await asyncio.sleep(3)
+        assert len(it.sent) == 8 + 3
+        await it.call(Priority.VERIFY)
+        assert it.order()[-1] == Priority.VERIFY
+        for each in reads:
+            each.cancel()
 
     virtual.run(main())
 

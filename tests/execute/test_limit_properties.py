@@ -2,14 +2,19 @@
 
 A server notes when calls arrive, somewhere between their sending and their answer, whether or not the caller still
 waits. What must hold: in no second more calls than the quota, on no day more than the day's, none counted too low.
+
+What a day is: the server goes by its own clock, which is right here, and the daemon by a wall clock that jumps. On no
+date of its own, however often it comes by it, does the daemon use more than a day's quota; and while its clock has been
+right since its start, that date is the server's for every call, so that the server's day is not exceeded either.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -23,10 +28,12 @@ from phinops.catalog.quotas import QuotaPlan
 from phinops.clock import LoopClock
 from phinops.errors import QuotaSpent
 from phinops.execute.limit import Limiter, Priority
+from phinops.execute.slots import MARGIN
 
 LONG = bool(os.environ.get("PHINOPS_LONG"))
 TIMEOUT = 3.0
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+START = datetime(2026, 1, 5, tzinfo=SHANGHAI)
 
 pytestmark = pytest.mark.long
 
@@ -35,7 +42,8 @@ pytestmark = pytest.mark.long
 class Call:
     """One call: when it is asked for, how long it takes there and back, and when its caller gives up, if ever.
 
-    `frozen`: how long the process stands still between saying that it sends and sending.
+    `frozen`: how long the process stands still between saying that it sends and sending. `throttled`: the answer is
+    a throttle, with the wait that it names or none.
     """
 
     after: float
@@ -46,20 +54,34 @@ class Call:
     gives_up: float | None
     unused: bool
     frozen: float
+    throttled: tuple[float | None] | None = None
 
 
-@dataclass(slots=True)
-class Server:
-    """What the other side sees, whatever the client's process does; with its end its connections end."""
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What the server saw: when, by its own clock on which day; `counted` is the day the daemon counted it on.
 
-    arrivals: list[tuple[float, int, date]] = field(default_factory=list)
+    `trusted`: the daemon's wall clock has been right since its start.
+    """
 
-    def send(self, clock: LoopClock, there: float, level: int) -> None:
-        when = clock.now() + timedelta(seconds=there)
-        self.arrivals.append((clock.monotonic() + there, level, when.astimezone(SHANGHAI).date()))
+    when: float
+    level: int
+    day: date
+    counted: date
+    trusted: bool
 
-    def client_ended(self, now: float) -> None:
-        self.arrivals = [arrival for arrival in self.arrivals if arrival[0] <= now]
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One process: what it does, when and how long it stands still, when its clock jumps and how far off it is then.
+
+    `lives`: the seconds after which it is killed; None: it ends by itself, and cleanly.
+    """
+
+    work: list[Call]
+    stalls: list[tuple[float, float]]
+    jumps: list[tuple[float, float]]
+    lives: float | None
 
 
 latency = st.one_of(
@@ -75,6 +97,7 @@ calls = st.builds(
     gives_up=st.one_of(st.none(), st.none(), st.floats(0, 3)),
     unused=st.sampled_from([False] * 7 + [True]),
     frozen=st.sampled_from([0.0] * 9 + [0.3, 2.0, 5.0]),
+    throttled=st.sampled_from([None] * 12 + [(None,), (0.02,), (1.5,), (60.0,)]),
 )
 plans = st.sampled_from(
     [
@@ -85,6 +108,23 @@ plans = st.sampled_from(
     ]
 )
 stalls = st.lists(st.tuples(st.floats(0, 4), st.floats(0, 2)), max_size=3)
+offsets = st.one_of(
+    st.just(0.0), st.floats(-15, 15), st.integers(-900, 900).map(float), st.sampled_from([-90_000.0, 90_000.0])
+)
+jumps: st.SearchStrategy[list[tuple[float, float]]] = st.one_of(
+    st.just([]), st.lists(st.tuples(st.floats(0, 8), offsets), max_size=3)
+)
+lives = st.builds(
+    Life,
+    work=st.lists(calls, min_size=12, max_size=40),
+    stalls=stalls,
+    jumps=jumps,
+    lives=st.one_of(st.none(), st.floats(0, 6)),
+)
+starts = st.one_of(
+    st.just(START.replace(hour=12)),
+    st.floats(-12, 3).map(lambda seconds: START + timedelta(days=1, seconds=seconds)),
+)
 
 
 class Trial:
@@ -93,13 +133,16 @@ class Trial:
     def __init__(self, plan: QuotaPlan, share: float, start: datetime) -> None:
         self.plan = plan
         self.share = share
-        self.clock = LoopClock(start - timedelta(seconds=asyncio.get_running_loop().time()))
+        self.start = start.astimezone(UTC) - timedelta(seconds=asyncio.get_running_loop().time())
+        self.clock = LoopClock(self.start)
         self.ledger = MemoryLedger(slow=0.001)
-        self.server = Server()
-        self.limiter = self.new_limiter()
+        self.arrivals: list[Arrival] = []
+        self.trusted = True
 
-    def new_limiter(self) -> Limiter:
-        return Limiter(
+    async def process(self, life: Life) -> None:
+        """A process that does its work and, if it does not live so long, is killed; its connections end with it."""
+        self.trusted = not self.clock.jumped
+        self.limiter = Limiter(
             "a",
             self.plan,
             self.ledger,
@@ -109,24 +152,27 @@ class Trial:
             timeout=TIMEOUT,
             zone=SHANGHAI,
         )
-
-    async def process(self, work: list[Call], stalls: list[tuple[float, float]], lives: float | None) -> None:
-        """A process that does `work` and, after `lives` seconds, is killed."""
-        self.limiter = self.new_limiter()
         await self.limiter.open()
         loop = asyncio.get_running_loop()
         assert isinstance(loop, virtual.FastLoop)
-        handles = [loop.call_later(after, loop.stall, seconds) for after, seconds in stalls]
+        handles = [loop.call_later(after, loop.stall, seconds) for after, seconds in life.stalls]
+        handles += [loop.call_later(after, self.jump, seconds) for after, seconds in life.jumps]
         try:
-            async with asyncio.timeout(lives), asyncio.TaskGroup() as tasks:
-                for call in work:
+            async with asyncio.timeout(life.lives), asyncio.TaskGroup() as tasks:
+                for call in life.work:
                     tasks.create_task(self.carry_out(call))
             await self.limiter.close()
         except TimeoutError:
             pass  # killed: what it had leased stays counted
-        self.server.client_ended(self.clock.monotonic())
+        now = self.clock.monotonic()
+        self.arrivals = [arrival for arrival in self.arrivals if arrival.when <= now]
         for handle in handles:
             handle.cancel()
+
+    def jump(self, offset: float) -> None:
+        """Let the wall clock be so many seconds ahead of the server's."""
+        self.clock.jumped = timedelta(seconds=offset)
+        self.trusted = self.trusted and not self.clock.jumped
 
     async def carry_out(self, call: Call) -> None:
         await asyncio.sleep(call.after)
@@ -147,27 +193,38 @@ class Trial:
                 loop.stall(call.frozen)
                 # What has not arrived when the time-out closes the connection never will.
                 if call.frozen + call.there <= TIMEOUT or not call.there:
-                    self.server.send(self.clock, call.there, call.level)
+                    self.arrive(call, turn.day)
                 await asyncio.sleep(call.there + call.back)
             turn.answered()
+        if call.throttled is None:
+            self.limiter.served(call.level)
+        else:
+            self.limiter.throttled(call.level, call.throttled[0])
+
+    def arrive(self, call: Call, counted: date) -> None:
+        when = self.clock.monotonic() + call.there
+        day = (self.start + timedelta(seconds=when)).astimezone(SHANGHAI).date()
+        self.arrivals.append(Arrival(when, call.level, day, counted, self.trusted))
 
     def check(self) -> None:
         for pool, quota in self.plan.rates.items():
-            levels = [int(level) for level in pool.split("+")]
-            times = sorted(when for when, level, _ in self.server.arrivals if level in levels)
+            times = sorted(each.when for each in self.arrivals if str(each.level) in pool)
             for early, late in zip(times, times[quota:], strict=False):
                 assert late - early > 1.0, f"pool {pool}: more than {quota} in a second from {early}"
-        arrived = Counter((day, level) for _, level, day in self.server.arrivals)
+        for arrival in self.arrivals:
+            assert arrival.day == arrival.counted or not arrival.trusted, arrival
         for pool, quota in self.plan.days.items():
-            levels = [int(level) for level in pool.split("+")]
-            for day in {day for day, _ in arrived}:
-                assert sum(arrived[day, level] for level in levels) <= quota
-        counted = sum(sum(levels.values()) for levels in self.ledger.counts.values())
-        assert len(self.server.arrivals) <= counted
+            arrived = [each for each in self.arrivals if str(each.level) in pool]
+            for counted, calls in Counter(each.counted for each in arrived).items():
+                leased = self.ledger.counts["a", counted]
+                assert calls <= sum(leased[int(level)] for level in pool.split("+")) <= quota
+            for day, calls in Counter(each.day for each in arrived).items():
+                dates = {each.counted for each in arrived if each.day == day}
+                assert calls <= quota * len(dates), f"{day}: {calls}"
 
 
 @settings(
-    max_examples=10_000 if LONG else 150,
+    max_examples=10_000 if LONG else 400,
     deadline=None,
     derandomize=not LONG,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -175,90 +232,113 @@ class Trial:
 @given(
     plan=plans,
     share=st.sampled_from([1.0, 1.0, 0.5, 0.1]),
-    lives=st.lists(
-        st.tuples(st.lists(calls, max_size=40), stalls, st.one_of(st.none(), st.floats(0, 6))), min_size=1, max_size=3
-    ),
+    start=starts,
+    lives=st.lists(lives, min_size=1, max_size=3),
 )
 def test_no_second_and_no_day_is_ever_above_its_quota(
-    plan: QuotaPlan, share: float, lives: list[tuple[list[Call], list[tuple[float, float]], float | None]]
+    plan: QuotaPlan, share: float, start: datetime, lives: list[Life]
 ) -> None:
     async def main() -> None:
-        trial = Trial(plan, share, datetime(2026, 1, 5, 4, tzinfo=UTC))
-        for work, stalls, until in lives:
-            await trial.process(work, stalls, until)
+        trial = Trial(plan, share, start)
+        for life in lives:
+            await trial.process(life)
         await asyncio.sleep(2 * TIMEOUT)
         trial.check()
 
     virtual.run(main())
 
 
-@settings(max_examples=5_000 if LONG else 60, deadline=None, derandomize=not LONG)
-@given(
-    plan=plans,
-    work=st.lists(calls, min_size=5, max_size=40),
-    jumps=st.lists(st.tuples(st.floats(0, 8), st.integers(-900, 900)), max_size=3),
-)
-def test_a_day_is_never_given_twice_whatever_the_clock_does(
-    plan: QuotaPlan, work: list[Call], jumps: list[tuple[float, int]]
-) -> None:
-    """Around midnight, with a wall clock that jumps: two days may be used, each within its own limit."""
+@dataclass(slots=True)
+class Asked:
+    """A caller of the next test. The times are infinite until it has come so far.
 
-    async def main() -> None:
-        trial = Trial(plan, 1.0, datetime(2026, 1, 5, 15, 59, 57, tzinfo=UTC))
-        loop = asyncio.get_running_loop()
+    `heard`: its answer is read, or cannot come any more. `free_at`: another may have its slot.
+    """
 
-        def jump(seconds: int) -> None:
-            trial.clock.jumped = timedelta(seconds=seconds)
-
-        for after, seconds in jumps:
-            loop.call_later(after, jump, seconds)
-        await trial.process(work, [], None)
-        await asyncio.sleep(10)
-        for pool, quota in plan.days.items():
-            levels = [int(level) for level in pool.split("+")]
-            arrived = len([level for _, level, _ in trial.server.arrivals if level in levels])
-            assert arrived <= 2 * quota
-            for day in trial.ledger.counts.values():
-                assert sum(day[level] for level in levels) <= quota
-        assert len(trial.ledger.counts) <= 2
-
-    virtual.run(main())
+    priority: Priority
+    asked: float
+    granted: float = math.inf
+    heard: float = math.inf
+    free_at: float = math.inf
+    ended: float = math.inf
 
 
-@settings(max_examples=2_000 if LONG else 60, deadline=None, derandomize=not LONG)
+def check(found: list[Asked], quota: int) -> None:
+    """Look at the line after everything that happened, from a period's part after each turn until the next one."""
+    slack = 0.002
+    events = sorted({at for it in found for at in (it.asked, it.heard, it.free_at, it.ended) if at < math.inf})
+    turns = sorted(it.granted for it in found if it.granted < math.inf)
+    for before, after in zip([0.0, *turns], [*turns, math.inf], strict=True):
+        first = before + 1 / quota + slack
+        for now in (first, *(at + slack for at in events if at + slack > first)):
+            if now >= after - slack:
+                break
+            assert not may_go(found, quota, now - slack / 2), f"somebody waits for nothing at {now}"
+    for priority in Priority:
+        served = sorted((it.granted, it.asked) for it in found if it.priority == priority and it.granted < math.inf)
+        assert [asked for _, asked in served] == sorted(asked for _, asked in served)
+
+
+def may_go(found: list[Asked], quota: int, now: float) -> list[Asked]:
+    """Who waits although there is a slot for it."""
+    holding = [it for it in found if it.granted <= now < it.free_at]
+    if len(holding) >= quota:
+        return []
+    unheard = [it for it in holding if now < it.heard and not it.priority.urgent]
+    waiting = [it for it in found if it.asked <= now < min(it.granted, it.ended)]
+    return [it for it in waiting if it.priority.urgent or quota == 1 or len(unheard) < quota - 1]
+
+
+@settings(max_examples=2_000 if LONG else 100, deadline=None, derandomize=not LONG)
 @given(
     quota=st.sampled_from([1, 2, 5]),
-    waiting=st.lists(st.tuples(st.floats(0, 3), st.sampled_from(list(Priority))), min_size=2, max_size=25),
+    waiting=st.lists(
+        st.builds(
+            Call,
+            after=st.floats(0, 3),
+            level=st.just(1),
+            priority=st.sampled_from(list(Priority)),
+            there=st.just(0.0),
+            back=st.sampled_from([0.0, 0.01, 0.3, 2.0]),
+            gives_up=st.one_of(st.none(), st.none(), st.floats(0, 3)),
+            unused=st.sampled_from([False] * 5 + [True]),
+            frozen=st.just(0.0),
+        ),
+        min_size=12,
+        max_size=40,
+    ),
 )
-def test_no_call_goes_before_a_more_urgent_one_that_waited_already(
-    quota: int, waiting: list[tuple[float, Priority]]
-) -> None:
-    async def main() -> None:
-        limiter = Limiter(
-            "a",
-            QuotaPlan({"1": quota}, {}),
-            MemoryLedger(),
-            LoopClock(datetime(2026, 1, 5, tzinfo=UTC)),
-            timeout=TIMEOUT,
-            zone=SHANGHAI,
-        )
-        loop = asyncio.get_running_loop()
-        served: list[tuple[float, float, Priority]] = []
+def test_no_slot_is_free_while_somebody_waits_who_may_use_it(quota: int, waiting: list[Call]) -> None:
+    """But for the pace, which spreads calls by a period's part each. Inside a class whoever came first goes first."""
 
-        async def call(after: float, priority: Priority) -> None:
-            await asyncio.sleep(after)
-            asked = loop.time()
-            async with limiter.turn(1, priority) as turn:
-                served.append((asked, loop.time(), priority))
-                turn.sent()
-                await asyncio.sleep(0.01)
-                turn.answered()
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        clock = LoopClock(START)
+        limiter = Limiter("a", QuotaPlan({"1": quota}, {}), MemoryLedger(), clock, timeout=TIMEOUT, zone=SHANGHAI)
+        found: list[Asked] = []
+
+        async def call(each: Call) -> None:
+            await asyncio.sleep(each.after)
+            it = Asked(each.priority, loop.time())
+            found.append(it)
+            try:
+                async with asyncio.timeout(each.gives_up), limiter.turn(1, each.priority) as turn:
+                    it.granted = it.heard = it.free_at = loop.time()
+                    if not each.unused:
+                        it.heard = it.granted + TIMEOUT
+                        it.free_at = it.heard + 1 + MARGIN
+                        turn.sent()
+                        await asyncio.sleep(each.back)
+                        turn.answered()
+                        it.heard = loop.time()
+                        it.free_at = it.heard + 1 + MARGIN
+            except TimeoutError:
+                pass
+            it.ended = loop.time()
 
         async with asyncio.TaskGroup() as tasks:
-            for after, priority in waiting:
-                tasks.create_task(call(after, priority))
-        for n, (_, when, priority) in enumerate(served):
-            overtaken = [other for other in served[n + 1 :] if other[0] < when - 0.001 and other[2] < priority]
-            assert not overtaken
+            for each in waiting:
+                tasks.create_task(call(each))
+        check(found, quota)
 
     virtual.run(main())

@@ -10,7 +10,8 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from datetime import tzinfo
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 import structlog
 
@@ -21,7 +22,7 @@ from phinops.execute.day import DayBook, DayLedger, PoolUse
 from phinops.execute.priority import Priority
 from phinops.execute.slots import MARGIN, Flights, Rate, RatePool, Slot
 
-__all__ = ["DayLedger", "Limiter", "PoolUse", "Priority", "Turn"]
+__all__ = ["DayLedger", "Limiter", "PoolRate", "PoolUse", "Priority", "Turn"]
 
 log = structlog.get_logger(__name__)
 
@@ -29,12 +30,29 @@ LONGEST_REST = 24 * 3600.0
 """A wait that the server names is kept to, up to a day."""
 
 
-class Turn:
-    """Leave to send one call, now."""
+CLOCKS_DIFFER = 2.0
+"""Seconds that our clock and the server's may differ without a call being counted on another day than the server's."""
 
-    def __init__(self, slot: Slot, clock: Clock) -> None:
+
+@dataclass(frozen=True, slots=True)
+class PoolRate:
+    """Calls a second of one pool: `limit` is this daemon's part of the quota, `allowed` what it uses at most now.
+
+    `allowed` is less for a while after a throttle.
+    """
+
+    pool: str
+    limit: float
+    allowed: float
+
+
+class Turn:
+    """Leave to send one call, now. `day` is the quota day that it is counted on."""
+
+    def __init__(self, slot: Slot, clock: Clock, day: date) -> None:
         self._slot = slot
         self._clock = clock
+        self.day = day
 
     @property
     def was_sent(self) -> bool:
@@ -71,14 +89,19 @@ class Limiter:
     ) -> None:
         if not 0 < share <= 1 or not 0 <= action_reserve < 1:
             raise ValueError(f"share {share} must be in (0, 1] and action_reserve {action_reserve} in [0, 1)")
+        self._account = account
         self._clock = clock
+        self._zone = zone
         self._days = DayBook(account, plan, ledger, clock, share=share, action_reserve=action_reserve, zone=zone)
         flights = Flights()
-        hold = timeout / clock.real(1.0)
-        rated = {name: RatePool(Rate.of(qps, share), flights, clock, hold) for name, qps in plan.rates.items()}
-        self._pools = {
-            level: rated.get(plan.rate_pool(level) or "") or RatePool(None, flights, clock, hold) for level in LEVELS
-        }
+        self._hold = timeout / clock.real(1.0)
+        self._counts_days = bool(plan.days)
+
+        def pool(name: str, rate: Rate | None) -> RatePool:
+            return RatePool(name, rate, flights, clock, self._hold, self._quiet)
+
+        rated = {name: pool(name, Rate.of(qps, share)) for name, qps in plan.rates.items()}
+        self._pools = {level: rated.get(plan.rate_pool(level) or "") or pool(str(level), None) for level in LEVELS}
 
     async def open(self) -> None:
         """Read today's use; nothing is sent in the first second, which a process before this one may have used.
@@ -110,22 +133,27 @@ class Limiter:
         if refusal is not None:
             raise refusal
         pool = self._pools[level]
-        slot = await self._slot(pool, priority, level, deadline)
-        try:
-            day = await self._days.take(priority, level, reads=reads)
+        while True:
+            slot = await self._slot(pool, priority, level, deadline)
             try:
-                yield Turn(slot, self._clock)
+                day = await self._days.take(priority, level, reads=reads)
+                try:
+                    if self._too_late(day):
+                        continue
+                    yield Turn(slot, self._clock, day)
+                finally:
+                    if slot.sent is None:
+                        self._days.put_back(day, level)
             finally:
-                if slot.sent is None:
-                    self._days.put_back(day, level)
-        finally:
-            pool.release(slot)
+                pool.release(slot)
+            return
 
     def throttled(self, level: int, retry_after: float | None = None) -> None:
         """A call of this level was refused for its rate or its day; the server named a wait of so many seconds or none.
 
         A named wait is kept by the whole pool. Without one the pool rests a second, doubled each time in a row up to a
-        minute; three in a row over two minutes are taken for a spent day, since nothing tells the two apart.
+        minute; three in a row over two minutes are taken for a spent day, since nothing tells the two apart. Either
+        way the pool uses half of the rate that it used, and gets the rest back slowly: others use the account too.
         """
         pool = self._pools[level]
         if retry_after is not None and math.isfinite(retry_after):
@@ -133,11 +161,24 @@ class Limiter:
         elif pool.back_off() and self._days.throttled(level):
             for each in set(self._pools.values()):
                 each.expel(lambda priority, level: self._days.refuse(priority, level, reads=False))
+        if pool.shrink():
+            log.warning("quota.rate_reduced", account=self._account, pool=pool.name, allowed=pool.allowed)
 
     def served(self, level: int) -> None:
         """A call of this level was answered, and not with a throttle."""
-        self._pools[level].served()
+        pool = self._pools[level]
+        if pool.served():
+            log.info("quota.rate_restored", account=self._account, pool=pool.name, allowed=pool.allowed)
         self._days.served(level)
+
+    def rates(self) -> list[PoolRate]:
+        """What each pool that has a rate may use now."""
+        pools = {pool.name: pool for pool in self._pools.values() if pool.rate}.values()
+        return [
+            PoolRate(pool.name, pool.rate.calls / pool.period, pool.allowed / pool.period)
+            for pool in pools
+            if pool.rate
+        ]
 
     def usage(self) -> list[PoolUse]:
         """Today's calls, by pool of the day."""
@@ -158,3 +199,26 @@ class Limiter:
         except TimeoutError:
             log.debug("turn.late", level=level, priority=priority.name)
         raise QuotaSpent(f"no turn came for a call of level {level} ({priority.name}) before its deadline")
+
+    def _too_late(self, day: date) -> bool:
+        """Whether counting the call took so long that it might arrive on another day than it was counted on."""
+        return self._counts_days and (self._quiet() > 0 or day < self._clock.now().astimezone(self._zone).date())
+
+    def _quiet(self) -> float:
+        """For how many seconds nothing may leave, since it might arrive on another day than it is counted on.
+
+        That is from so long before midnight as a call may be under way.
+        """
+        if not self._counts_days:
+            return 0.0
+        now = self._clock.now()
+        today = now.astimezone(self._zone).date()
+        since = (now - self._midnight(today)).total_seconds()
+        if since < CLOCKS_DIFFER:
+            return CLOCKS_DIFFER - since
+        left = (self._midnight(today + timedelta(days=1)) - now).total_seconds()
+        return left + CLOCKS_DIFFER if left < self._hold + CLOCKS_DIFFER else 0.0
+
+    def _midnight(self, day: date) -> datetime:
+        """When the day begins, in UTC: two times of one zone are compared by their hands, whatever the zone does."""
+        return datetime.combine(day, time(), self._zone).astimezone(UTC)

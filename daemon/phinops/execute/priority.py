@@ -1,7 +1,8 @@
-"""Who goes first when calls wait for their turn."""
+"""What a call is for: who goes first when calls wait for their turn, and what share each class is sure of."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 
@@ -27,3 +28,14 @@ class Priority(IntEnum):
     def polls(self) -> bool:
         """Whether it leaves the part of a day that is kept for actions alone."""
         return self in (Priority.ALERTS, Priority.POLL)
+
+
+SHARES: Mapping[Priority, int] = {
+    Priority.VERIFY: 40,
+    Priority.WRITE: 25,
+    Priority.DECIDE: 15,
+    Priority.ALERTS: 10,
+    Priority.POLL: 6,
+    Priority.OPERATOR: 4,
+}
+"""The turns of a hundred that a class is sure of while it waits. They are a hundred in all."""

@@ -8,21 +8,24 @@ sending would not do: what leaves well spread may arrive in a bunch.
 
 A call that was sent and never answered may still arrive until the time-out has passed, so its slot is held until
 then and a period more. aiolimiter paces in front and spreads a burst; the slots are what guarantees.
+
+To use less than the rate, some of the slots are withheld: one is given out only while more than these are free.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from aiolimiter import AsyncLimiter
 
 from phinops.clock import Clock
+from phinops.execute.allowance import Allowance
+from phinops.execute.line import Line
 from phinops.execute.priority import Priority
 
 MARGIN = 0.004
@@ -84,44 +87,65 @@ class Flights:
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """The right to send one call. `sent` and `answered` are on the clock's monotonic seconds, None until then."""
+    """The right to send one call. `sent` and `answered` are on the clock's monotonic seconds, None until then.
 
-    urgent: bool
+    `paid` is what its class was owed less for it.
+    """
+
+    priority: Priority
+    paid: int = 0
     sent: float | None = None
     answered: float | None = None
 
+    @property
+    def urgent(self) -> bool:
+        return self.priority.urgent
 
-@dataclass(slots=True, order=True)
+
+@dataclass(slots=True, eq=False)
 class _Waiter:
     priority: Priority
-    order: int
-    level: int = field(compare=False)
-    woken: asyncio.Event = field(compare=False, default_factory=asyncio.Event)
-    slot: Slot | None = field(compare=False, default=None)
-    refusal: Exception | None = field(compare=False, default=None)
+    level: int
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    slot: Slot | None = None
+    refusal: Exception | None = None
 
 
 class RatePool:
     """The slots of one pool, and who waits for them. `rate` None: only the calls under way are limited.
 
-    One of the waiters leads: it waits for pacing and a slot, gives them to whoever is first by then, and goes on until
+    One of the waiters leads: it waits for pacing and a slot, gives them to whoever is next by then, and goes on until
     it has its own. So no task runs beside the callers, and one who gives up has taken nothing from the others.
     """
 
-    def __init__(self, rate: Rate | None, flights: Flights, clock: Clock, hold: float) -> None:
-        """`hold`: how many of the clock's seconds a call may take to arrive once it was sent."""
+    def __init__(
+        self,
+        name: str,
+        rate: Rate | None,
+        flights: Flights,
+        clock: Clock,
+        hold: float,
+        quiet: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """`hold`: how many of the clock's seconds a call may take to arrive once it was sent.
+
+        `quiet`: for how many of them nothing may be sent, from now on.
+        """
+        self.name = name
         self.rate = rate
         self._flights = flights
         self._clock = clock
         self._hold = hold
-        self._waiting: list[_Waiter] = []
-        self._order = itertools.count()
+        self._quiet = quiet
+        self._allowance = Allowance(rate.calls, rate.period) if rate else None
+        self._line: Line[_Waiter] = Line()
         self._led = False
         self._changed = asyncio.Event()
         self._free_at = [0.0] * (rate.calls if rate else 0)
         self._unanswered = 0
         self._abandoned: list[float] = []
         self._pacing = _pacing(rate, clock) if rate else None
+        self._paced_for = self.allowed
         self._pacing_wait: asyncio.Timeout | None = None
         self._paced = False
         self._rest_until = 0.0
@@ -133,13 +157,18 @@ class RatePool:
         """Seconds of the clock for which an answered call keeps its slot."""
         return self.rate.period if self.rate else 1.0
 
+    @property
+    def allowed(self) -> int:
+        """How many calls a period may have now: those of the rate, or fewer since a throttle. 0 without a rate."""
+        return self._allowance.calls if self._allowance else 0
+
     async def take(self, priority: Priority, level: int) -> Slot:
         """A slot, when it is this caller's turn. Whoever takes one must give it back by `release`.
 
         Raises what `expel` was told to raise.
         """
-        waiter = _Waiter(priority, next(self._order), level)
-        heapq.heappush(self._waiting, waiter)
+        waiter = _Waiter(priority, level)
+        self._line.join(waiter)
         self._changed.set()
         try:
             return await self._called(waiter)
@@ -150,6 +179,7 @@ class RatePool:
     def release(self, slot: Slot) -> None:
         """Give the slot back. What it says about sending and the answer decides when another may have it."""
         if slot.sent is None:
+            self._line.refund(slot.priority, slot.paid)
             self._return_at(0.0)
             self._paced = True
             self._interrupt_pacing()
@@ -179,13 +209,28 @@ class RatePool:
         self._throttles = min(self._throttles + 1, 30)
         return True
 
-    def served(self) -> None:
-        """A call was answered without throttling: the next back-off starts anew."""
+    def shrink(self) -> bool:
+        """A call was throttled: use half of what was used. Whether the whole rate was allowed until now."""
+        if self._allowance is None:
+            return False
+        now = self._clock.monotonic()
+        used = self._allowance.full - sum(free_at <= now for free_at in self._free_at)
+        began = self._allowance.shrink(used, now, self._rest_until)
+        self._follow()
+        return began
+
+    def served(self) -> bool:
+        """A call was answered without throttling: the next back-off starts anew. Whether all is allowed again."""
         self._throttles = 0
+        if self._allowance is None:
+            return False
+        ended = self._allowance.grow(self._clock.monotonic())
+        self._follow()
+        return ended
 
     def expel(self, refusal: Callable[[Priority, int], Exception | None]) -> None:
         """Let those who wait in vain know it: `refusal` gives the reason, or None."""
-        for waiter in self._waiting:
+        for waiter in self._line:
             waiter.refusal = refusal(waiter.priority, waiter.level)
             if waiter.refusal is not None:
                 waiter.woken.set()
@@ -209,10 +254,12 @@ class RatePool:
             while leader.slot is None and leader.refusal is None:
                 if self._pacing and not self._paced:
                     await self._pace(self._pacing)
-                elif (wait := self._wait_of(self._waiting[0])) > 0:
-                    await self._change(wait)
+                    continue
+                waits = self._waits()
+                if min(waits.values()) > 0:
+                    await self._change(min(waits.values()))
                 else:
-                    self._grant(heapq.heappop(self._waiting))
+                    self._grant(waits)
         finally:
             self._led = False
             self._appoint()
@@ -228,43 +275,62 @@ class RatePool:
         finally:
             self._pacing_wait = None
 
+    def _follow(self) -> None:
+        """Let the pace be that of what is allowed."""
+        if self.rate is None or self.allowed == self._paced_for:
+            return
+        self._paced_for = self.allowed
+        self._pacing = _pacing(Rate(self.allowed, self.rate.period), self._clock)
+        self._interrupt_pacing()
+        self._changed.set()
+
     def _interrupt_pacing(self) -> None:
         """The leader has something better to do: somebody gave back what it waits for, or it must not wait at all."""
         if self._pacing_wait is not None:
             self._pacing_wait.reschedule(asyncio.get_running_loop().time())
             self._pacing_wait = None
 
-    def _wait_of(self, first: _Waiter) -> float:
-        """How long until `first` may have a slot, as far as is known: 0 at once, infinite until something changes."""
-        if not self._flights.room(first.priority.urgent):
+    def _waits(self) -> dict[bool, float]:
+        """How long until those who wait may have a slot: the urgent (True) and the others."""
+        return {urgent: self._wait_of(urgent) for urgent in {waiter.priority.urgent for waiter in self._line}}
+
+    def _wait_of(self, urgent: bool) -> float:
+        """How long until one may have a slot, as far as is known: 0 at once, infinite until something changes."""
+        if not self._flights.room(urgent):
             return math.inf
         now = self._clock.monotonic()
-        wait = self._rest_until - now
-        if self.rate:
-            wait = max(wait, (self._free_at[0] if self._free_at else math.inf) - now)
-            wait = max(wait, self._wait_of_others(now) if not first.priority.urgent else 0.0)
+        wait = max(self._rest_until - now, self._quiet())
+        if self._allowance:
+            wait = max(wait, self._free_beyond(self._allowance.withheld) - now)
+            wait = max(wait, self._wait_of_others(now, self._allowance.calls) if not urgent else 0.0)
         return max(0.0, wait)
 
-    def _wait_of_others(self, now: float) -> float:
+    def _free_beyond(self, withheld: int) -> float:
+        """When more slots are free than are withheld."""
+        if len(self._free_at) <= withheld:
+            return math.inf
+        return heapq.nsmallest(withheld + 1, self._free_at)[-1] if withheld else self._free_at[0]
+
+    def _wait_of_others(self, now: float, calls: int) -> float:
         """Calls without an answer may not use the last slot either, so that hung reads leave one to the urgent.
 
         It costs nothing in ordinary times: most slots then wait for their period to pass, not for an answer.
         """
         while self._abandoned and self._abandoned[0] <= now:
             heapq.heappop(self._abandoned)
-        calls = self.rate.calls if self.rate else 0
         if calls == 1 or self._unanswered + len(self._abandoned) < calls - 1:
             return 0.0
         return self._abandoned[0] - now if self._abandoned else math.inf
 
-    def _grant(self, waiter: _Waiter) -> None:
+    def _grant(self, waits: Mapping[bool, float]) -> None:
+        """Give a slot to the next of those who need not wait for one."""
+        waiter, paid = self._line.next(lambda priority: waits.get(priority.urgent, math.inf) <= 0)
         if self.rate:
             heapq.heappop(self._free_at)
             self._paced = False
-        urgent = waiter.priority.urgent
-        self._unanswered += not urgent
-        self._flights.enter(urgent)
-        waiter.slot = Slot(urgent)
+        self._unanswered += not waiter.priority.urgent
+        self._flights.enter(waiter.priority.urgent)
+        waiter.slot = Slot(waiter.priority, paid)
         waiter.woken.set()
 
     def _return_at(self, when: float) -> None:
@@ -276,14 +342,13 @@ class RatePool:
         if waiter.slot is not None:
             self.release(waiter.slot)
         else:
-            self._waiting.remove(waiter)
-            heapq.heapify(self._waiting)
+            self._line.leave(waiter)
             self._changed.set()
         self._appoint()
 
     def _appoint(self) -> None:
-        if not self._led and self._waiting:
-            self._waiting[0].woken.set()
+        if not self._led and self._line:
+            next(iter(self._line)).woken.set()
 
     async def _change(self, seconds: float) -> None:
         """Wait until something changed, at most so many of the clock's seconds."""
