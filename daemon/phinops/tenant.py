@@ -24,7 +24,7 @@ from phinops.config import Tenant
 from phinops.errors import StoreError
 from phinops.event import JsonObject
 from phinops.execute.carry import Hands
-from phinops.execute.desk import Desk, Starter
+from phinops.execute.desk import Alarm, Desk, Starter
 from phinops.execute.fresh import Glass
 from phinops.execute.guard import Ceiling
 from phinops.execute.journal import Journal
@@ -128,8 +128,8 @@ class Serving:
 class Common:
     """What all tenants share.
 
-    `wanted` are the event types that rules look at, `over` is told of a tenant and why the ceiling held its writes
-    back, `moves` of a tenant and its source that makes a call now.
+    `wanted` are the event types that rules look at, `tell` hears of a tenant and what people must know of it, `moves`
+    of a tenant and its source that makes a call now.
     """
 
     store: Store
@@ -139,7 +139,7 @@ class Common:
     ceiling: Ceiling
     group: Starter
     wanted: Callable[[], frozenset[str]]
-    over: Callable[[str, str], Coroutine[Any, Any, None]]
+    tell: Callable[[str, Alarm], Coroutine[Any, Any, None]]
     moves: Callable[[str, str], None]
 
 
@@ -218,10 +218,10 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
         verifying = _look(client, Priority.VERIFY, config, common)
         deciding = _look(client, Priority.DECIDE, config, common)
 
-        async def over(reason: str) -> None:
-            await common.over(config.name, reason)
+        async def tell(alarm: Alarm) -> None:
+            await common.tell(config.name, alarm)
 
-        desk = Desk(client, common.journal, common.ceiling, common.clock, common.group, over)
+        desk = Desk(client, common.journal, common.ceiling, common.clock, common.group, tell, common.zone)
         settler = Settler(verifying, common.journal, common.clock, config.settle_after.total_seconds())
         read = Reads(client, Priority.DECIDE).read
         yield Serving(

@@ -149,4 +149,4 @@ def test_whatever_happens_order_and_shares_are_kept(given: list[tuple[str, objec
             assert overtook[each] * TURN <= could[each] * SHARES[each]
             if not queue:
                 could[each] = got[each] = overtook[each] = 0
-    assert [each for each in line] == [each for queue in queues.values() for each in queue]
+    assert list(line) == [each for queue in queues.values() for each in queue]
