@@ -19,6 +19,7 @@ from phinops.clock import LoopClock, SystemClock
 from phinops.config import Notifier
 from phinops.config.secret import Secret
 from phinops.errors import ConfigError
+from phinops.execute.desk import Alarm
 from phinops.execute.notify.dingtalk import DingTalkChannel
 from phinops.execute.notify.post import Post
 from phinops.execute.notify.webhook import WebhookChannel
@@ -28,6 +29,7 @@ from phinops.record.tx import Tx
 from phinops.virtual import run
 from worlds import START, FailingStore
 
+CEILING = Alarm("ceiling", "phinops holds writes back", "500 writes")
 KEYS = {"webhook": "whsec_" + base64.b64encode(b"0" * 24).decode(), "dingtalk": "SEC0123456789"}
 
 
@@ -104,28 +106,33 @@ def test_the_outbox_keeps_what_is_due_put_back_sent_and_dead() -> None:
     run(main())
 
 
-def test_the_ceiling_is_told_to_every_notifier_once_an_hour_and_tenant(tmp_path: Path) -> None:
+def test_an_alarm_is_told_to_every_notifier_once_an_hour_and_tenant(tmp_path: Path) -> None:
     async def main() -> None:
         config = {"a": _notifier(tmp_path, "webhook"), "b": _notifier(tmp_path, "dingtalk")}
         async with shelf(config) as here:
             for _ in range(3):
-                await here.notices.tell_over("prod", "500 writes")
+                await here.notices.tell("prod", CEILING)
             assert len(await here.rows()) == 2
-            await here.notices.tell_over("dev", "500 writes")
+            (letter,) = await StoredOutbox(here.store).due("a", here.clock.now(), 9)
+            assert letter.payload["title"] == "phinops holds writes back (prod)"
+            assert (letter.payload["message"], letter.payload["severity"]) == ("500 writes", "critical")
+            await here.notices.tell("dev", CEILING)
             await anyio.sleep(TELL_AGAIN)
-            await here.notices.tell_over("prod", "500 writes")
+            await here.notices.tell("prod", CEILING)
             assert len(await here.rows()) == 6
+            await here.notices.tell("prod", Alarm("another", "phinops may not call X", "no"))
+            assert len(await here.rows()) == 8
 
     run(main())
 
 
-def test_a_ceiling_that_could_not_be_recorded_is_told_the_next_time(tmp_path: Path) -> None:
+def test_an_alarm_that_could_not_be_recorded_is_told_the_next_time(tmp_path: Path) -> None:
     async def main() -> None:
         async with shelf({"a": _notifier(tmp_path, "webhook")}, [(0.0, 10.0)]) as here:
-            await here.notices.tell_over("prod", "500 writes")
+            await here.notices.tell("prod", CEILING)
             assert await here.rows() == []
             await anyio.sleep(20)
-            await here.notices.tell_over("prod", "500 writes")
+            await here.notices.tell("prod", CEILING)
             assert len(await here.rows()) == 1
 
     run(main())

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
 from phinops.clock import ScaledClock, SystemClock
-from phinops.errors import StoreHeld, StoreLost
+from phinops.errors import Forbidden, StoreHeld, StoreLost
 from phinops.event import JsonObject
 from phinops.simulate import Fault, Simulator
 from running import until
@@ -75,6 +75,53 @@ async def test_a_failure_is_seen_rerun_and_verified_and_everything_can_be_told(t
         assert {"store", "prod/instances", "prod/schedule"} <= loops
         assert here.daemon.healthy() == (True, [])
     assert here.ended == [None]
+
+
+READ_ONLY = """
+write_access_key_id = { file = "writer.id" }
+write_access_key_secret = { file = "writer.secret" }
+"""
+
+
+async def test_a_right_that_is_missing_costs_one_call_and_one_notice_until_a_person_has_mended_it(
+    tmp_path: Path,
+) -> None:
+    def give_a_read_only_key(simulator: Simulator) -> None:
+        _with_oncall(tmp_path)
+        private(tmp_path / "writer.id", simulator.read_only_key.id)
+        private(tmp_path / "writer.secret", simulator.read_only_key.secret)
+
+    async with running(tmp_path, RERUN, extra=READ_ONLY + QUICK + TOLD, before=give_a_read_only_key) as here:
+
+        def writes() -> int:
+            return sum(each.api == "OperateInstance" for each in here.simulator.arrivals)
+
+        async def notices() -> int:
+            rows = await here.daemon._parts.store.read(lambda tx: tx.all("notice_counts"))
+            return sum(row["n"] for row in rows)
+
+        first = here.simulator.tenant.fail_instance("dws_orders_1d", takes=0.5)
+        assert [each["outcome"] for each in await here.settled(1)] == ["refused"]
+        second = here.simulator.tenant.fail_instance("dws_users_1d", takes=0.5)
+        assert [each["outcome"] for each in await here.settled(2)] == ["refused", "refused"]
+        assert writes() == 1
+        await eventually(notices, bool, "the notice is recorded")
+        ended = await eventually(
+            lambda: here.daemon.firings(9), lambda rows: {each["state"] for each in rows} == {"failed"}, "both end"
+        )
+        assert all("Forbidden.RAM" in each["reason"] for each in ended)
+        assert "no rule's write until" in ended[0]["reason"]
+
+        rerun = {"ProjectId": 131001, "Operation": "RERUN", "InstanceIdList": [{"Id": first.id}]}
+        with pytest.raises(Forbidden):
+            await here.daemon.call("OperateInstance", {"OperateCommand": rerun}, timedelta(seconds=9), None)
+        here.simulator.gate.keys[here.simulator.read_only_key.id].writes = True
+        await here.daemon.call("OperateInstance", {"OperateCommand": rerun}, timedelta(seconds=9), None)
+        third = here.simulator.tenant.fail_instance("ods_orders", takes=0.5)
+        await eventually(lambda: here.daemon.actions(1), lambda rows: rows[0]["outcome"] == "verified", "rerun again")
+        assert here.simulator.tenant.reruns == {first.id: 1, third.id: 1}
+        assert second.id not in here.simulator.tenant.reruns
+        assert await notices() == 1
 
 
 async def test_in_shadow_nothing_is_sent_whatever_the_rules_say(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from phinops.errors import Ambiguous, Forbidden, QuotaSpent, Refused, StoreUnwri
 from phinops.event import Event, Instance, JsonObject, Node, Project, event_id
 from phinops.execute.act import Actor
 from phinops.execute.carry import Hands
-from phinops.execute.desk import Desk
+from phinops.execute.desk import Alarm, Desk
 from phinops.execute.fresh import Glass
 from phinops.execute.guard import Ceiling
 from phinops.execute.hold import Holds
@@ -218,7 +218,7 @@ class Stage:
     world: World
     courses: Courses
     desk: Desk
-    ceilings: list[str]
+    alarms: list[Alarm]
     events: list[Event]
     permit_reason: str = ""
 
@@ -266,10 +266,10 @@ async def stage(store: Store | None = None, world: World | None = None, *, most:
         return
     book = Book(store)
     reading = Reading(world)
-    ceilings: list[str] = []
+    alarms: list[Alarm] = []
 
-    async def over(reason: str) -> None:
-        ceilings.append(reason)
+    async def tell(alarm: Alarm) -> None:
+        alarms.append(alarm)
 
     events: list[Event] = []
 
@@ -277,12 +277,12 @@ async def stage(store: Store | None = None, world: World | None = None, *, most:
         events.append(event)
 
     async with anyio.create_task_group() as group:
-        desk = Desk(world, book, Ceiling(most), clock, group, over)
+        desk = Desk(world, book, Ceiling(most), clock, group, tell)
         settler = Settler(reading, book, clock, 15.0)
         hands = {"t": Hands(desk, settler, reading, world.read)}
         actor = Actor(book, STEPS, PlainWords(), hands, clock, Holds(), told)
         glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
-        shown = Stage(store, world, None, desk, ceilings, events)  # type: ignore[arg-type]
+        shown = Stage(store, world, None, desk, alarms, events)  # type: ignore[arg-type]
         shown.courses = Courses(
             store, actor, PlainWords(), {"t": glass}, clock, group, lambda tx, firing, event: shown.permit_reason
         )

@@ -13,6 +13,7 @@ from phinops.clock import Clock
 from phinops.config import Notifier
 from phinops.errors import StoreError
 from phinops.event import JsonObject
+from phinops.execute.desk import Alarm
 from phinops.execute.notify.deliver import Deliveries, Letter
 from phinops.execute.notify.note import Channel
 from phinops.execute.notify.post import Post
@@ -24,7 +25,7 @@ from phinops.record.tx import Tx
 log = structlog.get_logger(__name__)
 
 TELL_AGAIN = 3600.0
-"""Seconds before the same ceiling is told again."""
+"""Seconds before the same is told again."""
 
 
 def channels_of(notifiers: Mapping[str, Notifier], post: Post, clock: Clock) -> Mapping[str, Channel]:
@@ -72,7 +73,7 @@ class Notices:
         self._store = store
         self._post = post
         self._clock = clock
-        self._told: dict[str, float] = {}
+        self._told: dict[tuple[str, str], float] = {}
         self._replaced = anyio.Event()
         self.replace(notifiers)
 
@@ -100,16 +101,16 @@ class Notices:
                 await self._replaced.wait()
                 group.cancel_scope.cancel()
 
-    async def tell_over(self, tenant: str, reason: str) -> None:
-        """Tell every notifier, once an hour, that the ceiling of all rules holds writes back."""
-        now = self._clock.monotonic()
-        last = self._told.get(tenant)
-        if last is not None and now - last < TELL_AGAIN:
+    async def tell(self, tenant: str, alarm: Alarm) -> None:
+        """Tell every notifier, about the same thing of a tenant once an hour."""
+        now, about = self._clock.monotonic(), (tenant, alarm.about)
+        self._told = {each: at for each, at in self._told.items() if now - at < TELL_AGAIN}
+        if about in self._told:
             return
-        self._told[tenant] = now
+        self._told[about] = now
         payload: JsonObject = {
-            "title": f"phinops holds writes to {tenant} back",
-            "message": reason,
+            "title": f"{alarm.title} ({tenant})",
+            "message": alarm.message,
             "severity": "critical",
             "rule": "",
             "firing_id": "",
@@ -126,5 +127,5 @@ class Notices:
             await self._store.write(op)
         except StoreError as error:
             log.error("notice.unrecorded", reason=str(error))
-            self._told.pop(tenant)  # the next one tells it
+            self._told.pop(about, None)  # the next one tells it
         self.wake()

@@ -136,7 +136,7 @@ class Daemon:
                 ceiling=Ceiling(config.safety.max_writes_per_hour),
                 group=crew,
                 wanted=lambda: rulebook.in_force.rules.event_types,
-                over=notices.tell_over,
+                tell=notices.tell,
                 moves=lambda: pulse.moves(LONGEST_CALL),
                 transport=transport,
             )

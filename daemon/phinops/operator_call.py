@@ -137,6 +137,7 @@ class OperatorCalls:
             if job.objection:
                 raise ValueError(job.objection.reason)
             raise Transient(job.intent.api, "phinops.Stopping", "the daemon is stopping; nothing was sent")
+        job.serving.desk.open(job.intent.api)
         job.reply = dict(reply.body)
         answer = CALL.items(reply.body, [job.intent.target_id])[job.intent.target_id]
         if answer.ok:

@@ -24,7 +24,7 @@ from phinops.config import Tenant
 from phinops.errors import StoreError
 from phinops.event import JsonObject
 from phinops.execute.carry import Hands
-from phinops.execute.desk import Desk, Starter
+from phinops.execute.desk import Alarm, Desk, Starter
 from phinops.execute.fresh import Glass
 from phinops.execute.guard import Ceiling
 from phinops.execute.journal import Journal
@@ -166,8 +166,8 @@ class Serving:
 class Common:
     """What all tenants share.
 
-    `wanted` are the event types that rules look at, `over` is told of a tenant and why the ceiling held its writes
-    back, `moves` of every call that a source makes. `transport` carries calls in the network's stead.
+    `wanted` are the event types that rules look at, `tell` hears of a tenant and what people must know of it, `moves`
+    of every call that a source makes. `transport` carries calls in the network's stead.
     """
 
     store: Store
@@ -177,7 +177,7 @@ class Common:
     ceiling: Ceiling
     group: Starter
     wanted: Callable[[], frozenset[str]]
-    over: Callable[[str, str], Coroutine[Any, Any, None]]
+    tell: Callable[[str, Alarm], Coroutine[Any, Any, None]]
     moves: Callable[[], None]
     transport: Transport | None = None
 
@@ -257,10 +257,10 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
         verifying = _look(client, Priority.VERIFY, config, common)
         deciding = _look(client, Priority.DECIDE, config, common)
 
-        async def over(reason: str) -> None:
-            await common.over(config.name, reason)
+        async def tell(alarm: Alarm) -> None:
+            await common.tell(config.name, alarm)
 
-        desk = Desk(client, common.journal, common.ceiling, common.clock, common.group, over)
+        desk = Desk(client, common.journal, common.ceiling, common.clock, common.group, tell, common.zone)
         quiet, levels = config.settle_after.total_seconds(), _levels_of(READ_BACK, config)
         settler = Settler(verifying, common.journal, common.clock, quiet, lambda: calls_left(limiter.usage(), levels))
         read = Reads(client, Priority.DECIDE).read

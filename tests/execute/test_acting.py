@@ -190,7 +190,7 @@ def test_over_the_ceiling_none_of_the_batch_is_sent_and_it_is_told_once() -> Non
             ended = await shown.ended(*(firing.id for firing in firings))
             assert shown.world.calls == []
             assert all("max_writes_per_hour" in one.reason for one in ended)
-            assert len(shown.ceilings) == 1
+            assert len(shown.alarms) == 1
 
     run(main())
 

@@ -6,15 +6,17 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from phinops.clock import LoopClock
 from phinops.errors import Ambiguous, Forbidden, Malformed, QuotaSpent, Refused, StoreError, Throttled
 from phinops.event import Instance, JsonObject
-from phinops.execute.desk import TURN_WITHIN, Answer, Desk, Fate, Order
+from phinops.execute.desk import TURN_WITHIN, Alarm, Answer, Desk, Fate, Order
 from phinops.execute.guard import Ceiling
 from phinops.execute.steps.table import STEPS
 from phinops.execute.walk import Scene, Walk, planned_step
@@ -73,7 +75,7 @@ class Office:
     store: Store
     clock: LoopClock
     group: Any
-    ceilings: list[str]
+    alarms: list[Alarm]
     fates: dict[str, Fate] = field(default_factory=dict)
 
     async def order(self, target: str, *, alone: bool = False, firing_id: str = "") -> Order:
@@ -106,15 +108,15 @@ class Office:
 @asynccontextmanager
 async def office(most: int = 500) -> AsyncGenerator[Office]:
     clock = LoopClock(START)
-    ceilings: list[str] = []
+    alarms: list[Alarm] = []
 
-    async def over(reason: str) -> None:
-        ceilings.append(reason)
+    async def tell(alarm: Alarm) -> None:
+        alarms.append(alarm)
 
     wire = Wire()
     async with Store.open(":memory:", clock) as store, anyio.create_task_group() as group:
-        desk = Desk(wire, Book(store), Ceiling(most), clock, group, over)
-        yield Office(desk, wire, store, clock, group, ceilings)
+        desk = Desk(wire, Book(store), Ceiling(most), clock, group, tell)
+        yield Office(desk, wire, store, clock, group, alarms)
         group.cancel_scope.cancel()
 
 
@@ -278,8 +280,149 @@ def test_the_ceiling_is_told_and_refuses_the_batch() -> None:
             fates = await here.submit(*[await here.order(f"t_{n}") for n in range(2)])
             assert [fate.kind for fate in fates] == ["refused", "refused"]
             await anyio.sleep(1)
-            assert len(here.ceilings) == 1
+            assert [alarm.title for alarm in here.alarms] == ["phinops holds writes back"]
             assert here.wire.calls == []
+
+    run(main())
+
+
+NO = Forbidden(API, "Forbidden.RAM", "not authorized", request_id="R9", status=403)
+
+
+async def forbid(here: Office) -> None:
+    """Close the API: a write of it is answered with Forbidden."""
+    here.wire.after = deque([NO])
+    (fate,) = await here.submit(await here.order("t_first"))
+    assert fate.kind == "refused"
+
+
+def test_a_forbidden_write_closes_its_api_for_an_hour_with_one_notice_and_one_line_in_the_log() -> None:
+    async def main() -> None:
+        async with office() as here:
+            with capture_logs() as logs:
+                await forbid(here)
+                until = (here.clock.now() + timedelta(hours=1)).isoformat(sep=" ", timespec="minutes")[:16]
+                orders = [await here.order(f"t_{n}") for n in range(60)]
+                fates = await here.submit(*orders)
+                await anyio.sleep(3590)
+                (late,) = await here.submit(await here.order("t_late"))
+            assert {fate.kind for fate in (*fates, late)} == {"refused"}
+            assert here.wire.calls == [["t_first"]]
+            (alarm,) = here.alarms
+            assert alarm.title == "phinops may not call OperateInstance"
+            for text in (alarm.message, late.reason):
+                assert until in text, text
+                assert str(NO) in text
+            step = await here.step(orders[0])
+            assert step
+            assert (step.state, step.outcome, step.result["reason"]) == ("failed", "refused", fates[0].reason)
+            assert [each["event"] for each in logs if each["event"].startswith("api.")] == ["api.closed"]
+
+    run(main())
+
+
+def test_a_write_that_waits_for_its_turn_when_its_api_is_closed_is_refused_too() -> None:
+    async def main() -> None:
+        async with office() as here:
+            turn = here.wire.turn = anyio.Event()
+            waiting = await here.order("t_1", alone=True)
+            here.group.start_soon(here.submit, waiting)
+            await anyio.sleep(1)
+            here.wire.turn = None
+            await forbid(here)
+            turn.set()
+            await anyio.sleep(1)
+            assert here.fates["t_1"].kind == "refused"
+            assert here.wire.calls == [["t_first"]]
+            step = await here.step(waiting)
+            assert step
+            assert step.outcome == "refused"
+
+    run(main())
+
+
+def test_two_that_are_answered_with_forbidden_together_are_told_once() -> None:
+    async def main() -> None:
+        async with office() as here:
+            here.wire.reply = anyio.Event()
+            here.wire.after = deque([NO, NO])
+            orders = [await here.order("t_1", alone=True), await here.order("t_2", alone=True)]
+            here.group.start_soon(here.submit, *orders)
+            await anyio.sleep(1)
+            here.wire.reply.set()
+            await anyio.sleep(1)
+            assert [fate.kind for fate in here.fates.values()] == ["refused", "refused"]
+            assert len(here.wire.calls) == 2
+            assert len(here.alarms) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("error", [NO, None, Ambiguous(API, "timeout", "no answer")])
+def test_after_the_hour_one_write_is_the_probe_and_the_others_ask_again(error: Exception | None) -> None:
+    async def main() -> None:
+        async with office() as here:
+            await forbid(here)
+            await anyio.sleep(3601)
+            here.wire.reply = anyio.Event()
+            here.wire.after = deque([error])
+            probe, other = await here.order("t_1", alone=True), await here.order("t_2", alone=True)
+            here.group.start_soon(here.submit, probe)
+            await anyio.sleep(1)
+            assert [fate.kind for fate in await here.submit(other)] == ["unsent"]
+            here.wire.reply.set()
+            await anyio.sleep(1)
+            here.wire.reply = None
+            (again,) = await here.submit(replace(other, fate=None, _decided=anyio.Event()))
+            probed = "refused" if error is NO else "done" if error is None else "open"
+            assert (here.fates["t_1"].kind, again.kind) == (probed, "refused" if error is NO else "done")
+            assert len(here.alarms) == (2 if error is NO else 1)
+            assert len(here.wire.calls) == (2 if error is NO else 3)
+
+    run(main())
+
+
+def test_a_probe_that_does_not_leave_leaves_the_next_to_be_it() -> None:
+    async def main() -> None:
+        async with office(most=1) as here:
+            await forbid(here)
+            await anyio.sleep(3601)
+            held = [await here.order(f"t_{n}") for n in range(2)]
+            assert [fate.kind for fate in await here.submit(*held)] == ["refused", "refused"]
+            (fate,) = await here.submit(await here.order("t_9"))
+            assert fate.kind == "done"
+
+    run(main())
+
+
+def test_an_answer_to_a_write_that_left_before_opens_nothing_and_a_persons_success_does() -> None:
+    async def main() -> None:
+        async with office() as here:
+            here.wire.reply = anyio.Event()
+            here.group.start_soon(here.submit, await here.order("t_1", alone=True))
+            await anyio.sleep(1)
+            reply, here.wire.reply = here.wire.reply, None
+            await forbid(here)
+            reply.set()
+            await anyio.sleep(1)
+            assert here.fates["t_1"].kind == "done"
+            assert [fate.kind for fate in await here.submit(await here.order("t_2"))] == ["refused"]
+            here.desk.open(API)
+            assert [fate.kind for fate in await here.submit(await here.order("t_3"))] == ["done"]
+
+    run(main())
+
+
+def test_what_is_known_of_the_edition_and_other_refusals_close_nothing() -> None:
+    async def main() -> None:
+        async with office() as here:
+            here.wire.before = deque([Refused(API, "phinops.Edition", "no"), Forbidden(API, "phinops.Edition", "no")])
+            here.wire.after = deque([Refused(API, "DPN.OP.NodeNotFound", "no such node")])
+            for n in range(3):
+                assert [fate.kind for fate in await here.submit(await here.order(f"t_{n}"))] == ["refused"]
+            assert [fate.kind for fate in await here.submit(await here.order("t_9"))] == ["done"]
+            await anyio.sleep(1)
+            assert here.alarms == []
 
     run(main())
 

@@ -251,8 +251,7 @@ def test_a_turn_of_a_class_that_comes_at_the_moment_of_giving_up_goes_to_the_nex
         calls = storm(it, (Priority.VERIFY,), ())
         first = asyncio.ensure_future(it.call(Priority.OPERATOR))
         second = asyncio.ensure_future(it.call(Priority.OPERATOR))
-        while not first.done() and it.limiter._pools[1]._line._owed[Priority.OPERATOR] < 96:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+        await asyncio.sleep((100 / SHARES[Priority.OPERATOR] - 1) * (1 + MARGIN))
         await asyncio.sleep(it.times()[-1] + 1 + MARGIN - it.clock.monotonic())
         for _ in range(steps):
             await asyncio.sleep(0)

@@ -35,9 +35,7 @@ class Allowance:
         return self.full - self.calls
 
     def shrink(self, used: int, now: float, until: float) -> bool:
-        """Allow half of the `used` calls of the last period; the pool rests `until` then.
-
-        Gives whether all was allowed before.
+        """Allow half of the `used` calls of the last period; the pool rests `until` then. True if all was allowed.
 
         A throttle within a period of the last one answers a call that was sent before, and tells nothing new.
         """
@@ -49,10 +47,7 @@ class Allowance:
         return self.calls < before == self.full
 
     def grow(self, now: float) -> bool:
-        """A call was answered: give back what the time since the last throttle is worth.
-
-        Gives whether all is allowed again.
-        """
+        """A call was answered: give back what the time without a throttle is worth. True once all is allowed again."""
         steps = int((now - self._since) / GROWS_EVERY)
         if self._calls >= self.full or steps < 1:
             return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Literal, Protocol
 
 import anyio
@@ -25,6 +25,7 @@ from phinops.errors import (
     Transient,
 )
 from phinops.event import JsonObject
+from phinops.execute.forbidden import ForbiddenApis
 from phinops.execute.guard import Ceiling, write_guard
 from phinops.execute.journal import Journal
 from phinops.execute.steps.kind import BATCH_LIMIT, Step, Write
@@ -72,6 +73,15 @@ class Starter(Protocol):
     def start_soon(self, func: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any) -> object:
         """Start a task; it runs until it ends or the group does."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """What people must know though no rule tells them. Of the same thing, `about`, one notice an hour is enough."""
+
+    about: str
+    title: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +154,8 @@ class _Trip:
 class Desk:
     """The desk of one tenant.
 
-    `over` is told, once a batch and in a task of its own, why the ceiling of all rules refused it; it must not raise.
+    `tell` hears of each batch that the ceiling of all rules refused, and once of each API that was closed because
+    Dataphin forbids its writes; always in a task of its own, and it must not raise. `zone` is that of times in texts.
     """
 
     def __init__(
@@ -154,14 +165,16 @@ class Desk:
         ceiling: Ceiling,
         clock: Clock,
         group: Starter,
-        over: Callable[[str], Coroutine[Any, Any, None]],
+        tell: Callable[[Alarm], Coroutine[Any, Any, None]],
+        zone: tzinfo = UTC,
     ) -> None:
         self._writer = writer
         self._journal = journal
         self._ceiling = ceiling
         self._clock = clock
         self._group = group
-        self._over = over
+        self._tell = tell
+        self._forbidden = ForbiddenApis(clock, zone)
         self._queues: dict[str, _Queue] = {}
         self._flying = 0
         self._landed = anyio.Event()
@@ -173,6 +186,10 @@ class Desk:
         while self._flying:
             self._landed = anyio.Event()
             await self._landed.wait()
+
+    def open(self, api: str) -> None:
+        """A write of this API that did not pass the desk, a person's, was answered well: rules may make it again."""
+        self._forbidden.open(api)
 
     async def submit(self, order: Order) -> Fate:
         """Have the write sent with those that are due together with it, and say what is known of it then."""
@@ -215,22 +232,28 @@ class Desk:
     async def _travel(self, trip: _Trip) -> None:
         deadline = self._clock.monotonic() + TURN_WITHIN
         try:
+            self._forbidden.check(trip.api)
             answer = await self._writer.write(trip.api, lambda: self._prepare(trip), deadline=deadline)
         except (Throttled, Transient, QuotaSpent) as error:
             self._fetch(trip)
             await self._not_done(trip, error)
         except Refused as error:
+            self._close_api(trip, error)
             await self._refused(trip, error)
         except ApiError as error:
             # Ambiguous, and whatever else says neither yes nor no.
             self._leave(trip, str(error))
         else:
             if answer is not None:
+                self._forbidden.succeeded(trip.api, trip)
                 await self._answered(trip.leaving, answer)
+        finally:
+            self._forbidden.release(trip.api, trip)
 
     async def _prepare(self, trip: _Trip) -> JsonObject | None:
         if self._closed:
             return None
+        self._forbidden.claim(trip.api, trip)
         taken = self._fetch(trip)
         if not taken:
             return None
@@ -243,7 +266,7 @@ class Desk:
             order.decide(Fate("unsent" if objection.passing else "refused", objection.reason))
         ceiling = next((each.reason for each in objections if each and each.ceiling), None)
         if ceiling:
-            self._group.start_soon(self._over, ceiling)
+            self._group.start_soon(self._tell, Alarm("ceiling", "phinops holds writes back", ceiling))
         if not trip.leaving:
             return None
         return trip.leaving[0].step.merge([order.write for order in trip.leaving])
@@ -273,6 +296,15 @@ class Desk:
                 await self._close(order, "absent", str(error), request_id)
             order.decide(Fate(kind, str(error), request_id, retry_after=after))
 
+    def _close_api(self, trip: _Trip, error: Refused) -> None:
+        """Close the API where Dataphin itself forbade the write; what is known of the edition closes nothing."""
+        if not trip.leaving or not isinstance(error, Forbidden):
+            return
+        reason = self._forbidden.forbid(error)
+        if reason:
+            alarm = Alarm(f"{trip.api} {reason}", f"phinops may not call {trip.api}", reason)
+            self._group.start_soon(self._tell, alarm)
+
     async def _refused(self, trip: _Trip, error: Refused) -> None:
         """A refused call did nothing. One target's goal may be met already; of several each asks again alone."""
         if not trip.fetched:
@@ -286,7 +318,7 @@ class Desk:
                 await self._no(order, error)
 
     async def _barred(self, orders: Sequence[Order], error: Refused) -> None:
-        """Refused before there was a turn to wait for, thus before any intent: by what is known of the edition."""
+        """Refused before any intent: by what is known of the edition, or because Dataphin forbade another one."""
         for order in orders:
             refused = replace(order.ask.intent, state="failed", outcome="refused", result={"reason": str(error)})
             await self._journal.put_step(refused)
