@@ -83,9 +83,7 @@ write_access_key_secret = { file = "writer.secret" }
 """
 
 
-async def test_a_right_that_is_missing_costs_one_call_and_one_notice_until_a_person_has_mended_it(
-    tmp_path: Path,
-) -> None:
+async def test_a_missing_right_costs_one_call_and_one_notice_until_a_person_has_mended_it(tmp_path: Path) -> None:
     def give_a_read_only_key(simulator: Simulator) -> None:
         _with_oncall(tmp_path)
         private(tmp_path / "writer.id", simulator.read_only_key.id)

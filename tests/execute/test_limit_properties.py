@@ -99,11 +99,11 @@ calls = st.builds(
     priority=st.sampled_from(list(Priority)),
     there=latency,
     back=latency,
-    gives_up=st.one_of(st.none(), st.none(), st.floats(0, 3)),
+    gives_up=st.one_of(st.none(), st.none(), st.none(), st.floats(0, 3)),
     unused=st.sampled_from([False] * 7 + [True]),
     frozen=st.sampled_from([0.0] * 9 + [0.3, 2.0, 5.0]),
     hangs_up=st.one_of(st.just(TIMEOUT), st.just(TIMEOUT), st.floats(0, TIMEOUT)),
-    throttled=st.sampled_from([None] * 12 + [(None,), (0.02,), (1.5,), (60.0,)]),
+    throttled=st.sampled_from([None] * 40 + [(None,), (0.02,), (1.5,), (60.0,)]),
 )
 plans = st.sampled_from(
     [
@@ -122,10 +122,10 @@ jumps: st.SearchStrategy[list[tuple[float, float]]] = st.one_of(
 )
 lives = st.builds(
     Life,
-    work=st.lists(calls, min_size=12, max_size=40),
+    work=st.lists(calls, min_size=12, max_size=30),
     stalls=stalls,
     jumps=jumps,
-    lives=st.one_of(st.none(), st.floats(0, 6)),
+    lives=st.one_of(st.none(), st.floats(0, 1), st.floats(1, 6)),
 )
 starts = st.one_of(
     st.just(START.replace(hour=12)),
@@ -241,7 +241,7 @@ class Trial:
     share=st.sampled_from([1.0, 1.0, 0.5, 0.1]),
     start=starts,
     slow=st.sampled_from([0.001, 0.001, 0.7]),
-    lives=st.lists(lives, min_size=1, max_size=3),
+    lives=st.lists(lives, min_size=2, max_size=3),
 )
 def test_no_second_and_no_day_is_ever_above_its_quota(
     plan: QuotaPlan, share: float, start: datetime, slow: float, lives: list[Life]

@@ -48,6 +48,10 @@ class Line(Generic[W]):
         for queue in self._queues.values():
             yield from queue
 
+    def classes(self) -> list[Priority]:
+        """The classes that wait, the most urgent first."""
+        return [priority for priority, queue in self._queues.items() if queue]
+
     def join(self, waiter: W) -> None:
         """Wait, behind those of the same class. A class that did not wait before is owed nothing yet."""
         self._queues[waiter.priority].append(waiter)
@@ -63,7 +67,7 @@ class Line(Generic[W]):
         With it comes what its class is owed less because of it: `refund` takes that when the turn is not used. A class
         that may not have the turn is owed nothing of it.
         """
-        classes = [priority for priority, queue in self._queues.items() if queue and may(priority)]
+        classes = [each for each in self.classes() if may(each)]
         for each in classes:
             self._owed[each] = min(MOST_OWED, self._owed[each] + SHARES[each])
         most = max(classes, key=lambda each: (self._owed[each], -each))

@@ -292,7 +292,7 @@ class RatePool:
 
     def _waits(self) -> dict[bool, float]:
         """How long until those who wait may have a slot: the urgent (True) and the others."""
-        return {urgent: self._wait_of(urgent) for urgent in {waiter.priority.urgent for waiter in self._line}}
+        return {urgent: self._wait_of(urgent) for urgent in {each.urgent for each in self._line.classes()}}
 
     def _wait_of(self, urgent: bool) -> float:
         """How long until one may have a slot, as far as is known: 0 at once, infinite until something changes."""

@@ -20,7 +20,7 @@ from phinops.surface.rehearsal.summary import averaged, shortcomings
 
 LONG = bool(os.environ.get("PHINOPS_LONG"))
 
-SEEDS: Mapping[Edition, int] = {"personal": 2, "agile": 1, "basic": 1} if not LONG else dict.fromkeys(SIZES, 5)
+SEEDS: Mapping[Edition, int] = {"personal": 2, "agile": 1} if not LONG else dict.fromkeys(SIZES, 5)
 """How many days of each edition are rehearsed."""
 
 BEST, BEYOND_HINDSIGHT = 0.65, 1.15
