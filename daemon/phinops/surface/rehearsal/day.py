@@ -33,7 +33,7 @@ ZONE = ZoneInfo("Asia/Shanghai")
 MIDNIGHT = datetime(2026, 3, 4, tzinfo=ZONE)
 """When the day begins."""
 
-AFTERWARDS = 2 * 3600.0
+AFTERWARDS = 8 * 3600.0
 """Seconds after the day within which actions may end, and what failed late may be found."""
 
 ROUND_TRIP = 0.06
@@ -97,7 +97,7 @@ async def _live(rehearsal: Rehearsal) -> JsonObject:
             ):
                 tasks.start_soon(daemon.run)
                 await clock.sleep((end - clock.now()).total_seconds())
-                await _let_end(store, simulator, clock)
+                await _let_end(daemon, store, simulator, clock)
                 quota = daemon.status()["tenants"][0]["quota"]
                 daemon.stop()
             seen = await store.read(lambda tx: Seen(timing.received(tx, TENANT), timing.attempts(tx, TENANT)))
@@ -112,12 +112,22 @@ async def _live(rehearsal: Rehearsal) -> JsonObject:
     }
 
 
-async def _let_end(store: Store, simulator: Simulator, clock: Clock) -> None:
-    """Until nothing is failed and no firing is open, or until it has taken too long."""
+async def _let_end(daemon: Daemon, store: Store, simulator: Simulator, clock: Clock) -> None:
+    """Until nothing is failed, no firing is open and all was polled once more, or until it has taken too long."""
+    quiet_since: datetime | None = None
     for _ in range(int(AFTERWARDS / 60)):
-        if not simulator.tenant.failed() and not await store.read(lambda tx: timing.open_firings(tx, TENANT)):
+        quiet = not simulator.tenant.failed() and not await store.read(lambda tx: timing.open_firings(tx, TENANT))
+        quiet_since = (quiet_since or clock.now()) if quiet else None
+        if quiet_since and _polled_since(daemon, quiet_since):
             return
         await clock.sleep(60.0)
+
+
+def _polled_since(daemon: Daemon, moment: datetime) -> bool:
+    """Whether every source, and every project of one, was polled after the moment."""
+    sources = daemon.status()["tenants"][0]["sources"]
+    looks = [each["last_good"] for source in sources for each in source["projects"] or [source]]
+    return all(last and datetime.fromisoformat(last) > moment for last in looks)
 
 
 def _remember(tx: Tx, invented: Invented) -> None:
