@@ -11,12 +11,44 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import phinops
+from phinops.firing import Firing, Intent
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx, WriteOp
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+FIRING = Firing(
+    id="fi_1",
+    event_id="ev_1",
+    tenant="prod",
+    rule="r",
+    rule_hash="h",
+    mode="armed",
+    key="k",
+    plan={},
+    state="ready",
+    created_at=START,
+)
+STEP = Intent(
+    action_id="act_1",
+    firing_id="fi_1",
+    n=0,
+    step_id="rerun",
+    attempt=1,
+    kind="rerun_instance",
+    api="OperateInstance",
+    tenant="prod",
+    target_kind="instance",
+    target_id="t_1",
+    project_id="7",
+    request={},
+    probe={},
+)
+"""A firing of the event `ev_1`, and the intent of its only step."""
 
 LONG = bool(os.environ.get("PHINOPS_LONG"))
 """Whether the long tests run in full."""

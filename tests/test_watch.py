@@ -12,8 +12,9 @@ import anyio
 import pytest
 
 from phinops.arrive.arrival import WHOLE, Arrival, Part
-from phinops.arrive.pace import Pacer, SourceState, State
+from phinops.arrive.pace import Pacer
 from phinops.arrive.planner import SHORTEST
+from phinops.arrive.polling import SourceState, State
 from phinops.clock import LoopClock
 from phinops.config import Tenant
 from phinops.config.model import TenantSources

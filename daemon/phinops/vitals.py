@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
-from phinops.arrive.pace import PartState
+from phinops.arrive.polling import PartState
 from phinops.event import JsonObject
 from phinops.pulse import Pulse
 from phinops.record.sqlite import Store

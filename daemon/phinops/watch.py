@@ -10,8 +10,9 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from phinops.arrive.arrival import Arrival, Part
-from phinops.arrive.pace import Pacer, Polled, SourceState, reset_in
-from phinops.arrive.planner import Care, Left, Planner
+from phinops.arrive.pace import Pacer
+from phinops.arrive.planner import Care, Left, Planner, reset_in
+from phinops.arrive.polling import Polled, SourceState
 from phinops.catalog.quotas import plan_for
 from phinops.clock import Clock
 from phinops.config import Tenant

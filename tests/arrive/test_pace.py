@@ -15,8 +15,9 @@ import pytest
 from fake_dataphin import START, ZONE, kinds
 from phinops import virtual
 from phinops.arrive.arrival import WHOLE, Arrival, Fault, Part
-from phinops.arrive.pace import DOWN_AFTER, Pacer, Polled, SourceState, reset_in
-from phinops.arrive.planner import SHORTEST, Care, Left, Planner
+from phinops.arrive.pace import DOWN_AFTER, Pacer
+from phinops.arrive.planner import SHORTEST, Care, Left, Planner, reset_in
+from phinops.arrive.polling import Polled, SourceState
 from phinops.clock import LoopClock
 from phinops.errors import Forbidden, PhinopsError, QuotaSpent, StoreError, Throttled, Transient
 from phinops.event import Event
@@ -307,6 +308,13 @@ def test_a_spent_budget_lets_the_source_rest_without_a_call_until_there_is_one()
     assert course.states[0].reason == "the day's calls for polls are spent"
     assert course.times()[0] > 1000
     assert course.told == []
+
+
+def test_a_refusal_of_one_part_is_no_recovery_of_a_stale_source() -> None:
+    there = PROJECTS[:2]
+    course = Course(lambda poll, part: GOOD if poll <= 2 else NO_RIGHT if part.id == "1" else DOWN, there=lambda: there)
+    course.last(400)
+    assert kinds(course.told) == ["source.stale"]
 
 
 def test_a_fixed_interval_is_kept_until_the_limiter_says_that_the_day_is_spent() -> None:

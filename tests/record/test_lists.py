@@ -2,48 +2,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
 from phinops import event as events
 from phinops.clock import LoopClock
 from phinops.event import Event
-from phinops.firing import Firing, Intent
 from phinops.record import journal
 from phinops.record.lists import list_actions, list_events, list_firings
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
+from records import FIRING, START, STEP
 
-START = datetime(2026, 1, 5, tzinfo=UTC)
 EVENT = Event(id="ev_1", type="hook.deploy", time=START, tenant="prod", source="hooks", body={"名": 1})
-FIRING = Firing(
-    id="fi_1",
-    event_id="ev_1",
-    tenant="prod",
-    rule="r",
-    rule_hash="h",
-    mode="armed",
-    key="k",
-    plan={},
-    state="ready",
-    created_at=START,
-)
-STEP = Intent(
-    action_id="act_1",
-    firing_id="fi_1",
-    n=0,
-    step_id="rerun",
-    attempt=1,
-    kind="rerun_instance",
-    api="OperateInstance",
-    tenant="prod",
-    target_kind="instance",
-    target_id="t_1",
-    project_id="7",
-    request={},
-    probe={},
-)
 
 
 @pytest.fixture

@@ -2,46 +2,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 
 from phinops.clock import LoopClock
 from phinops.event import Event
-from phinops.firing import Firing, Intent
 from phinops.record import journal, timing
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
+from records import FIRING, START, STEP
 
-START = datetime(2026, 1, 5, tzinfo=UTC)
 EVENT = Event(id="ev_1", type="hook.deploy", time=START, tenant="prod", source="hooks", body=1)
-FIRING = Firing(
-    id="fi_1",
-    event_id="ev_1",
-    tenant="prod",
-    rule="r",
-    rule_hash="h",
-    mode="armed",
-    key="k",
-    plan={},
-    state="ready",
-    created_at=START,
-)
-STEP = Intent(
-    action_id="act_1",
-    firing_id="fi_1",
-    n=0,
-    step_id="rerun",
-    attempt=1,
-    kind="rerun_instance",
-    api="OperateInstance",
-    tenant="prod",
-    target_kind="instance",
-    target_id="t_1",
-    project_id="7",
-    request={},
-    probe={},
-)
 
 
 @pytest.fixture

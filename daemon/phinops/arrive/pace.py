@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, tzinfo
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 
 import anyio
 import structlog
 
-from phinops.arrive.arrival import Arrival, Part
+from phinops.arrive.arrival import Part
 from phinops.arrive.planner import Care, Planner, Unit
+from phinops.arrive.polling import PacedSource, PartState, Polled, Polling, SourceState, State
 from phinops.arrive.rates import rates
 from phinops.errors import PhinopsError, QuotaSpent, Refused, Throttled
 from phinops.event import Event, SourceHealth, event_id
@@ -51,95 +50,6 @@ STALE_INTERVALS = 3
 
 SPENT = "the day's calls for polls are spent"
 
-State = Literal["starting", "ok", "failing", "stale", "resting", "idle"]
-
-
-@dataclass(frozen=True, slots=True)
-class Polled:
-    """A poll that was made and committed: `found` counts the changes that nothing else had told of before."""
-
-    arrival: Arrival
-    found: int = 0
-
-
-class PacedSource(Protocol):
-    """A source as the pacer sees it. All methods raise PhinopsError."""
-
-    async def parts(self) -> Sequence[Part]:
-        """What there is to poll; asking may take a call now and then."""
-        ...
-
-    async def last_good(self) -> Mapping[str, datetime]:
-        """When each part was last polled, by earlier processes as well."""
-        ...
-
-    async def found(self) -> Mapping[tuple[str, datetime], int]:
-        """How many changes polls found first, by part and hour."""
-        ...
-
-    async def once(self, part: Part, hinted: frozenset[str]) -> Polled:
-        """Poll one part and commit what it brings; `hinted` are objects of which a change was told already."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class PartState:
-    """What `status` tells of a part of a source."""
-
-    part: Part
-    last_good: datetime | None
-    interval_s: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class SourceState:
-    """What `status` tells of a source. `interval_s` is the shortest of its parts, None while it rests or idles."""
-
-    name: str
-    state: State
-    last_good: datetime | None
-    interval_s: float | None
-    reason: str
-    parts: tuple[PartState, ...] = ()
-
-
-@dataclass(slots=True, eq=False)
-class _Polling:
-    """One part while it is polled. Times are the clock's monotonic seconds, but for `last_good`.
-
-    `ago`: how many seconds ago an earlier process polled it, until the plan has made something of that.
-    """
-
-    unit: Unit
-    last_good: datetime | None = None
-    ago: float | None = None
-    good_at: float | None = None
-    patience: float = 0.0
-    failures: int = 0
-    failing_since: float | None = None
-    again_at: float = 0.0
-    reason: str = ""
-    busy: bool = False
-    hinted: set[str] = field(default_factory=set)
-
-    @property
-    def name(self) -> str:
-        return self.unit.part.name or self.unit.part.id
-
-    @property
-    def tried(self) -> bool:
-        return self.last_good is not None or self.failures > 0
-
-    def due_in(self, now: float) -> float:
-        if self.failures:
-            return self.again_at - now
-        return min(0.0, self.unit.due_in(now)) if self.hinted or self.last_good is None else self.unit.due_in(now)
-
-    def interval(self) -> float:
-        """The one that its patience goes by: a shorter one only counts from the next poll on."""
-        return max(self.unit.interval, self.patience)
-
 
 class Pacer:
     """Keeps one source polled.
@@ -170,12 +80,13 @@ class Pacer:
         self._cares = cares
         self._chance = chance or random.Random()
         self._beat = beat
-        self._parts: dict[str, _Polling] = {}
+        self._parts: dict[str, Polling] = {}
         self._roll_at = float("-inf")
         self._roll_failures = 0
         self._unanswered = 0
         self._reason = ""
-        self._resting_until: float | None = None
+        self._resting_until = float("-inf")
+        self._rested = False  # and has not been answered since: one rest after the other is told once
         self._silent_since: float | None = None
         self._told_stale = False
         self._nudged = asyncio.Event()
@@ -240,13 +151,13 @@ class Pacer:
         """Start the polls that are due; the seconds until there is something to do."""
         now = self._clock.monotonic()
         care = self._cares()
-        if care is None and self._every is None:
+        if self._is_idle():
             self._idle()
             return LOOK_EVERY
-        if self._resting_until is not None and now < self._resting_until:
+        if self._is_resting():
             return min(LOOK_EVERY, self._resting_until - now)
         wait = await self._call_roll(source)
-        if self._resting_until is not None and now < self._resting_until:
+        if self._is_resting():
             return LOOK_EVERY
         self._pace(care or Care())
         for each in self._due():
@@ -267,7 +178,7 @@ class Pacer:
             if each.ago is not None:
                 each.unit.goal, each.unit.progress, each.ago = 1.0, each.ago / each.unit.interval, None
 
-    def _due(self) -> list[_Polling]:
+    def _due(self) -> list[Polling]:
         now = self._clock.monotonic()
         busy = sum(each.busy for each in self._parts.values())
         room = (1 if self._unanswered >= DOWN_AFTER else AT_ONCE) - busy
@@ -319,16 +230,16 @@ class Pacer:
             polling.unit.rates = known[part.id]
         self._planner.changed()
 
-    def _begin(self, part: Part, last_good: datetime | None) -> _Polling:
+    def _begin(self, part: Part, last_good: datetime | None) -> Polling:
         unit = Unit(part, self._levels, self._every, at=self._clock.monotonic())
         if self._every:
             unit.interval = self._every
         ago = max(0.0, (self._clock.now() - last_good).total_seconds()) if last_good else None
-        return _Polling(unit, last_good, ago)
+        return Polling(unit, last_good, ago)
 
     # One poll
 
-    async def _poll(self, polling: _Polling, source: PacedSource, tell: Callable[[Event], Awaitable[object]]) -> None:
+    async def _poll(self, polling: Polling, source: PacedSource, tell: Callable[[Event], Awaitable[object]]) -> None:
         began = self._clock.monotonic()
         hinted, polling.hinted = frozenset(polling.hinted), set()
         try:
@@ -345,15 +256,16 @@ class Pacer:
         finally:
             polling.busy = False
             self._nudged.set()
-        if self._told_stale and not self._unanswered:
+        if self._told_stale and self._state() != "stale":
             self._told_stale = not await self._report("source.recovered", tell)
 
-    def _good(self, polling: _Polling, polled: Polled, began: float) -> None:
+    def _good(self, polling: Polling, polled: Polled, began: float) -> None:
         now = self._clock.monotonic()
-        if self._unanswered or self._rest_is_over(now):
+        if self._unanswered or self._rested:
             log.info("source.answers", source=self.name, tenant=self._tenant, after_failures=self._unanswered)
-        self._unanswered, self._reason = 0, ""
-        self._end_rest(now)
+        if not self._is_resting():  # a poll that began before the rest does not end it
+            self._reason, self._rested = "", False
+        self._unanswered = 0
         polling.failures, polling.failing_since = 0, None
         polling.last_good, polling.good_at, self._silent_since = self._clock.now(), now, now
         polling.unit.polled(began, polled.arrival.calls, self._chance)
@@ -374,12 +286,11 @@ class Pacer:
             )
         polling.reason = reason
 
-    def _failed(self, polling: _Polling, error: Exception) -> None:
+    def _failed(self, polling: Polling, error: Exception) -> None:
         now = self._clock.monotonic()
         polling.failures += 1
         polling.failing_since = now if polling.failing_since is None else polling.failing_since
         polling.reason = str(error) or type(error).__name__
-        self._end_rest(now)
         wait = self._again(polling.failures, error, polling.unit.interval)
         polling.again_at = now + wait
         # A refusal is an answer: that of this part alone, as long as others are answered.
@@ -406,22 +317,17 @@ class Pacer:
         return wait
 
     def _rest(self, reason: str) -> None:
-        if self._resting_until is None:
+        if not self._rested:
             log.warning("source.resting", source=self.name, tenant=self._tenant, reason=reason)
         now = self._clock.monotonic()
         ends = self._planner.until_reset()
         rest = min(REST, ends + self._chance.uniform(0.0, 30.0)) if ends > 0 else REST
-        self._resting_until, self._unanswered, self._reason = now + rest, 0, reason
-        self._silent_since = now
+        self._resting_until, self._rested, self._silent_since = now + rest, True, now
+        self._unanswered, self._reason = 0, reason
         self._planner.changed()
 
-    def _rest_is_over(self, now: float) -> bool:
-        return self._resting_until is not None and now >= self._resting_until
-
-    def _end_rest(self, now: float) -> None:
-        """A poll was made: one that began before the rest does not end it."""
-        if self._rest_is_over(now):
-            self._resting_until = None
+    def _is_resting(self) -> bool:
+        return self._rested and self._clock.monotonic() < self._resting_until
 
     def _idle(self) -> None:
         self._silent_since = self._clock.monotonic()
@@ -436,7 +342,7 @@ class Pacer:
     def _state(self) -> State:
         if self._is_idle():
             return "idle"
-        if self._resting_until is not None:
+        if self._is_resting():
             return "resting"
         if self._silence() > self._patience():
             return "stale"
@@ -446,7 +352,7 @@ class Pacer:
         return "ok" if stocked or (self._roll_at > float("-inf") and not self._parts) else "starting"
 
     def _said(self) -> str:
-        if self._reason:
+        if self._reason and (self._unanswered or self._is_resting()):
             return self._reason
         said = [(each.name, each.reason) for each in self._parts.values() if each.reason]
         return "; ".join(f"{name}: {reason}" if name else reason for name, reason in said[:3])
@@ -494,10 +400,3 @@ class Pacer:
             log.warning("source.untold", source=self.name, tenant=self._tenant, reason=str(error))
             return False
         return True
-
-
-def reset_in(now: datetime, zone: tzinfo) -> float:
-    """Seconds until the quota day ends, at midnight in `zone`."""
-    here = now.astimezone(zone)
-    midnight = (here + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight.timestamp() - now.timestamp()

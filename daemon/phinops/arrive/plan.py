@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-_EXACT = 1e-4
+_EXACT = 1e-6
 """The price is found to this part; intervals go with its root."""
 
 _ROUNDS = 4

@@ -102,13 +102,16 @@ class Unit:
         within = self.care.within
         return 1.0 if within is None else min(20.0, max(0.25, WITHIN / within))
 
+    def costs(self, pools: Iterable[str]) -> Mapping[str, float]:
+        """The calls that a poll is expected to take of those of the pools that it draws on."""
+        return {pool: self.cost for pool in pools if any(str(level) in pool for level in self.levels)}
+
     def demand(self, pools: Iterable[str]) -> Demand:
         """What the plan needs to know; `pools` are those that are limited."""
         weight, within = self.weight, self.care.within
         longest = LONGEST if within is None else max(SHORTEST, min(LONGEST, within.total_seconds()))
-        drawn = (pool for pool in pools if {str(level) for level in self.levels} & set(pool.split("+")))
         return Demand(
-            costs=dict.fromkeys(drawn, self.cost),
+            costs=self.costs(pools),
             wants=tuple(weight * rate for rate in self.rates),
             shortest=SHORTEST,
             longest=longest,
@@ -165,7 +168,8 @@ class Planner:
         """Whether polls have fewer calls left than one poll of the unit is expected to take."""
         if unit.every is not None:
             return False  # kept to until the limiter says no
-        return any(self._left.calls[pool] < unit.cost for pool in unit.demand(self._left.calls).costs)
+        calls = self._left.calls
+        return any(calls[pool] < cost for pool, cost in unit.costs(calls).items())
 
     def until_reset(self) -> float:
         """Seconds until the quota day ends."""
@@ -184,3 +188,10 @@ def stretches(here: datetime, seconds: float) -> Sequence[Stretch]:
         seconds -= upto
         hour, upto = (hour + 1) % HOURS, 3600.0
     return found
+
+
+def reset_in(now: datetime, zone: tzinfo) -> float:
+    """Seconds until the quota day ends, at midnight in `zone`."""
+    here = now.astimezone(zone)
+    midnight = (here + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight.timestamp() - now.timestamp()

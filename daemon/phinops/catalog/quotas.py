@@ -7,6 +7,7 @@ as Basic, is also the safe one. Of "levels 1 and 2: 50,000 a day" the stricter o
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,6 +62,12 @@ class QuotaPlan:
     def day_pool(self, level: int) -> str | None:
         """The pool whose day limits `level`, or None."""
         return self._day_pools.get(level)
+
+
+def part_of_day(calls: int, share: float, action_reserve: float) -> tuple[int, int]:
+    """Of a pool's calls a day, those that a `share` of the account may use, and those of them kept for actions."""
+    limit = max(1, math.floor(calls * share + 1e-9))
+    return limit, math.ceil(limit * action_reserve - 1e-9)
 
 
 _RATE_OF_EACH = {"1": 50, "2": 20, "3": 5}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from phinops.catalog.catalog import Edition, load_catalog
-from phinops.catalog.quotas import level_of, plan_for
+from phinops.catalog.quotas import level_of, part_of_day, plan_for
 from phinops.config import TenantQuota
 from phinops.demand.ask import Ask
 
@@ -35,10 +34,7 @@ class Lack:
 
 
 class Day:
-    """The calls of one account's day in an edition. `share` replaces the one of `quota` when given.
-
-    The limits are those of `phinops.execute.day`, which keeps to them.
-    """
+    """The calls of one account's day in an edition. `share` replaces the one of `quota` when given."""
 
     def __init__(self, quota: TenantQuota, edition: Edition, share: float | None = None) -> None:
         self._plan = plan_for(edition, quota.qps, quota.daily)
@@ -63,8 +59,8 @@ class Day:
 
     def limits(self, pool: str) -> tuple[int, int]:
         """What phinops may use of the pool, and what polls may use of that."""
-        limit = max(1, math.floor(self._plan.days[pool] * self._share + 1e-9))
-        return limit, limit - math.ceil(limit * self._action_reserve - 1e-9)
+        limit, reserve = part_of_day(self._plan.days[pool], self._share, self._action_reserve)
+        return limit, limit - reserve
 
     def _by_pool(self, calls: Mapping[str, int]) -> Counter[str]:
         found: Counter[str] = Counter()

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cache
 from itertools import takewhile
 
@@ -25,7 +25,7 @@ VERIFY_READS = 2
 
 _DOWNSTREAM = {"instance": "GetInstanceDownStream", "node": "ListNodeDownStream"}
 _READ_BACK = {"instance": "GetPhysicalInstance", "node": "ListNodes"}
-_SOME_DAY = datetime(2026, 1, 1)  # noqa: DTZ001 - the zone is put on where it is used
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 Key = tuple[str | int, ...]
 SpotOf = Callable[[Key], Spot]

@@ -12,7 +12,6 @@ strange day until phinops is started anew, when the day is read from the clock.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, tzinfo
@@ -20,7 +19,7 @@ from typing import Protocol
 
 import structlog
 
-from phinops.catalog.quotas import LEVELS, QuotaPlan
+from phinops.catalog.quotas import LEVELS, QuotaPlan, part_of_day
 from phinops.clock import Clock
 from phinops.errors import QuotaSpent
 from phinops.execute.priority import Priority
@@ -259,8 +258,7 @@ class DayBook:
 def _pools(plan: QuotaPlan, share: float, action_reserve: float) -> list[_DayPool]:
     pools = []
     for name, calls in plan.days.items():
-        limit = max(1, math.floor(calls * share + 1e-9))
-        reserve = math.ceil(limit * action_reserve - 1e-9)
+        limit, reserve = part_of_day(calls, share, action_reserve)
         pools.append(_DayPool(name, tuple(map(int, name.split("+"))), limit, reserve))
     free = (level for level in LEVELS if plan.day_pool(level) is None)
     pools += [_DayPool(str(level), (level,), None, 0) for level in free]

@@ -138,8 +138,11 @@ def _name(day: Day) -> str:
 
 
 def _in_short(day: Day) -> str:
-    calls, actions = sum(day["calls"].values()), day["actions"]
-    return f"{calls:,} calls, {actions['verified']} of {actions['sent']} reruns helped, in {day['seconds']} s"
+    calls, actions, pacing = sum(day["calls"].values()), day["actions"], day["pacing"]
+    told = f"{calls:,} calls, {actions['verified']} of {actions['sent']} reruns helped"
+    if pacing["mean"] is not None:
+        told += ", delays {ratio:.2f} of equal intervals' (optimum {optimum:.2f})".format(**pacing)
+    return f"{told}, in {day['seconds']} s"
 
 
 def _tell(days: Sequence[Day]) -> None:

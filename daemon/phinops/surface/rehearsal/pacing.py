@@ -1,21 +1,23 @@
 """What intervals could have done with the same calls: all the same, the best in theory, the best with hindsight.
 
 A poll costs one call of one project. What fails at random is seen half an interval late on average, so every mean here
-is a sum of halves. The best intervals go with 1 / sqrt(rate); their common factor follows from the calls.
+is a sum of halves. The best intervals are those of the daemon's own plan for who knows the rates, within the same
+bounds; where equal intervals are longer than half of the longest, up to twice those, so that they can be paid for.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
+from phinops.arrive.plan import Demand, Stretch, plan
+from phinops.arrive.planner import LONGEST, SHORTEST
+from phinops.arrive.rates import HOURS
+
 HOUR, DAY = 3600.0, 86_400.0
 
-SHORTEST, LONGEST = 10.0, 2 * HOUR
-"""Seconds within which the best intervals are kept; where equal ones are longer than half of `LONGEST`, up to twice
-those, so that they can be paid for."""
+_POOL = "all"
 
 Cell: TypeAlias = tuple[int, int]
 """A project, by its id, at an hour of the day."""
@@ -56,16 +58,10 @@ def _mean_delay(weights: Mapping[Cell, float], intervals: Mapping[Cell, float]) 
 def _intervals(wants: Mapping[Cell, float], calls: float, projects: int) -> dict[Cell, float]:
     """Intervals by `wants` that use so many calls a day, or as many as the bounds allow."""
     longest = max(LONGEST, 4 * equal_delay(projects, calls))
-
-    def at(factor: float) -> dict[Cell, float]:
-        return {
-            cell: min(longest, max(SHORTEST, factor / math.sqrt(want))) if want > 0 else longest
-            for cell, want in wants.items()
-        }
-
-    low, high = 1e-6, 1e9
-    while high > low * (1 + 1e-9):
-        middle = math.sqrt(low * high)
-        used = sum(HOUR / interval for interval in at(middle).values())
-        low, high = (middle, high) if used > calls else (low, middle)
-    return at(high)
+    hours = range(HOURS)
+    demands = {
+        project: Demand({_POOL: 1.0}, [wants[project, hour] for hour in hours], SHORTEST, longest)
+        for project in dict.fromkeys(project for project, _ in wants)
+    }
+    made = plan(list(demands.values()), {_POOL: calls}, [Stretch(hour, HOUR) for hour in hours])
+    return {(project, hour): made.interval(demand, hour) for project, demand in demands.items() for hour in hours}
