@@ -14,6 +14,7 @@ from phinops.config import Tenant
 from phinops.event import Event
 from phinops.execute.limit import Limiter
 from phinops.pulse import Pulse
+from phinops.spending import Spender, spending
 from phinops.tenant import Serving, Source
 
 Take = Callable[[Arrival], Awaitable[object]]
@@ -46,7 +47,9 @@ class Watch:
 
     async def _once(self, now: datetime) -> Arrival:
         self.pulse.beat(loop_of(self.tenant, self.source.name), LONGEST_CALL)
-        arrival = await self.source.poll(now)
+        # All that the poll calls for is its own, the lists of projects that it shares with other sources too.
+        with spending(Spender(self.source.name)):
+            arrival = await self.source.poll(now)
         await self.take(arrival)
         return arrival
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import tzinfo
+from datetime import date, tzinfo
 
 import structlog
 
@@ -72,9 +72,12 @@ class Limiter:
         if not 0 < share <= 1 or not 0 <= action_reserve < 1:
             raise ValueError(f"share {share} must be in (0, 1] and action_reserve {action_reserve} in [0, 1)")
         self._clock = clock
-        self._days = DayBook(account, plan, ledger, clock, share=share, action_reserve=action_reserve, zone=zone)
         flights = Flights()
         hold = timeout / clock.real(1.0)
+        self.account = account
+        self._days = DayBook(
+            account, plan, ledger, clock, share=share, action_reserve=action_reserve, zone=zone, arrives_within=hold
+        )
         rated = {name: RatePool(Rate.of(qps, share), flights, clock, hold) for name, qps in plan.rates.items()}
         self._pools = {
             level: rated.get(plan.rate_pool(level) or "") or RatePool(None, flights, clock, hold) for level in LEVELS
@@ -90,14 +93,22 @@ class Limiter:
             pool.rest(pool.period + MARGIN)
 
     async def close(self) -> None:
-        """Give unused calls back to the day, when the last turn is over. Raises StoreError."""
+        """When the last turn is over: give unused calls back, and write who spent the others. Raises StoreError."""
         await self._days.close()
+
+    async def flush(self) -> None:
+        """Write who spent the calls since the last lease. Raises StoreError: it is kept for the next time."""
+        await self._days.flush()
+
+    def listen(self, told: Callable[[], None]) -> None:
+        """Call `told` whenever a pool comes down to its reserve or its end, or is taken for spent."""
+        self._days.told = told
 
     @asynccontextmanager
     async def turn(
-        self, level: int, priority: Priority, deadline: float | None = None, *, reads: bool = True
+        self, level: int, priority: Priority, deadline: float | None = None, *, reads: bool = True, api: str = ""
     ) -> AsyncGenerator[Turn]:
-        """Wait for leave to send one call of this level, and count it.
+        """Wait for leave to send one call of this level, and count it, under `api` and for whom `spending` names.
 
         `deadline` is on the clock's monotonic seconds. `reads`: the call changes nothing, so it may find out whether a
         pool taken for spent is served again. Inside, call `sent` and `answered` of the turn.
@@ -106,18 +117,18 @@ class Limiter:
             QuotaSpent: the day has no call for this priority, or the turn did not come before the deadline.
             StoreError: the call cannot be counted.
         """
+        await self._days.dawn()
         refusal = self._days.refuse(priority, level, reads=reads)
         if refusal is not None:
             raise refusal
         pool = self._pools[level]
         slot = await self._slot(pool, priority, level, deadline)
         try:
-            day = await self._days.take(priority, level, reads=reads)
+            counted = await self._days.take(priority, level, reads=reads, api=api)
             try:
                 yield Turn(slot, self._clock)
             finally:
-                if slot.sent is None:
-                    self._days.put_back(day, level)
+                self._days.over(counted, sent=slot.sent is not None, answered=slot.answered is not None)
         finally:
             pool.release(slot)
 
@@ -138,6 +149,10 @@ class Limiter:
         """A call of this level was answered, and not with a throttle."""
         self._pools[level].served()
         self._days.served(level)
+
+    def today(self) -> date:
+        """The quota day by the clock."""
+        return self._days.today()
 
     def usage(self) -> list[PoolUse]:
         """Today's calls, by pool of the day."""
