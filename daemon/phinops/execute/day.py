@@ -43,7 +43,10 @@ SPENT_AFTER = (3, 120.0)
 
 
 SKEW = 2.0
-"""Seconds that this machine's clock and Dataphin's may differ."""
+"""Seconds that this machine's clock and Dataphin's may differ, jumps included that are too small to be noticed."""
+
+JUMP = 0.5
+"""Seconds by which the clock must be off to have jumped: less is a clock that is slewed, or was read a little late."""
 
 DOUBT = 24 * 3600.0
 """Seconds after a jump of the clock for which calls also count on the day that it would be without the jump."""
@@ -146,14 +149,21 @@ class _Times:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._shown: dict[float, float] = {}  # wall less monotonic seconds, and until when it is believed
+        self._present: float | None = None  # the wall clock's seconds less the monotonic ones
+        self._before: dict[float, float] = {}  # the same before a jump, and until when it is believed
 
     def look(self) -> list[datetime]:
+        """The times, in UTC."""
         wall, now = self._clock.now(), self._clock.monotonic()
         present = wall.timestamp() - now
-        kept = {offset: until for offset, until in self._shown.items() if until > now and abs(offset - present) >= SKEW}
-        newest = sorted(kept, key=kept.__getitem__)[1 - _MOST_TIMES :]
-        self._shown = {offset: kept[offset] for offset in newest} | {present: now + DOUBT}
+        if self._present is not None and abs(self._present - present) >= JUMP:
+            self._before[self._present] = now + DOUBT
+        self._present = present
+        believed = {
+            offset: until for offset, until in self._before.items() if until > now and abs(offset - present) >= JUMP
+        }
+        newest = sorted(believed, key=believed.__getitem__)[1 - _MOST_TIMES :]
+        self._before = {offset: believed[offset] for offset in newest}
         return [wall, *(datetime.fromtimestamp(now + offset, UTC) for offset in newest)]
 
 
