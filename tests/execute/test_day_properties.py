@@ -129,7 +129,7 @@ class Trial:
         free = 0.0
         for jump in sorted(jumps, key=lambda each: each.at):
             if jump.at >= free:
-                free = jump.at + jump.lasts + 1.0
+                free = jump.at + jump.lasts + 60.0
                 deeds += [(jump.at, jump.seconds), (jump.at + jump.lasts, 0.0)]
         deeds += [(at, None) for at in kills]
         await self.limiter.open()
@@ -139,6 +139,7 @@ class Trial:
                 self.alive.append(asyncio.ensure_future(self.call(deed)))
             elif deed is not None:
                 self.clock.jumped = timedelta(seconds=deed)
+                await self.limiter.flush()  # as the daemon does twice a minute
             elif not self.clock.jumped:
                 await self.restart()
         await asyncio.gather(*self.alive)

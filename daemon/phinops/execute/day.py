@@ -215,7 +215,11 @@ class DayBook:
             await self._write()
 
     async def flush(self) -> None:
-        """Write who spent what since the last lease. Raises StoreError: it is kept for the next time."""
+        """Write who spent what since the last lease. Raises StoreError: it is kept for the next time.
+
+        Also has a look at the clock: a jump back that lasts while nobody calls is not missed.
+        """
+        self._times.look()
         async with self._lock:
             await self._write()
 
