@@ -73,6 +73,7 @@ class FakeService:
     error: Exception | None = None
     hooked: tuple[int, str] = (202, "")
     asked: list[Any] = field(default_factory=list)
+    pools: list[JsonObject] = field(default_factory=lambda: [QUOTA, UNLIMITED])
 
     def status(self) -> JsonObject:
         return STATUS
@@ -98,7 +99,7 @@ class FakeService:
         self.asked.append((by, limit, tenant))
         if self.error is not None:
             raise self.error
-        return [QUOTA, UNLIMITED]
+        return self.pools
 
     async def quota_samples(self) -> Samples:
         if self.error is not None:

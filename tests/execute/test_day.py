@@ -154,6 +154,24 @@ def test_somebody_hears_when_a_pool_comes_to_its_reserve_and_to_its_end() -> Non
     fastloop.run(main())
 
 
+def test_a_new_block_waits_until_what_was_counted_is_sent_but_not_for_a_connection_that_hangs() -> None:
+    async def main() -> None:
+        it = World(1000)
+        began = it.clock.monotonic()
+        async with it.limiter.turn(1, Priority.WRITE) as turn:
+            second = asyncio.ensure_future(it.call())
+            await asyncio.sleep(0.5)
+            assert it.counted() == {TODAY: 1}
+            turn.sent()
+            await second
+            assert it.clock.monotonic() - began == pytest.approx(0.5, abs=0.01)
+        async with it.limiter.turn(1, Priority.WRITE):
+            await it.call()
+            assert it.clock.monotonic() - began == pytest.approx(0.5 + 1.0, abs=0.01)
+
+    fastloop.run(main())
+
+
 # Midnight -------------------------------------------------------------------------------------------------------------
 
 

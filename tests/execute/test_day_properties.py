@@ -34,10 +34,11 @@ pytestmark = pytest.mark.long
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`at` is in seconds from BEGINS. What is `lost` arrives and is never answered, what is `unused` is not sent."""
+    """`at` is in seconds from BEGINS, `gap` passes before it is sent. What is `lost` arrives and is never answered."""
 
     at: float
     level: int
+    gap: float
     there: float
     back: float
     lost: bool
@@ -63,6 +64,7 @@ calls = st.builds(
     Call,
     at=moments,
     level=st.sampled_from([1, 2]),
+    gap=st.sampled_from([0.0, 0.0, 0.01, 0.5]),
     there=latency,
     back=latency,
     lost=st.sampled_from([False] * 5 + [True]),
@@ -111,6 +113,7 @@ class Trial:
                 async with self.limiter.turn(call.level, Priority.DECIDE, api="GetMyTenants") as turn:
                     if call.unused:
                         return
+                    await asyncio.sleep(call.gap)
                     turn.sent()
                     await asyncio.sleep(call.there)
                     self.arrive(call.level)
@@ -190,7 +193,6 @@ def test_away_from_midnight_a_kill_costs_the_count_and_the_attribution_at_most_a
         trial = Trial(limit, 0.0)
         calm = [call for call in work if call.at < 20 * 3600]
         await trial.live(calm, [], kills)
-        # One block a level, and what was counted and not sent yet, which is nothing where a turn is sent at once.
         block = max(1, min(50, limit // 1000))
         for (day, level), arrived in trial.arrived.items():
             assert trial.ledger.counts["a", day][level] - arrived <= trial.killed * block

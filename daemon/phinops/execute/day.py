@@ -1,8 +1,9 @@
 """What is left of a quota day.
 
 Every call is counted before it is sent, retries included, and durably: a block of calls is leased from the ledger,
-and calls are taken from the block. After a crash the rest of a block counts as used, so the ledger may say more than
-Dataphin counted, never less. Who spent the calls is written with the lease of the next block.
+and calls are taken from the block. After a crash the rest of a block counts as used, and so does what was taken and not
+sent yet, together at most one block a level: the ledger may say more than Dataphin counted, never less. Who spent the
+calls is written with the lease of the next block.
 
 A day is a date in the configured zone. A call counts on every day on which it may arrive:
 
@@ -21,6 +22,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Protocol
@@ -50,6 +52,9 @@ JUMP = 0.5
 
 DOUBT = 24 * 3600.0
 """Seconds after a jump of the clock for which calls also count on the day that it would be without the jump."""
+
+PATIENCE = 1.0
+"""Real seconds for which a new lease waits until the calls of the last block were sent."""
 
 _MOST_TIMES = 8
 """Of a clock that jumps all the time, how many of its times are believed possible."""
@@ -114,10 +119,11 @@ class _DayPool:
 
 @dataclass(slots=True)
 class _Count:
-    """Calls of one level: `leased` stand in the ledger, `spare` of them were not taken yet."""
+    """Calls of one level: `leased` stand in the ledger, `spare` were not taken yet, `unsent` were and not sent yet."""
 
     leased: int = 0
     spare: int = 0
+    unsent: int = 0
 
     @property
     def taken(self) -> int:
@@ -198,6 +204,7 @@ class DayBook:
         # Empty, so that the first call reads the ledger even if nobody opened the book.
         self._days: dict[date, _Day] = {}
         self._today = date.min
+        self._sent = asyncio.Event()
         self._returned: Counter[tuple[date, int]] = Counter()
         self._unwritten: Counter[Spend] = Counter()
         self.told: Callable[[], None] = lambda: None
@@ -250,14 +257,25 @@ class DayBook:
                 self._unwritten[spend] -= 1
                 raise
             for day in days:
-                self._days[day].count(level).spare -= 1
+                count = self._days[day].count(level)
+                count.spare -= 1
+                count.unsent += 1
             self._note(self._by_level[level])
             return Counted(days, spend)
+
+    def sent(self, counted: Counted) -> None:
+        """A counted call is being sent."""
+        for day in counted.days:
+            if day in self._days:
+                count = self._days[day].count(counted.spend.level)
+                count.unsent = max(0, count.unsent - 1)
+        self._sent.set()
 
     def over(self, counted: Counted, *, sent: bool, answered: bool) -> None:
         """A counted call has ended: it is taken back if it was not sent, and where it did not arrive if answered."""
         level = counted.spend.level
         if not sent:
+            self.sent(counted)
             self._unwritten[counted.spend] -= 1
             back = counted.days
         elif answered:
@@ -394,15 +412,25 @@ class DayBook:
 
     async def _lease(self, level: int, day: _Day) -> None:
         pool = self._by_level[level]
-        block = pool.block
+        # What was taken from the last block and not sent is lost by a kill just as what is left of this one.
+        await self._fewer_unsent(day.count(level), pool.block)
+        block = pool.block - day.count(level).unsent
         if pool.limit is not None:
-            leased = sum(day.count(each).leased for each in pool.levels)
-            block = max(1, min(block, pool.limit - leased))
+            block = min(block, pool.limit - sum(day.count(each).leased for each in pool.levels))
+        block = max(1, block)
         spends = self._taken_out()
         await self._kept(spends, self._ledger.lease(self._account, day.date, level, block, spends))
         count = day.count(level)
         count.leased += block
         count.spare += block
+
+    async def _fewer_unsent(self, count: _Count, than: int) -> None:
+        """Wait until fewer calls are counted and unsent; a connection that hangs holds nobody up for long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while count.unsent >= than:
+                    self._sent.clear()
+                    await self._sent.wait()
 
     def _taken_out(self) -> dict[Spend, int]:
         spends = {spend: calls for spend, calls in self._unwritten.items() if calls}

@@ -11,6 +11,7 @@ import math
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import date, tzinfo
+from functools import partial
 
 import structlog
 
@@ -32,9 +33,10 @@ LONGEST_REST = 24 * 3600.0
 class Turn:
     """Leave to send one call, now."""
 
-    def __init__(self, slot: Slot, clock: Clock) -> None:
+    def __init__(self, slot: Slot, clock: Clock, leaves: Callable[[], None]) -> None:
         self._slot = slot
         self._clock = clock
+        self._leaves = leaves
 
     @property
     def was_sent(self) -> bool:
@@ -43,6 +45,8 @@ class Turn:
 
     def sent(self) -> None:
         """The next thing to happen is that bytes go out. A turn left before is as if it had not been."""
+        if self._slot.sent is None:
+            self._leaves()
         self._slot.sent = self._clock.monotonic()
 
     def answered(self) -> None:
@@ -126,7 +130,7 @@ class Limiter:
         try:
             counted = await self._days.take(priority, level, reads=reads, api=api)
             try:
-                yield Turn(slot, self._clock)
+                yield Turn(slot, self._clock, partial(self._days.sent, counted))
             finally:
                 self._days.over(counted, sent=slot.sent is not None, answered=slot.answered is not None)
         finally:
