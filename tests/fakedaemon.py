@@ -15,7 +15,7 @@ from phinops.config import Server
 from phinops.event import JsonObject
 from phinops.problem import Problem
 from phinops.surface.server import bind, build_app, door_for, serving
-from phinops.surface.service import Health
+from phinops.surface.service import Health, QuotaKey, Samples
 
 STATUS: JsonObject = {
     "ready": True,
@@ -30,6 +30,30 @@ STATUS: JsonObject = {
             "quota": [{"pool": "1+2", "used": 7, "limit": 50_000, "reserve": 10_000}],
         }
     ],
+}
+
+
+QUOTA: JsonObject = {
+    "tenant": "prod",
+    "tenants": ["prod"],
+    "pool": "1+2",
+    "day": "2026-01-05",
+    "used": 41_000,
+    "left": 9_000,
+    "limit": 50_000,
+    "reserve": 10_000,
+    "spent": False,
+    "pace_per_hour": 3000.4,
+    "runs_out": "2026-01-05T21:00:00+08:00",
+    "resets": "2026-01-06T00:00:00+08:00",
+    "spenders": [
+        {"source": "rules", "rule": "rerun", "api": "GetPhysicalInstance", "calls": 20_500},
+        {"source": "alerts", "rule": "", "api": "ListAlertEvents", "calls": 8_200},
+    ],
+}
+UNLIMITED: JsonObject = {
+    **QUOTA,
+    **{"pool": "3", "left": None, "limit": None, "reserve": None, "runs_out": None, "spenders": []},
 }
 
 
@@ -49,6 +73,7 @@ class FakeService:
     error: Exception | None = None
     hooked: tuple[int, str] = (202, "")
     asked: list[Any] = field(default_factory=list)
+    pools: list[JsonObject] = field(default_factory=lambda: [QUOTA, UNLIMITED])
 
     def status(self) -> JsonObject:
         return STATUS
@@ -69,6 +94,17 @@ class FakeService:
         if self.error is not None:
             raise self.error
         return [{"kind": "action", "limit": limit, "tenant": tenant}]
+
+    async def quota(self, by: QuotaKey | None = None, limit: int = 10, tenant: str = "") -> list[JsonObject]:
+        self.asked.append((by, limit, tenant))
+        if self.error is not None:
+            raise self.error
+        return self.pools
+
+    async def quota_samples(self) -> Samples:
+        if self.error is not None:
+            raise self.error
+        return {"calls_by_source": [({"source": "alerts", "level": "1"}, 5.0)]}
 
     async def counts(self) -> JsonObject:
         if self.error is not None:

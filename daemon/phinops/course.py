@@ -25,6 +25,7 @@ from phinops.firing import Firing, FiringState
 from phinops.record import journal
 from phinops.record.sqlite import Store
 from phinops.record.tx import Snapshot, Tx
+from phinops.spending import Spender, spending
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +77,11 @@ class Courses:
             self._group.start_soon(self._keep_on, firing, event)
 
     async def _keep_on(self, firing: Firing, event: Event) -> None:
-        """Go on; when the store fails, from what it says once it works again."""
+        """Go on; when the store fails, from what it says once it works again. What is called meanwhile is its doing."""
+        with spending(Spender("rules", firing.rule, firing.id)):
+            await self._go_on(firing, event)
+
+    async def _go_on(self, firing: Firing, event: Event) -> None:
         pause = 1.0
         known: Firing | None = firing
         broken = ""

@@ -33,8 +33,10 @@ from phinops.firing import Firing
 from phinops.operator_call import OperatorCalls
 from phinops.pipeline import InForce, Pipeline, Taken, permit_again
 from phinops.pulse import Pulse
+from phinops.quota import Quotas
 from phinops.record import journal, lists
 from phinops.record.book import Book
+from phinops.record.spends import Key
 from phinops.record.sqlite import Store
 from phinops.report import Report
 from phinops.rulebook import Reload, Rulebook
@@ -97,6 +99,7 @@ class Daemon:
             parts.servings.values(), clock, config.timezone, parts.pulse, self._cares, self._take
         )
         self._schedules = {name: self._schedule(name) for name in parts.servings}
+        self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
         self._vitals = Vitals(parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone)
 
     @classmethod
@@ -168,6 +171,7 @@ class Daemon:
                 loops.start_soon(schedule.run, self._polling(schedule, name))
             loops.start_soon(self._parts.notices.run)
             loops.start_soon(self._watch_store)
+            loops.start_soon(self._quotas.run)
             await self._stop.wait()
             loops.cancel_scope.cancel()
         await self._drain()
@@ -351,11 +355,28 @@ class Daemon:
         """The newest actions, newest first."""
         return await self._parts.store.read(lambda tx: lists.list_actions(tx, limit, tenant, self._config.timezone))
 
+    async def quota(self, by: Key | None = None, limit: int = 10, tenant: str = "") -> list[JsonObject]:
+        """How every pool of the quota stands, and its `limit` biggest spenders, told apart by `by`.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await self._quotas.tell(by, limit, tenant)
+
+    async def quota_samples(self) -> Mapping[str, list[tuple[dict[str, str], float]]]:
+        """The numbers of the quota that need the store, to publish.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await self._quotas.samples()
+
     def metrics_snapshot(self) -> Mapping[str, list[tuple[dict[str, str], float]]]:
         """Numbers that only the daemon knows; cheap."""
         rulebook = self._parts.rulebook
         return {
             "events_total": self.report.by_type(),
+            "calls_today": [({"level": str(level)}, float(count)) for level, count in self.calls_today().items()],
             "rules": [
                 ({"state": "loaded"}, float(len(rulebook.in_force.rules))),
                 ({"state": "quarantined"}, float(rulebook.quarantined)),

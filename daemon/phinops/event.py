@@ -162,12 +162,18 @@ class SourceHealth:
 
 @dataclass(frozen=True, slots=True)
 class QuotaState:
-    """Calls of one pool of the quota day; `reserve` are kept from polls, `limit` is None without one."""
+    """Calls of one pool of the quota day; polls leave the last `reserve` alone.
+
+    `runs_out` is when none is left at the pace of the last hour, None where they last until the day ends.
+    """
 
     pool: str = ""
+    day: str = ""
     used: int | None = None
     limit: int | None = None
+    left: int | None = None
     reserve: int | None = None
+    runs_out: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

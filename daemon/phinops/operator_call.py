@@ -25,6 +25,7 @@ from phinops.record import journal
 from phinops.record.book import intend
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
+from phinops.spending import Spender, spending
 from phinops.tenant import Common, Serving
 
 log = structlog.get_logger(__name__)
@@ -79,11 +80,15 @@ class OperatorCalls:
         """
         spec = load_catalog().require(api)
         _check(spec, params, serving.config.edition)
+        with spending(Spender(OPERATOR)):
+            return await self._make(serving, spec, params, wait)
+
+    async def _make(self, serving: Serving, spec: ApiSpec, params: JsonObject, wait: timedelta) -> JsonObject:
         deadline = self._clock.monotonic() + wait.total_seconds()
         if spec.reads:
-            reply = await serving.client.read(api, params, priority=Priority.OPERATOR, deadline=deadline)
+            reply = await serving.client.read(spec.name, params, priority=Priority.OPERATOR, deadline=deadline)
             return dict(reply.body)
-        write = await self._write_of(serving, api, params)
+        write = await self._write_of(serving, spec.name, params)
         job = _Job(serving, params, deadline, *_rows(serving.config.name, write, params))
         self._common.group.start_soon(self._carry, job)
         try:

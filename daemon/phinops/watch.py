@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -11,15 +11,17 @@ from zoneinfo import ZoneInfo
 
 from phinops.arrive.arrival import Arrival, Part
 from phinops.arrive.pace import Pacer
-from phinops.arrive.planner import Care, Left, Planner, reset_in
+from phinops.arrive.planner import Care, Left, Planner
 from phinops.arrive.polling import Polled, SourceState
 from phinops.catalog.quotas import plan_for
 from phinops.clock import Clock
 from phinops.config import Tenant
 from phinops.decide.rule import Cares
 from phinops.event import Event
+from phinops.forecast import seconds_left
 from phinops.pipeline import Taken
 from phinops.pulse import Pulse
+from phinops.spending import Spender, spending
 from phinops.tenant import Serving, Source
 
 Take = Callable[[Arrival], Awaitable[Taken]]
@@ -83,8 +85,12 @@ class Watch:
             self.hint(event)
         return Polled(arrival, taken.found)
 
-    def _under_way(self, what: str) -> AbstractContextManager[None]:
-        return self.pulse.under_way(f"{loop_of(self.tenant, self.source.name)}/{what}", LONGEST_CALL)
+    @contextmanager
+    def _under_way(self, what: str) -> Iterator[None]:
+        """All calls meanwhile are the source's own, those for lists that it shares with other sources too."""
+        work = f"{loop_of(self.tenant, self.source.name)}/{what}"
+        with self.pulse.under_way(work, LONGEST_CALL), spending(Spender(self.source.name)):
+            yield
 
     async def _tell(self, event: Event) -> None:
         await self.take(Arrival(self.source.name, self.tenant, (event,)))
@@ -207,7 +213,7 @@ def _left(serving: Serving, clock: Clock, zone: ZoneInfo) -> Callable[[], Left]:
     plan = plan_for(serving.config.edition, quota.qps, quota.daily)
 
     def left() -> Left:
-        seconds = reset_in(clock.now(), zone)
+        seconds = seconds_left(clock.now().astimezone(zone))
         calls: dict[str, float] = {}
         for use in serving.limiter.usage():
             if use.limit is not None:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -16,7 +16,7 @@ from fake_dataphin import START, ZONE, kinds
 from phinops import virtual
 from phinops.arrive.arrival import WHOLE, Arrival, Fault, Part
 from phinops.arrive.pace import DOWN_AFTER, Pacer
-from phinops.arrive.planner import SHORTEST, Care, Left, Planner, reset_in
+from phinops.arrive.planner import SHORTEST, Care, Left, Planner
 from phinops.arrive.polling import Polled, SourceState
 from phinops.clock import LoopClock
 from phinops.errors import Forbidden, PhinopsError, QuotaSpent, StoreError, Throttled, Transient
@@ -352,8 +352,3 @@ def test_before_its_first_poll_a_source_is_starting() -> None:
         return course.pacer.state()
 
     assert virtual.run(look()).state == "starting"
-
-
-def test_the_quota_day_ends_at_midnight_of_its_zone() -> None:
-    assert reset_in(datetime(2026, 1, 5, 12, tzinfo=ZONE), ZONE) == 12 * 3600
-    assert reset_in(datetime(2026, 1, 5, 12, tzinfo=UTC), ZONE) == 4 * 3600

@@ -276,7 +276,7 @@ def test_the_limits_are_those_that_the_daemon_keeps(calls: int, share: float, re
     async def main() -> None:
         days = DayBook(
             "a", plan_for("basic", daily={"1+2": calls}), MemoryLedger(), LoopClock(START),
-            share=share, action_reserve=reserve, zone=SHANGHAI,
+            share=share, action_reserve=reserve, zone=SHANGHAI, arrives_within=10.0,
         )  # fmt: skip
         kept = next(use for use in days.usage() if use.pool == "1+2")
         quota = {"daily": {"1+2": calls}, "share": share, "action_reserve": reserve}

@@ -341,7 +341,7 @@ def test_a_call_without_a_daemon_is_made_all_the_same_and_counted(dataphin: dict
 
 def test_nothing_that_answers_and_no_store_is_told_with_3(tmp_path: Path) -> None:
     silent = make_place(tmp_path / "ops")
-    for command in ("status", "events", "firings", "actions", "reload"):
+    for command in ("status", "events", "firings", "actions", "quota", "reload"):
         done = silent.phinops(command)
         assert (done.returncode, done.stdout) == (3, ""), command
         assert f"no daemon answers at http://127.0.0.1:{silent.port}" in done.stderr

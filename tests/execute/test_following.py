@@ -238,7 +238,7 @@ def test_asking_on_a_spent_day_costs_no_call_and_goes_on_with_the_next() -> None
         ledger = MemoryLedger()
         limiter = Limiter("a", PLANS["personal"], ledger, clock, timeout=10, zone=SHANGHAI)
         today = clock.now().astimezone(SHANGHAI).date()
-        await ledger.lease("a", today, 1, 100)
+        await ledger.lease("a", today, 1, 100, {})
 
         async def ask() -> str:
             async with limiter.turn(1, Priority.VERIFY) as turn:

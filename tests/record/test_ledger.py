@@ -46,7 +46,7 @@ def test_the_ledger_counts_what_was_leased_less_what_came_back_over_restarts(his
 async def test_a_new_day_begins_at_nothing() -> None:
     async with Store.open(":memory:") as store:
         ledger = StoreLedger(store)
-        await ledger.lease("main", DAY, 1, 10)
+        await ledger.lease("main", DAY, 1, 10, {})
         assert await ledger.used("main", DAY) == {1: 10}
         assert await ledger.used("main", DAY + timedelta(days=1)) == {}
 
@@ -54,7 +54,7 @@ async def test_a_new_day_begins_at_nothing() -> None:
 async def test_leases_at_the_same_time_all_count() -> None:
     async with Store.open(":memory:") as store:
         ledger = StoreLedger(store)
-        await asyncio.gather(*(ledger.lease("main", DAY, 2, 3) for _ in range(50)))
+        await asyncio.gather(*(ledger.lease("main", DAY, 2, 3, {}) for _ in range(50)))
         assert await ledger.used("main", DAY) == {2: 150}
 
 
@@ -63,7 +63,7 @@ async def test_only_whole_calls_are_counted(count: int) -> None:
     async with Store.open(":memory:") as store:
         ledger = StoreLedger(store)
         with pytest.raises(ValueError, match=f"not {count}"):
-            await ledger.lease("main", DAY, 1, count)
+            await ledger.lease("main", DAY, 1, count, {})
         with pytest.raises(ValueError, match=f"not {count}"):
             await ledger.give_back("main", DAY, 1, count)
 
@@ -75,8 +75,10 @@ async def _lived_through(history: list[Move], path: str) -> dict[tuple[str, date
         async with Store.open(path) as store:
             ledger = StoreLedger(store)
             while ahead and (move := ahead.pop(0))[0] != "restart":
-                count = ledger.lease if move[0] == "lease" else ledger.give_back
-                await count(*move[1:])
+                if move[0] == "lease":
+                    await ledger.lease(*move[1:], {})
+                else:
+                    await ledger.give_back(*move[1:])
     async with Store.open(path) as store:
         ledger = StoreLedger(store)
         places = [(account, day) for account in ("main", "other") for day in (DAY, DAY + timedelta(days=1))]

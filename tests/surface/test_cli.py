@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from fakedaemon import STATUS, FakeService, Reloaded, answering, write_config
+from fakedaemon import QUOTA, STATUS, FakeService, Reloaded, answering, write_config
 from phinops.config import Secret, Server
 from phinops.errors import ConfigError, Forbidden, QuotaSpent, StoreHeld
 from phinops.problem import Problem
@@ -306,6 +306,29 @@ def test_status_shows_sources_and_quota_and_whether_it_is_ready(config: Path) ->
     assert result.stdout.splitlines()[0] == "ready"
     assert ["1+2", "7", "50000", "10000"] in [line.split() for line in result.stdout.splitlines()]
     assert json.loads(typed("status", "--json", "--tenant", "prod").stdout) == STATUS
+
+
+def test_the_quota_is_a_table_with_its_spenders_or_json(config: Path, service: FakeService) -> None:
+    result = typed("quota")
+    lines = [line.split() for line in result.stdout.splitlines() if line]
+    assert result.exit_code == 0
+    assert lines[1] == ["prod", "1+2", "9,000", "41,000", "50,000", "10,000", "3,000", "21:00", "00:00"]
+    assert " ".join(lines[2]) == "prod 3 no limit 41,000 no limit no limit 3,000 never 00:00"
+    assert ["20,500", "50%", "rules", "rerun", "GetPhysicalInstance"] in lines
+    assert ["8,200", "20%", "alerts", "-", "ListAlertEvents"] in lines
+    assert json.loads(typed("quota", "--json", "--by", "api", "--limit", "3", "--tenant", "prod").stdout)[0] == QUOTA
+    assert service.asked == [(None, 10, ""), ("api", 3, "prod")]
+
+
+@pytest.mark.parametrize(
+    ("change", "end"),
+    [({"spent": True, "left": 0}, "spent"), ({"runs_out": None}, "not today"), ({"used": 0, "spenders": []}, "21:00")],
+)
+def test_the_table_of_the_quota_says_how_each_pool_ends(change: dict[str, object], end: str, config: Path) -> None:
+    service = FakeService(pools=[{**QUOTA, **change}])
+    with answering(service) as port:
+        result = typed("quota", "--config", write_config(config.parent, port))
+    assert end in result.stdout
 
 
 def test_a_reload_that_was_accepted_says_what_changed(config: Path) -> None:

@@ -135,6 +135,7 @@ async def test_systemd_hears_of_every_turn(config: Config, tmp_path: Path, monke
 
 
 async def test_without_a_daemon_call_and_status_open_the_store_themselves(config: Config) -> None:
+    assert (await typed("quota")).exit_code == 3
     missing = await typed("status")
     assert missing.exit_code == 3
     assert "there is no store" in missing.stderr
@@ -145,6 +146,10 @@ async def test_without_a_daemon_call_and_status_open_the_store_themselves(config
     assert (status.exit_code, document["ready"], document["reasons"]) == (1, False, ["no daemon is running"])
     assert document["tenants"][0]["quota"][0]["used"] > 0
     assert (await typed("status")).stdout.startswith("not ready: no daemon is running\n")
+    (pool, *_) = json.loads((await typed("quota", "--json")).stdout)
+    assert pool["used"] == sum(each["calls"] for each in pool["spenders"]) > 0
+    assert pool["spenders"][0]["source"] == "operator"
+    assert "operator" in (await typed("quota", "--by", "source")).stdout
 
 
 async def test_a_secret_that_is_missing_ends_run_with_2(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import anyio
 import httpx
 import pytest
 
-from fakedaemon import STATUS, FakeService, Reloaded
+from fakedaemon import QUOTA, STATUS, UNLIMITED, FakeService, Reloaded
 from phinops.config import Secret, Server
 from phinops.errors import Ambiguous, Forbidden, QuotaSpent, StoreError
 from phinops.problem import Problem
@@ -52,6 +52,25 @@ async def test_reading_on_loopback_needs_no_token(service: FakeService) -> None:
         assert (await client.get("/api/v1/firings?limit=3")).json() == [{"kind": "firing", "limit": 3, "tenant": ""}]
         assert (await client.get("/api/v1/actions?tenant=prod")).json()[0]["tenant"] == "prod"
         assert (await client.get("/")).text.startswith("<!doctype html>")
+
+
+async def test_the_quota_is_told_by_what_is_asked(service: FakeService) -> None:
+    async with visitor(service) as client:
+        assert (await client.get("/api/v1/quota")).json() == [QUOTA, UNLIMITED]
+        await client.get("/api/v1/quota?by=rule&limit=3&tenant=prod")
+        wrong = await client.get("/api/v1/quota?by=colour")
+    assert service.asked == [(None, 10, ""), ("rule", 3, "prod")]
+    assert (wrong.status_code, wrong.json()["error"]["message"]) == (400, "`by` is one of api, source, rule, firing")
+
+
+async def test_the_quota_is_described_as_it_is_told(service: FakeService) -> None:
+    async with visitor(service) as client:
+        document = (await client.get("/api/v1/openapi.json")).json()
+    told = document["paths"]["/api/v1/quota"]["get"]
+    schema = told["responses"]["200"]["content"]["application/json"]["schema"]["items"]
+    assert set(schema["required"]) == set(QUOTA)
+    assert set(schema["properties"]["spenders"]["items"]["properties"]) == {*QUOTA["spenders"][0], "firing"}
+    assert [each["name"] for each in told["parameters"]] == ["by", "limit", "tenant"]
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "x", "-1"])
@@ -223,6 +242,7 @@ async def test_metrics_are_prometheus_text_with_our_prefix(service: FakeService)
     assert "phinops_actions_unsettled 1.0" in lines
     assert 'phinops_actions{outcome="verified"} 2.0' in lines
     assert 'phinops_notices{state="sent"} 1.0' in lines
+    assert 'phinops_calls_by_source{level="1",source="alerts"} 5.0' in lines
     assert 'phinops_source_state{source="impacts",state="resting",tenant="prod"} 1.0' in lines
     assert 'phinops_source_last_good_timestamp_seconds{source="alerts",tenant="prod"} 1.767571200e+09' in [
         line.replace("1.7675712e+09", "1.767571200e+09") for line in lines

@@ -188,10 +188,3 @@ def stretches(here: datetime, seconds: float) -> Sequence[Stretch]:
         seconds -= upto
         hour, upto = (hour + 1) % HOURS, 3600.0
     return found
-
-
-def reset_in(now: datetime, zone: tzinfo) -> float:
-    """Seconds until the quota day ends, at midnight in `zone`."""
-    here = now.astimezone(zone)
-    midnight = (here + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight.timestamp() - now.timestamp()

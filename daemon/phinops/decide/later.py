@@ -24,8 +24,6 @@ CORRELATION_KEYS = frozenset({"event", "count", "within", "all", "absent", "afte
 EVENTS: Mapping[str, str] = {
     "instance.overdue": " `{ event, after }`",
     "instance.stuck": " `{ event, state, after }`",
-    "quota.low": "",
-    "quota.exhausted": "",
 }
 """Event types that nothing makes yet, each with how `on` will be written where that is more than the type."""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import date, tzinfo
+from functools import partial
 
 import structlog
 
@@ -30,10 +31,6 @@ LONGEST_REST = 24 * 3600.0
 """A wait that the server names is kept to, up to a day."""
 
 
-CLOCKS_DIFFER = 2.0
-"""Seconds that our clock and the server's may differ without a call being counted on another day than the server's."""
-
-
 @dataclass(frozen=True, slots=True)
 class PoolRate:
     """Calls a second of one pool: `limit` is this daemon's part of the quota, `allowed` what it uses at most now.
@@ -47,12 +44,12 @@ class PoolRate:
 
 
 class Turn:
-    """Leave to send one call, now. `day` is the quota day that it is counted on."""
+    """Leave to send one call, now. `leaves` is told when it is sent."""
 
-    def __init__(self, slot: Slot, clock: Clock, day: date) -> None:
+    def __init__(self, slot: Slot, clock: Clock, leaves: Callable[[], None]) -> None:
         self._slot = slot
         self._clock = clock
-        self.day = day
+        self._leaves = leaves
 
     @property
     def was_sent(self) -> bool:
@@ -61,6 +58,8 @@ class Turn:
 
     def sent(self) -> None:
         """The next thing to happen is that bytes go out. A turn left before is as if it had not been."""
+        if self._slot.sent is None:
+            self._leaves()
         self._slot.sent = self._clock.monotonic()
 
     def answered(self) -> None:
@@ -89,16 +88,16 @@ class Limiter:
     ) -> None:
         if not 0 < share <= 1 or not 0 <= action_reserve < 1:
             raise ValueError(f"share {share} must be in (0, 1] and action_reserve {action_reserve} in [0, 1)")
-        self._account = account
+        self.account = account
         self._clock = clock
-        self._zone = zone
-        self._days = DayBook(account, plan, ledger, clock, share=share, action_reserve=action_reserve, zone=zone)
         flights = Flights()
-        self._hold = timeout / clock.real(1.0)
-        self._counts_days = bool(plan.days)
+        hold = timeout / clock.real(1.0)
+        self._days = DayBook(
+            account, plan, ledger, clock, share=share, action_reserve=action_reserve, zone=zone, arrives_within=hold
+        )
 
         def pool(name: str, rate: Rate | None) -> RatePool:
-            return RatePool(name, rate, flights, clock, self._hold, self._quiet)
+            return RatePool(name, rate, flights, clock, hold)
 
         rated = {name: pool(name, Rate.of(qps, share)) for name, qps in plan.rates.items()}
         self._pools = {level: rated.get(plan.rate_pool(level) or "") or pool(str(level), None) for level in LEVELS}
@@ -113,14 +112,22 @@ class Limiter:
             pool.rest(pool.period + MARGIN)
 
     async def close(self) -> None:
-        """Give unused calls back to the day, when the last turn is over. Raises StoreError."""
+        """When the last turn is over: give unused calls back, and write who spent the others. Raises StoreError."""
         await self._days.close()
+
+    async def flush(self) -> None:
+        """Write who spent the calls since the last lease. Raises StoreError: it is kept for the next time."""
+        await self._days.flush()
+
+    def listen(self, told: Callable[[], None]) -> None:
+        """Call `told` whenever a pool comes down to its reserve or its end, or is taken for spent."""
+        self._days.told = told
 
     @asynccontextmanager
     async def turn(
-        self, level: int, priority: Priority, deadline: float | None = None, *, reads: bool = True
+        self, level: int, priority: Priority, deadline: float | None = None, *, reads: bool = True, api: str = ""
     ) -> AsyncGenerator[Turn]:
-        """Wait for leave to send one call of this level, and count it.
+        """Wait for leave to send one call of this level, and count it, under `api` and for whom `spending` names.
 
         `deadline` is on the clock's monotonic seconds. `reads`: the call changes nothing, so it may find out whether a
         pool taken for spent is served again. Inside, call `sent` and `answered` of the turn.
@@ -129,24 +136,20 @@ class Limiter:
             QuotaSpent: the day has no call for this priority, or the turn did not come before the deadline.
             StoreError: the call cannot be counted.
         """
+        await self._days.dawn()
         refusal = self._days.refuse(priority, level, reads=reads)
         if refusal is not None:
             raise refusal
         pool = self._pools[level]
-        while True:
-            slot = await self._slot(pool, priority, level, deadline)
+        slot = await self._slot(pool, priority, level, deadline)
+        try:
+            counted = await self._days.take(priority, level, reads=reads, api=api)
             try:
-                day = await self._days.take(priority, level, reads=reads)
-                try:
-                    if self._too_late(day):
-                        continue
-                    yield Turn(slot, self._clock, day)
-                finally:
-                    if slot.sent is None:
-                        self._days.put_back(day, level)
+                yield Turn(slot, self._clock, partial(self._days.sent, counted))
             finally:
-                pool.release(slot)
-            return
+                self._days.over(counted, sent=slot.sent is not None, answered=slot.answered is not None)
+        finally:
+            pool.release(slot)
 
     def throttled(self, level: int, retry_after: float | None = None) -> None:
         """A call of this level was refused for its rate or its day; the server named a wait of so many seconds or none.
@@ -162,13 +165,13 @@ class Limiter:
             for each in set(self._pools.values()):
                 each.expel(lambda priority, level: self._days.refuse(priority, level, reads=False))
         if pool.shrink():
-            log.warning("quota.rate_reduced", account=self._account, pool=pool.name, allowed=pool.allowed)
+            log.warning("quota.rate_reduced", account=self.account, pool=pool.name, allowed=pool.allowed)
 
     def served(self, level: int) -> None:
         """A call of this level was answered, and not with a throttle."""
         pool = self._pools[level]
         if pool.served():
-            log.info("quota.rate_restored", account=self._account, pool=pool.name, allowed=pool.allowed)
+            log.info("quota.rate_restored", account=self.account, pool=pool.name, allowed=pool.allowed)
         self._days.served(level)
 
     def rates(self) -> list[PoolRate]:
@@ -179,6 +182,10 @@ class Limiter:
             for pool in pools
             if pool.rate
         ]
+
+    def today(self) -> date:
+        """The quota day by the clock."""
+        return self._days.today()
 
     def usage(self) -> list[PoolUse]:
         """Today's calls, by pool of the day."""
@@ -199,26 +206,3 @@ class Limiter:
         except TimeoutError:
             log.debug("turn.late", level=level, priority=priority.name)
         raise QuotaSpent(f"no turn came for a call of level {level} ({priority.name}) before its deadline")
-
-    def _too_late(self, day: date) -> bool:
-        """Whether counting the call took so long that it might arrive on another day than it was counted on."""
-        return self._counts_days and (self._quiet() > 0 or day < self._clock.now().astimezone(self._zone).date())
-
-    def _quiet(self) -> float:
-        """For how many seconds nothing may leave, since it might arrive on another day than it is counted on.
-
-        That is from so long before midnight as a call may be under way.
-        """
-        if not self._counts_days:
-            return 0.0
-        now = self._clock.now()
-        today = now.astimezone(self._zone).date()
-        since = (now - self._midnight(today)).total_seconds()
-        if since < CLOCKS_DIFFER:
-            return CLOCKS_DIFFER - since
-        left = (self._midnight(today + timedelta(days=1)) - now).total_seconds()
-        return left + CLOCKS_DIFFER if left < self._hold + CLOCKS_DIFFER else 0.0
-
-    def _midnight(self, day: date) -> datetime:
-        """When the day begins, in UTC: two times of one zone are compared by their hands, whatever the zone does."""
-        return datetime.combine(day, time(), self._zone).astimezone(UTC)

@@ -211,7 +211,7 @@ class Client:
         """
         spec = self._catalog.require(api)
         admitted(spec, self._endpoint.edition)
-        async with self._limiter.turn(self._level(spec), priority, deadline, reads=spec.reads) as turn:
+        async with self._limiter.turn(self._level(spec), priority, deadline, reads=spec.reads, api=spec.name) as turn:
             params = await prepare()
             if params is None:
                 return None
@@ -229,7 +229,9 @@ class Client:
         """One try, and another for each thing that can be put right once."""
         while True:
             try:
-                async with self._limiter.turn(call.level, priority, deadline, reads=call.reads) as turn:
+                async with self._limiter.turn(
+                    call.level, priority, deadline, reads=call.reads, api=call.spec.name
+                ) as turn:
                     return await self._exchange(call, turn)
             except Refused as error:
                 if not await self._correct(call, error):

@@ -118,25 +118,13 @@ class RatePool:
     it has its own. So no task runs beside the callers, and one who gives up has taken nothing from the others.
     """
 
-    def __init__(
-        self,
-        name: str,
-        rate: Rate | None,
-        flights: Flights,
-        clock: Clock,
-        hold: float,
-        quiet: Callable[[], float] = lambda: 0.0,
-    ) -> None:
-        """`hold`: how many of the clock's seconds a call may take to arrive once it was sent.
-
-        `quiet`: for how many of them nothing may be sent, from now on.
-        """
+    def __init__(self, name: str, rate: Rate | None, flights: Flights, clock: Clock, hold: float) -> None:
+        """`hold`: how many of the clock's seconds a call may take to arrive once it was sent."""
         self.name = name
         self.rate = rate
         self._flights = flights
         self._clock = clock
         self._hold = hold
-        self._quiet = quiet
         self._allowance = Allowance(rate.calls, rate.period) if rate else None
         self._line: Line[_Waiter] = Line()
         self._led = False
@@ -299,7 +287,7 @@ class RatePool:
         if not self._flights.room(urgent):
             return math.inf
         now = self._clock.monotonic()
-        wait = max(self._rest_until - now, self._quiet())
+        wait = self._rest_until - now
         if self._allowance:
             wait = max(wait, self._free_beyond(self._allowance.withheld) - now)
             wait = max(wait, self._wait_of_others(now, self._allowance.calls) if not urgent else 0.0)

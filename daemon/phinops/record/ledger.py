@@ -1,11 +1,14 @@
-"""The ledger of each quota day: calls are counted on disk before they are sent."""
+"""The ledger of each quota day: calls are counted on disk before they are sent, with those who spend them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
 
+from phinops.record import spends as spent
 from phinops.record.sqlite import Store
+from phinops.record.tx import Tx
+from phinops.spending import Spend
 
 
 class StoreLedger:
@@ -26,14 +29,20 @@ class StoreLedger:
         rows = await self._store.read(lambda tx: tx.all("ledger_used", account=account, day=day.isoformat()))
         return {row["level"]: row["used"] for row in rows}
 
-    async def lease(self, account: str, day: date, level: int, count: int) -> None:
-        """Count `count` calls, on disk when this returns: only then may they be sent.
+    async def lease(self, account: str, day: date, level: int, count: int, spends: Mapping[Spend, int]) -> None:
+        """Count `count` calls, on disk when this returns: only then may they be sent. `spends` are added with them.
 
         Raises:
             ValueError: `count` is less than one.
             StoreError: the store cannot be written; nothing is counted and nothing may be sent.
         """
-        await self._count("ledger_lease", account, day, level, count)
+        counted = _counted(account, day, level, count)
+
+        def op(tx: Tx) -> None:
+            tx.run("ledger_lease", **counted)
+            spent.add(tx, account, spends)
+
+        await self._store.write(op)
 
     async def give_back(self, account: str, day: date, level: int, count: int) -> None:
         """Take off `count` calls that were counted and not sent.
@@ -42,10 +51,19 @@ class StoreLedger:
             ValueError: `count` is less than one.
             StoreError: the store cannot be written; the calls stay counted.
         """
-        await self._count("ledger_give_back", account, day, level, count)
+        counted = _counted(account, day, level, count)
+        await self._store.write(lambda tx: tx.run("ledger_give_back", **counted))
 
-    async def _count(self, query: str, account: str, day: date, level: int, count: int) -> None:
-        if count < 1:
-            raise ValueError(f"a ledger counts at least one call at a time, not {count}")
-        text = day.isoformat()
-        await self._store.write(lambda tx: tx.run(query, account=account, day=text, level=level, count=count))
+    async def note(self, account: str, spends: Mapping[Spend, int]) -> None:
+        """Add what was spent since the last lease.
+
+        Raises:
+            StoreError: the store cannot be written; nothing was added.
+        """
+        await self._store.write(lambda tx: spent.add(tx, account, spends))
+
+
+def _counted(account: str, day: date, level: int, count: int) -> dict[str, str | int]:
+    if count < 1:
+        raise ValueError(f"a ledger counts at least one call at a time, not {count}")
+    return {"account": account, "day": day.isoformat(), "level": level, "count": count}

@@ -37,6 +37,18 @@ FAMILIES: Mapping[str, Family] = {
     "quota_used": Family("gauge", "Calls of the quota day that are spent or leased.", ("tenant", "pool")),
     "quota_limit": Family("gauge", "Calls that the quota day has; absent without a limit.", ("tenant", "pool")),
     "quota_reserve": Family("gauge", "Calls that polling leaves to actions.", ("tenant", "pool")),
+    "quota_left": Family("gauge", "Calls that the quota day has yet; absent without a limit.", ("tenant", "pool")),
+    "quota_spent": Family("gauge", "1 when none is left, or Dataphin answers as if none were.", ("tenant", "pool")),
+    "quota_calls_per_hour": Family("gauge", "Calls within the last sixty minutes, about.", ("tenant", "pool")),
+    "quota_runs_out_timestamp_seconds": Family(
+        "gauge", "When none is left at this pace; absent where they last until the day ends.", ("tenant", "pool")
+    ),
+    "rate_limit_calls_per_second": Family("gauge", "Calls a second that phinops may make.", ("tenant", "pool")),
+    "rate_allowed_calls_per_second": Family(
+        "gauge", "Calls a second that it makes at most now: fewer for a while after a throttle.", ("tenant", "pool")
+    ),
+    "calls_today": Family("gauge", "Calls of the quota day by level, over all accounts.", ("level",)),
+    "calls_by_source": Family("gauge", "Calls of the quota day by who had them made.", ("source", "level")),
     "events_total": Family("counter", "Changes seen since the start, each once.", ("type",)),
     "events_recorded": Family("gauge", "Changes that the store holds."),
     "firings_recorded": Family("gauge", "Decisions of rules that the store holds."),

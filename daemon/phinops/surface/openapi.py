@@ -44,6 +44,7 @@ def document() -> dict[str, Any]:
             "/api/v1/events": {"get": _listing("Changes, newest first", _object(id=_TEXT, type=_TEXT, time=_TIME))},
             "/api/v1/firings": {"get": _listing("Decisions, newest first", _firing())},
             "/api/v1/actions": {"get": _listing("Actions, newest first", _action())},
+            "/api/v1/quota": {"get": _quota()},
             "/api/v1/reload": {"post": _reload()},
             "/api/v1/call": {"post": _call()},
             "/hooks/{name}": {"post": _hook()},
@@ -99,6 +100,31 @@ def _firing() -> dict[str, Any]:
 def _action() -> dict[str, Any]:
     texts = dict.fromkeys(("id", "firing_id", "step", "api", "target", "outcome", "request_id"), _TEXT)
     return _object(**texts, time=_TIME)
+
+
+def _quota() -> dict[str, Any]:
+    whole, words = {"type": "integer"}, ["api", "source", "rule", "firing"]
+    spender = {"type": "object", "required": ["calls"], "properties": {**dict.fromkeys(words, _TEXT), "calls": whole}}
+    pool = _object(
+        tenant=_TEXT,
+        tenants=_array(_TEXT),
+        pool=_TEXT,
+        day={"type": "string", "format": "date"},
+        used=whole,
+        left=_NUMBER,
+        limit=_NUMBER,
+        reserve=_NUMBER,
+        spent={"type": "boolean"},
+        pace_per_hour={"type": "number"},
+        runs_out={"type": ["string", "null"], "format": "date-time"},
+        resets=_TIME,
+        spenders=_array(spender),
+    )
+    listing = _listing("Each pool of the quota: what is left, until when, and who spent it", pool)
+    limit, tenant = listing["parameters"]
+    by = {"name": "by", "in": "query", "schema": {"type": "string", "enum": words}}
+    few = {**limit, "schema": {**limit["schema"], "default": 10}, "description": "Spenders of each pool"}
+    return {**listing, "parameters": [by, few, tenant]}
 
 
 def _reload() -> dict[str, Any]:

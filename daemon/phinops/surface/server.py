@@ -8,7 +8,7 @@ import json
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import anyio.to_thread
@@ -27,7 +27,7 @@ from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
 from phinops.errors import Ambiguous, ApiError, ConfigError, PhinopsError, QuotaSpent, Refused, StoreError
 from phinops.surface import metrics, openapi
-from phinops.surface.service import Health, Service
+from phinops.surface.service import Health, QuotaKey, Samples, Service
 
 HOOK_LIMIT = 1 << 20
 """Bytes of a hook's body; more is refused without reading on."""
@@ -80,6 +80,7 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/events", api.events),
         ("/api/v1/firings", api.firings),
         ("/api/v1/actions", api.actions),
+        ("/api/v1/quota", api.quota),
     ]
     changing = [("/api/v1/reload", api.reload), ("/api/v1/call", api.call)]
     routes = [
@@ -139,6 +140,12 @@ class _Api:
     async def actions(self, request: Request) -> Response:
         return JSONResponse(await self._service.actions(_limit(request), _tenant(request)))
 
+    async def quota(self, request: Request) -> Response:
+        by: Any = request.query_params.get("by") or None
+        if by is not None and by not in get_args(QuotaKey):
+            raise HTTPException(400, f"`by` is one of {', '.join(get_args(QuotaKey))}")
+        return JSONResponse(await self._service.quota(by, _limit(request, default="10"), _tenant(request)))
+
     async def reload(self, _: Request) -> Response:
         result = await self._service.reload()
         body = {
@@ -170,16 +177,16 @@ def problem_json(problem: Any) -> dict[str, Any]:
 def _metrics(service: Service) -> Handler:
     async def answer(_: Request) -> Response:
         samples = metrics.samples_of(service.status(), service.ready(), service.healthy())
-        samples.update(await _counted(service))
-        text = await anyio.to_thread.run_sync(metrics.render, {**samples, **service.metrics_snapshot()})
+        stored = await _counted(service)
+        text = await anyio.to_thread.run_sync(metrics.render, {**samples, **stored, **service.metrics_snapshot()})
         return Response(text, media_type=metrics.CONTENT_TYPE)
 
     return answer
 
 
-async def _counted(service: Service) -> metrics.Series:
+async def _counted(service: Service) -> Samples:
     try:
-        return metrics.samples_of_counts(await service.counts())
+        return {**metrics.samples_of_counts(await service.counts()), **await service.quota_samples()}
     except StoreError as error:  # the other numbers matter most when the store is in trouble
         log.warning("metrics.uncounted", reason=str(error))
         return {}
@@ -215,12 +222,13 @@ async def _front_page(_: Request) -> Response:
         "<!doctype html><title>phinops</title><h1>phinops</h1><ul>"
         '<li><a href="/api/v1/status">status</a><li><a href="/api/v1/events">events</a>'
         '<li><a href="/api/v1/firings">firings</a><li><a href="/api/v1/actions">actions</a>'
+        '<li><a href="/api/v1/quota">quota</a>'
         '<li><a href="/metrics">metrics</a><li><a href="/api/v1/openapi.json">the API</a></ul>'
     )
 
 
-def _limit(request: Request) -> int:
-    text = request.query_params.get("limit", "100")
+def _limit(request: Request, default: str = "100") -> int:
+    text = request.query_params.get("limit", default)
     if not text.isdigit() or not 1 <= int(text) <= LIST_LIMIT:
         raise HTTPException(400, f"`limit` is a number from 1 to {LIST_LIMIT}")
     return int(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from phinops.event import JsonObject
 from phinops.problem import Problem
@@ -14,6 +14,10 @@ Health = tuple[bool, list[str]]
 
 Samples = Mapping[str, Iterable[tuple[Mapping[str, str], float]]]
 """Numbers to publish: a name of `metrics.FAMILIES`, and for each combination of its labels the value now."""
+
+
+QuotaKey = Literal["api", "source", "rule", "firing"]
+"""What the spenders of the quota may be told apart by."""
 
 
 class Reloaded(Protocol):
@@ -60,6 +64,22 @@ class Service(Protocol):
 
     async def actions(self, limit: int, tenant: str = "") -> list[JsonObject]:
         """The newest actions, newest first."""
+        ...
+
+    async def quota(self, by: QuotaKey | None = None, limit: int = 10, tenant: str = "") -> list[JsonObject]:
+        """How every pool of the quota stands, with its biggest spenders, as `phinops quota --json` prints it.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
+    async def quota_samples(self) -> Samples:
+        """The numbers of the quota that need the store, to publish.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
         ...
 
     async def counts(self) -> JsonObject:
