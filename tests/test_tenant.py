@@ -9,7 +9,7 @@ import pytest
 
 from phinops.clock import SystemClock
 from phinops.config import Config, load_config
-from phinops.execute.day import PoolUse
+from phinops.execute.daycount import PoolUse
 from phinops.execute.priority import Priority
 from phinops.record.sqlite import Store
 from phinops.tenant import Keys, calls_left, limiters

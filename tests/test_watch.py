@@ -22,7 +22,7 @@ from phinops.config.secret import Secret
 from phinops.decide.rule import Cares
 from phinops.errors import QuotaSpent, StoreError, Transient
 from phinops.event import Alert, Event, Project, event_id
-from phinops.execute.day import PoolUse
+from phinops.execute.daycount import PoolUse
 from phinops.pipeline import Taken
 from phinops.pulse import Pulse
 from phinops.tenant import Serving

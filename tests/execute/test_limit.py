@@ -14,7 +14,7 @@ from phinops import virtual
 from phinops.catalog.quotas import PLANS, QuotaPlan
 from phinops.clock import LoopClock, ScaledClock
 from phinops.errors import QuotaSpent, StoreError
-from phinops.execute.day import PoolUse
+from phinops.execute.daycount import PoolUse
 from phinops.execute.limit import Limiter, PoolRate, Priority
 from phinops.execute.priority import SHARES
 from phinops.execute.slots import MARGIN, Rate

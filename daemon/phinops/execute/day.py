@@ -22,15 +22,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Protocol
+from datetime import date, datetime, timedelta, tzinfo
 
 import structlog
 
-from phinops.catalog.quotas import LEVELS, QuotaPlan, part_of_day
+from phinops.catalog.quotas import LEVELS, QuotaPlan
 from phinops.clock import Clock
 from phinops.errors import QuotaSpent
+from phinops.execute.daycount import Count, Counted, DayCount, DayLedger, DayPool, PoolUse, Times, day_pools
 from phinops.execute.priority import Priority
 from phinops.spending import Spend, spender
 
@@ -46,130 +45,8 @@ SPENT_AFTER = (3, 120.0)
 SKEW = 2.0
 """Seconds that this machine's clock and Dataphin's may differ, jumps included that are too small to be noticed."""
 
-JUMP = 0.5
-"""Seconds by which the clock must be off to have jumped: less is a clock that is slewed, or was read a little late."""
-
-DOUBT = 24 * 3600.0
-"""Seconds after a jump of the clock for which calls also count on the day that it would be without the jump."""
-
 PATIENCE = 1.0
 """Real seconds for which a new lease waits until the calls of the last block were sent."""
-
-_MOST_TIMES = 8
-"""Of a clock that jumps all the time, how many of its times are believed possible."""
-
-
-class DayLedger(Protocol):
-    """The durable count of calls by account, quota day and level, and of who spent them."""
-
-    async def used(self, account: str, day: date) -> Mapping[int, int]:
-        """The calls counted so far, by level; a level that is missing has none."""
-        ...
-
-    async def lease(self, account: str, day: date, level: int, count: int, spends: Mapping[Spend, int]) -> None:
-        """Count `count` calls and, in the same transaction, add `spends`; durable when it returns.
-
-        Raises StoreError: nothing of it was written.
-        """
-        ...
-
-    async def give_back(self, account: str, day: date, level: int, count: int) -> None:
-        """Take back `count` leased calls that were never sent. Raises StoreError: they stay counted."""
-        ...
-
-    async def note(self, account: str, spends: Mapping[Spend, int]) -> None:
-        """Add `spends`; a negative number takes back what was added before. Raises StoreError: nothing was written."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class PoolUse:
-    """Today's calls of one pool. `spent`: Dataphin throttles it as if the day were spent, and it rests."""
-
-    pool: str
-    used: int
-    limit: int | None
-    reserve: int
-    spent: bool = False
-
-
-@dataclass(slots=True)
-class _DayPool:
-    """One pool of levels, and what throttling has told about it."""
-
-    name: str
-    levels: tuple[int, ...]
-    limit: int | None
-    reserve: int
-    throttles: int = 0
-    first_throttle: float = 0.0
-    next_probe: float | None = None
-
-    @property
-    def block(self) -> int:
-        """How many calls a lease takes: few where few are lost by a crash, many where leasing often would cost."""
-        return 50 if self.limit is None else min(50, max(1, self.limit // 1000))
-
-    def limit_of(self, priority: Priority) -> int | None:
-        if self.limit is None or not priority.polls:
-            return self.limit
-        return self.limit - self.reserve
-
-
-@dataclass(slots=True)
-class _Count:
-    """Calls of one level: `leased` stand in the ledger, `spare` were not taken yet, `unsent` were and not sent yet."""
-
-    leased: int = 0
-    spare: int = 0
-    unsent: int = 0
-
-    @property
-    def taken(self) -> int:
-        return self.leased - self.spare
-
-
-@dataclass(slots=True)
-class _Day:
-    date: date
-    counts: dict[int, _Count] = field(default_factory=dict)
-
-    def count(self, level: int) -> _Count:
-        return self.counts.setdefault(level, _Count())
-
-    def used(self, pool: _DayPool) -> int:
-        return sum(self.count(level).taken for level in pool.levels)
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """One call that was counted: the days that it was counted on, its own first, and what it is remembered by."""
-
-    days: tuple[date, ...]
-    spend: Spend
-
-
-class _Times:
-    """What time it may be: the clock's first, then what it would be had the clock not jumped within a day."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._present: float | None = None  # the wall clock's seconds less the monotonic ones
-        self._before: dict[float, float] = {}  # the same before a jump, and until when it is believed
-
-    def look(self) -> list[datetime]:
-        """The times, in UTC."""
-        wall, now = self._clock.now(), self._clock.monotonic()
-        present = wall.timestamp() - now
-        if self._present is not None and abs(self._present - present) >= JUMP:
-            self._before[self._present] = now + DOUBT
-        self._present = present
-        believed = {
-            offset: until for offset, until in self._before.items() if until > now and abs(offset - present) >= JUMP
-        }
-        newest = sorted(believed, key=believed.__getitem__)[1 - _MOST_TIMES :]
-        self._before = {offset: believed[offset] for offset in newest}
-        return [wall, *(datetime.fromtimestamp(now + offset, UTC) for offset in newest)]
 
 
 class DayBook:
@@ -196,12 +73,12 @@ class DayBook:
         self._clock = clock
         self._zone = zone
         self._ahead = timedelta(seconds=arrives_within + SKEW)
-        self._pools = _pools(plan, share, action_reserve)
+        self._pools = day_pools(plan, share, action_reserve)
         self._by_level = {level: pool for pool in self._pools for level in pool.levels}
         self._lock = asyncio.Lock()
-        self._times = _Times(clock)
+        self._times = Times(clock)
         # Empty, so that the first call reads the ledger even if nobody opened the book.
-        self._days: dict[date, _Day] = {}
+        self._days: dict[date, DayCount] = {}
         self._today = date.min
         self._sent = asyncio.Event()
         self._returned: Counter[tuple[date, int]] = Counter()
@@ -363,7 +240,7 @@ class DayBook:
             found += [self._date(other - timedelta(seconds=SKEW)), self._date(other + self._ahead)]
         return tuple(dict.fromkeys(found))
 
-    def _used(self, pool: _DayPool) -> int:
+    def _used(self, pool: DayPool) -> int:
         day = self._days.get(self.today())
         return day.used(pool) if day else 0
 
@@ -384,7 +261,7 @@ class DayBook:
         for day in days:
             if day not in self._days:
                 used = await self._ledger.used(self._account, day)
-                self._days[day] = _Day(day, {level: _Count(leased=calls) for level, calls in used.items()})
+                self._days[day] = DayCount(day, {level: Count(leased=calls) for level, calls in used.items()})
         if days[0] != self._today:
             self._today = days[0]
             for pool in self._pools:
@@ -394,7 +271,7 @@ class DayBook:
         if self._returned:
             await self._give_back()
 
-    def _return_spare(self, day: _Day) -> None:
+    def _return_spare(self, day: DayCount) -> None:
         for level, count in day.counts.items():
             spare, count.spare = count.spare, 0
             count.leased -= spare
@@ -418,7 +295,7 @@ class DayBook:
             spends = self._taken_out()
             await self._kept(spends, self._ledger.note(self._account, spends))
 
-    async def _lease(self, level: int, day: _Day) -> None:
+    async def _lease(self, level: int, day: DayCount) -> None:
         pool = self._by_level[level]
         # What was taken from the last block and not sent is lost by a kill just as what is left of this one.
         await self._fewer_unsent(day.count(level), pool.block)
@@ -432,7 +309,7 @@ class DayBook:
         count.leased += block
         count.spare += block
 
-    async def _fewer_unsent(self, count: _Count, than: int) -> None:
+    async def _fewer_unsent(self, count: Count, than: int) -> None:
         """Wait until fewer calls are counted and unsent; a connection that hangs holds nobody up for long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
@@ -455,19 +332,9 @@ class DayBook:
                 self._unwritten[spend] += calls
             raise
 
-    def _note(self, pool: _DayPool) -> None:
+    def _note(self, pool: DayPool) -> None:
         """A call of the pool was taken: a probe is under way, or somebody has to hear how little is left."""
         if pool.next_probe is not None:
             pool.next_probe = self._clock.monotonic() + PROBE_EVERY
         if pool.limit is not None and self._used(pool) in (pool.limit - pool.reserve, pool.limit):
             self.told()
-
-
-def _pools(plan: QuotaPlan, share: float, action_reserve: float) -> list[_DayPool]:
-    pools = []
-    for name, calls in plan.days.items():
-        limit, reserve = part_of_day(calls, share, action_reserve)
-        pools.append(_DayPool(name, tuple(map(int, name.split("+"))), limit, reserve))
-    free = (level for level in LEVELS if plan.day_pool(level) is None)
-    pools += [_DayPool(str(level), (level,), None, 0) for level in free]
-    return sorted(pools, key=lambda pool: pool.levels)

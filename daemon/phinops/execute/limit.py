@@ -19,7 +19,8 @@ import structlog
 from phinops.catalog.quotas import LEVELS, QuotaPlan
 from phinops.clock import Clock
 from phinops.errors import QuotaSpent
-from phinops.execute.day import DayBook, DayLedger, PoolUse
+from phinops.execute.day import DayBook
+from phinops.execute.daycount import DayLedger, PoolUse
 from phinops.execute.priority import Priority
 from phinops.execute.slots import MARGIN, Flights, Rate, RatePool, Slot
 

@@ -13,14 +13,15 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, tzinfo
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
 from phinops import vendor
 from phinops.errors import ApiError, Malformed, PhinopsError, QuotaSpent, Refused
-from phinops.event import JsonObject, Node
+from phinops.event import JsonObject
 from phinops.execute.gather import MOMENT, Gather
+from phinops.execute.listing import Listing, NodeKind, node_kind, node_listing
 from phinops.execute.steps.kind import BadStep, InstanceView, NodeOperation, NodeView, Target
 
 PAGE_SIZE = 100  # no maximum is documented; sibling APIs name 100, or clamp to it without saying so
@@ -64,21 +65,6 @@ _View = TypeVar("_View", InstanceView, NodeView)
 _Fact = TypeVar("_Fact")
 
 
-class _Listing(NamedTuple):
-    """One list of the service: the API, its query without the page, and where the rows of its reply lie."""
-
-    api: str
-    query: JsonObject
-    rows: str
-
-
-class _NodeKind(NamedTuple):
-    """What ListNodes must be told of a node before it shows it."""
-
-    biz_type: str
-    sub_type: str
-
-
 class Look:
     """The live state of one tenant, as `phinops.execute.steps.kind.Look` asks for it.
 
@@ -95,7 +81,7 @@ class Look:
         self._nodes: Gather[NodeView] = Gather(self._fetch_nodes, moment)
         self._biz_dates: dict[str, str] = {}
         self._types: dict[str, str] = {}
-        self._kinds: dict[str, _NodeKind] = {}
+        self._kinds: dict[str, NodeKind] = {}
         self._pages: dict[tuple[str, ...], int] = {}
 
     async def instance(self, project_id: str, instance_id: str) -> InstanceView | None:
@@ -208,25 +194,25 @@ class Look:
         _remember(self._biz_dates, instance.id, instance.biz_date)
         _remember(self._types, instance.id, node.type)
         if node.id and node.sub_type:
-            _remember(self._kinds, node.id, _node_kind(node))
+            _remember(self._kinds, node.id, node_kind(node))
         return InstanceView(instance, node, project_id, dict(row))
 
-    def _instance_listing(self, project_id: str, biz_date: str) -> _Listing:
+    def _instance_listing(self, project_id: str, biz_date: str) -> Listing:
         day = date.fromisoformat(biz_date).strftime(self._biz_date_format)
         query = {"ProjectId": int(project_id), "ScheduleType": "NORMAL", "MinBizDate": day, "MaxBizDate": day}
-        return _Listing("ListInstances", query, "Data")
+        return Listing("ListInstances", query, "Data")
 
     async def _fetch_nodes(self, project_id: str, ids: Collection[str]) -> Mapping[str, NodeView | PhinopsError]:
         found: dict[str, NodeView | PhinopsError] = {}
         got: dict[str, NodeView | PhinopsError] = {}
         strangers = [node_id for node_id in ids if node_id not in self._kinds]
         await self._get_into(got, strangers, lambda each: self._get_node(project_id, each))
-        by_kind: dict[_NodeKind, set[str]] = defaultdict(set)
+        by_kind: dict[NodeKind, set[str]] = defaultdict(set)
         for node_id in ids:
             if node_id in self._kinds:
                 by_kind[self._kinds[node_id]].add(node_id)
         for kind, wanted in by_kind.items():
-            listing = _node_listing(project_id, kind)
+            listing = node_listing(project_id, kind)
             await self._list_into(found, (project_id, *kind), listing, wanted, lambda row: _node_view(project_id, row))
         await self._get_into(found, self._kinds.keys() & set(ids), lambda each: self._search_node(project_id, each))
         # What no list shows is there all the same if a Get says so; its flag is not known.
@@ -242,12 +228,12 @@ class Look:
         with _reading(api):
             node = replace(vendor.read_node(vendor.read_payload(api, body, "NodeInfo")), id=node_id)
         if node.sub_type:
-            _remember(self._kinds, node_id, _node_kind(node))
+            _remember(self._kinds, node_id, node_kind(node))
         return NodeView(node, project_id)
 
     async def _search_node(self, project_id: str, node_id: str) -> NodeView | None:
         """The node by ListNodes' search, which takes a whole id."""
-        listing = _node_listing(project_id, self._kinds[node_id])
+        listing = node_listing(project_id, self._kinds[node_id])
         searched = listing._replace(query={**listing.query, "SearchText": node_id})
         page = await self._page(searched, 1)
         with _reading(listing.api):
@@ -262,7 +248,7 @@ class Look:
                 return None
             raise
 
-    async def _page(self, listing: _Listing, number: int) -> vendor.Page:
+    async def _page(self, listing: Listing, number: int) -> vendor.Page:
         query = {**listing.query, "Page": number, "PageSize": PAGE_SIZE}
         body = await self._read(listing.api, {"ListQuery": query})
         return vendor.read_page(listing.api, body, "PageResult", listing.rows)
@@ -271,7 +257,7 @@ class Look:
         self,
         found: dict[str, _View | PhinopsError],
         key: tuple[str, ...],
-        listing: _Listing,
+        listing: Listing,
         wanted: Collection[str],
         view: Callable[[vendor.Record], _View],
         *,
@@ -381,16 +367,6 @@ def _pages_left(page: vendor.Page, number: int, size: int) -> int:
     if page.total is None:
         return int(len(page.rows) >= PAGE_SIZE)
     return max(0, -(-page.total // size) - number)
-
-
-def _node_kind(node: Node) -> _NodeKind:
-    logical = node.type == "LOGICAL_TABLE" or node.type.startswith("BBOX_") or node.type == "BLACK_BOX"
-    return _NodeKind("LOGICAL_TABLE" if logical else "SCRIPT", node.sub_type)
-
-
-def _node_listing(project_id: str, kind: _NodeKind) -> _Listing:
-    query = {"ProjectId": int(project_id), "NodeBizType": kind.biz_type, "NodeSubBizTypeList": [kind.sub_type]}
-    return _Listing("ListNodes", query, "NodeList")
 
 
 def _node_view(project_id: str, row: vendor.Record) -> NodeView:

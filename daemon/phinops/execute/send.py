@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import anyio
 import httpx
@@ -28,6 +28,7 @@ from phinops.clock import Clock
 from phinops.errors import Ambiguous, ApiError, ConfigError, Malformed, Refused, Throttled, Transient
 from phinops.event import JsonObject
 from phinops.execute.answers import CATCH_ALL, CLOCK_CODES, LARGEST, Answer, judge
+from phinops.execute.keys import Keys, key_pairs
 from phinops.execute.limit import Limiter, Priority, Turn
 from phinops.execute.request import Params, Placed, admitted, placed
 from phinops.execute.sign import SIGNERS, KeyPair, Signature, Signed, Stamp, Unsigned
@@ -45,14 +46,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
 
 # Below the 5 s after which common servers drop an idle connection: a request must not meet one being closed.
 _KEEP_ALIVE = 3.0
-
-
-class Keys(Protocol):
-    """The tenant's AccessKey pairs, (id, secret) each, read anew at every call. Raise ConfigError."""
-
-    def read(self) -> tuple[str, str]: ...
-
-    def write(self) -> tuple[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +126,7 @@ class Client:
         """Raises ConfigError when the endpoint, the CA file or a key cannot be used."""
         if self._url.scheme not in ("https", "http") or not self._url.host or self._url.path not in ("", "/"):
             raise ConfigError(f"endpoint {self._endpoint.url}: write https://HOST or https://HOST:PORT")
-        self._pairs = await asyncio.to_thread(_pairs, self._keys)
+        self._pairs = await asyncio.to_thread(key_pairs, self._keys)
         self._http = httpx.AsyncClient(
             verify=await asyncio.to_thread(_tls, self._url.scheme, self._endpoint.ca_file),
             http1=True,
@@ -267,7 +260,7 @@ class Client:
     async def _keys_changed(self) -> bool:
         before = self._pairs
         try:
-            self._pairs = await asyncio.to_thread(_pairs, self._keys)
+            self._pairs = await asyncio.to_thread(key_pairs, self._keys)
         except ConfigError as error:
             # The daemon stays up with the key it has, and its calls say that it is refused.
             log.warning("keys.unreadable", reason=str(error))
@@ -387,23 +380,6 @@ def _pause(attempt: int) -> float:
     """Doubling, and each spread over its upper half, so that callers who failed together do not come together."""
     whole = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt - 1))
     return random.uniform(whole / 2, whole)
-
-
-def _pairs(keys: Keys) -> dict[bool, KeyPair]:
-    """The pair for reads (True) and that for writes (False). Raises ConfigError."""
-    return {True: _pair("access_key", *keys.read()), False: _pair("write_access_key", *keys.write())}
-
-
-def _pair(name: str, key_id: str, secret: str) -> KeyPair:
-    if key_id.startswith("STS."):
-        raise ConfigError(
-            f"{name}_id begins with STS.: it belongs to a RAM role, and roles cannot call Dataphin's OpenAPI; "
-            "use the AccessKey of a RAM user"
-        )
-    for part, text in (("id", key_id), ("secret", secret)):
-        if not text or not text.isascii() or not text.isprintable() or " " in text:
-            raise ConfigError(f"{name}_{part} is empty or holds characters that no AccessKey has")
-    return KeyPair(key_id, secret)
 
 
 def _tls(scheme: str, ca_file: Path | None) -> ssl.SSLContext:
