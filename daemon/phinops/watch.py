@@ -215,11 +215,13 @@ def _left(serving: Serving, clock: Clock, zone: ZoneInfo) -> Callable[[], Left]:
     def left() -> Left:
         seconds = seconds_left(clock.now().astimezone(zone))
         calls: dict[str, float] = {}
+        used: dict[str, int] = {}
         for use in serving.limiter.usage():
+            used[use.pool] = use.used
             if use.limit is not None:
                 calls[use.pool] = 0.0 if use.spent else max(0.0, use.limit - use.reserve - use.used)
             elif (pool := plan.rate_pool(int(use.pool[0]))) is not None:
                 calls[use.pool] = POLITE * plan.rates[pool] * quota.share * seconds
-        return Left(calls, seconds)
+        return Left(calls, seconds, used)
 
     return left

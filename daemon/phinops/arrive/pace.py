@@ -78,7 +78,7 @@ class Pacer:
         self._levels = levels
         self._every = every.total_seconds() if every else None
         self._cares = cares
-        self._chance = chance or random.Random()
+        self._chance = chance or random.Random(random.random())  # whoever seeds the one has the other again
         self._beat = beat
         self._parts: dict[str, Polling] = {}
         self._roll_at = float("-inf")
@@ -269,6 +269,7 @@ class Pacer:
         polling.failures, polling.failing_since = 0, None
         polling.last_good, polling.good_at, self._silent_since = self._clock.now(), now, now
         polling.unit.polled(began, polled.arrival.calls, self._chance)
+        self._planner.others.polled(polled.arrival.calls, polled.found)
         polling.patience = polling.unit.interval
         if polled.found:
             polling.unit.shaken(polled.found, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
@@ -26,9 +27,15 @@ PLAN_EVERY = 60.0
 JITTER = 0.1
 """The part by which an interval is made longer or shorter, so that polls do not march in step."""
 
-AFTERSHOCKS = 0.2
+AFTERSHOCKS = 0.1
 CALM_AFTER = 1200.0
 """How many more changes one change lets expect in the same place, within about so many seconds."""
+
+FOLLOW_UP, FOLLOW_UPS = 4.0, 3.0
+"""Calls that are taken to be made because of one change, as sure as after so many changes, while little is known."""
+
+LEFT_TO_POLLS = 0.25
+"""The part of the calls that polls are planned with however much others are expected to use."""
 
 _COST_WEIGHT = 0.3
 """How much the last poll counts in what a poll is expected to cost."""
@@ -38,11 +45,13 @@ _COST_WEIGHT = 0.3
 class Left:
     """What polls may still use: `calls` by pool until the quota day ends, in `seconds`.
 
-    A pool's name joins its levels by "+"; one that is not named is not limited.
+    A pool's name joins its levels by "+"; one that is not named is not limited. `used` are the calls of the day so far,
+    whoever made them.
     """
 
     calls: Mapping[str, float]
     seconds: float
+    used: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +128,35 @@ class Unit:
         )
 
 
+@dataclass(slots=True)
+class Others:
+    """What is called for beside polls: reading, writing and verifying because of what polls have found.
+
+    It comes out of the same calls. Without a thought of it the polls of the night would use what the actions of the
+    night cost the polls of the day.
+    """
+
+    calls: Counter[str] = field(default_factory=Counter)
+    found: int = 0
+    _polled: int = 0
+    _used: Mapping[str, int] = field(default_factory=dict)
+
+    def polled(self, calls: int, found: int) -> None:
+        """A poll took so many calls and found so many changes."""
+        self._polled += calls
+        self.found += found
+
+    def look(self, used: Mapping[str, int]) -> None:
+        """These are the calls of the day so far; what polls did not make of them since the last look, others did."""
+        for pool, count in used.items():
+            self.calls[pool] += max(0, count - self._used.get(pool, count) - self._polled)
+        self._used, self._polled = used, 0
+
+    def expected(self, pool: str, changes: float) -> float:
+        """The calls that others will make of the pool because of so many changes."""
+        return changes * (self.calls[pool] + FOLLOW_UP * FOLLOW_UPS) / (self.found + FOLLOW_UPS)
+
+
 @dataclass(slots=True, eq=False)
 class Planner:
     """Plans for one account: all sources of all its tenants divide its day.
@@ -130,6 +168,7 @@ class Planner:
     clock: Clock
     zone: tzinfo
     units: dict[Unit, None] = field(default_factory=dict)
+    others: Others = field(default_factory=Others)
     _left: Left = Left({}, 0.0)
     _hour: int = -1
     _again_at: float = 0.0
@@ -159,8 +198,10 @@ class Planner:
             return
         self._again_at, self._hour = now + PLAN_EVERY, here.hour
         self._left = self.left()
+        self.others.look(self._left.used)
         demands = {unit: unit.demand(self._left.calls) for unit in self.units}
-        made = plan(list(demands.values()), self._left.calls, stretches(here, self._left.seconds))
+        rest = stretches(here, self._left.seconds)
+        made = plan(list(demands.values()), self._for_polls(rest), rest)
         for unit, demand in demands.items():
             unit.pace(self._interval(made, unit, demand, here.hour, now), now)
 
@@ -174,6 +215,14 @@ class Planner:
     def until_reset(self) -> float:
         """Seconds until the quota day ends."""
         return self.left().seconds
+
+    def _for_polls(self, rest: Sequence[Stretch]) -> Mapping[str, float]:
+        """The calls of each pool that are left, less those that others are expected to make."""
+        changes = sum(unit.rates[each.hour] * each.seconds / 3600 for unit in self.units for each in rest)
+        return {
+            pool: max(LEFT_TO_POLLS * calls, calls - self.others.expected(pool, changes))
+            for pool, calls in self._left.calls.items()
+        }
 
     def _interval(self, made: Plan, unit: Unit, demand: Demand, hour: int, now: float) -> float:
         return max(0.001, made.interval(demand, hour, unit.weight * unit.excess_now(now)))

@@ -18,7 +18,7 @@ def test_without_differences_nothing_is_better_than_equal() -> None:
     rates = dict.fromkeys(range(10), (0.5,) * 24)
     assert optimum_delay(rates, 1440) == pytest.approx(300)
     failures = [(project, hour * HOUR) for project in range(10) for hour in range(24)]
-    assert hindsight_delay(failures, range(10), 1440) == pytest.approx(300)
+    assert hindsight_delay(failures, failures, range(10), 1440) == pytest.approx(300)
 
 
 def test_the_optimum_goes_with_the_root_of_the_rate() -> None:
@@ -31,7 +31,8 @@ def test_the_optimum_goes_with_the_root_of_the_rate() -> None:
 def test_what_does_not_fail_is_polled_every_two_hours() -> None:
     rates = {1: (1.0,) * 24, 2: (0.0,) * 24}
     assert optimum_delay(rates, 112) == pytest.approx(DAY / 100 / 2)
-    assert hindsight_delay([(1, hour * HOUR) for hour in range(24)], (1, 2), 112) == pytest.approx(DAY / 100 / 2)
+    failures = [(1, hour * HOUR) for hour in range(24)]
+    assert hindsight_delay(failures, failures, (1, 2), 112) == pytest.approx(DAY / 100 / 2)
 
 
 def test_no_interval_is_shorter_than_ten_seconds() -> None:
@@ -52,7 +53,13 @@ def test_hindsight_multiplies_projects_and_hours() -> None:
     # Polls within the hours go with the roots: 4, 2, 2, 1 of nine parts.
     unit = 90 / 9
     expected = (3 * HOUR / (4 * unit) + HOUR / (2 * unit) + HOUR / (2 * unit)) / 5 / 2
-    assert hindsight_delay(failures, (1, 2), calls) == pytest.approx(expected)
+    assert hindsight_delay(failures, failures, (1, 2), calls) == pytest.approx(expected)
+
+
+def test_hindsight_knows_of_more_than_it_is_measured_by() -> None:
+    known = [(1, hour * HOUR) for hour in range(24)] + [(2, hour * HOUR) for hour in range(24) for _ in range(4)]
+    # Project 2 gets twice the polls of project 1; only failures of project 1 are measured.
+    assert hindsight_delay(known[:24], known, (1, 2), 1500) == pytest.approx(DAY / 500 / 2)
 
 
 @settings(max_examples=30, deadline=None)

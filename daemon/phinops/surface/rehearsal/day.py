@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -72,8 +73,9 @@ class Tally:
 
 
 def rehearse(rehearsal: Rehearsal) -> JsonObject:
-    """The day's report. It has the thread for itself meanwhile, for seconds to minutes."""
+    """The day's report, the same for the same rehearsal. It has the process for itself meanwhile, for up to minutes."""
     began = SystemClock().monotonic()
+    random.seed(rehearsal.seed)
     document = run(_live(rehearsal))
     return {**document, "seconds": round(SystemClock().monotonic() - began, 1)}
 

@@ -210,12 +210,11 @@ def _pacing(invented: Invented, calls: int, delays: Sequence[float]) -> JsonObje
         return {"calls": calls, "failures": len(seen), "mean": None, "equal": None, **dict.fromkeys(_RATIOS)}
     equal = equal_delay(len(invented.rates), calls)
     mean = sum(seen) / len(seen)
-    known = [
-        (failure.project, failure.at)
+    today, *history = (
+        [(failure.project, failure.at) for failure in day.failures if not failure.alerted]
         for day in (invented.today, *invented.history)
-        for failure in day.failures
-        if not failure.alerted
-    ]
+    )
+    known = [*today, *(failure for day in history for failure in day)]
     return {
         "calls": calls,
         "failures": len(seen),
@@ -223,7 +222,7 @@ def _pacing(invented: Invented, calls: int, delays: Sequence[float]) -> JsonObje
         "equal": round(equal, 1),
         "ratio": round(mean / equal, 3),
         "optimum": round(optimum_delay(invented.rates, calls) / equal, 3),
-        "hindsight": round(hindsight_delay(known, tuple(invented.rates), calls) / equal, 3),
+        "hindsight": round(hindsight_delay(today, known, tuple(invented.rates), calls) / equal, 3),
     }
 
 

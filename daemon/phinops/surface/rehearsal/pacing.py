@@ -22,6 +22,9 @@ _POOL = "all"
 Cell: TypeAlias = tuple[int, int]
 """A project, by its id, at an hour of the day."""
 
+Failure: TypeAlias = tuple[int, float]
+"""Its project and its seconds after midnight."""
+
 
 def equal_delay(projects: int, calls: float) -> float:
     """The mean delay in seconds when all projects are polled at one interval that uses `calls` a day."""
@@ -34,14 +37,16 @@ def optimum_delay(rates: Mapping[int, Sequence[float]], calls: float) -> float:
     return _mean_delay(weights, _intervals(weights, calls, len(rates)))
 
 
-def hindsight_delay(failures: Collection[tuple[int, float]], projects: Collection[int], calls: float) -> float:
-    """The mean delay, over `failures`, of fixed intervals that are chosen knowing all of them.
+def hindsight_delay(
+    failures: Collection[Failure], known: Collection[Failure], projects: Collection[int], calls: float
+) -> float:
+    """The mean delay of `failures` with fixed intervals that were chosen knowing all of `known`, them among those.
 
-    A failure is its project and its seconds after midnight. An interval is one of the project's own times a factor of
-    the hour's own: what is wanted of it goes with the failures of the project times those of the hour.
+    An interval is one of the project's own times a factor of the hour's own: what is wanted of it goes with the
+    failures of the project times those of the hour.
     """
-    by_project = Counter(project for project, _ in failures)
-    by_hour = Counter(_hour(at) for _, at in failures)
+    by_project = Counter(project for project, _ in known)
+    by_hour = Counter(_hour(at) for _, at in known)
     wants = {(project, hour): float(by_project[project] * by_hour[hour]) for project in projects for hour in range(24)}
     met = Counter((project, _hour(at)) for project, at in failures)
     return _mean_delay(met, _intervals(wants, calls, len(projects)))
