@@ -344,11 +344,16 @@ def test_an_alert_of_a_failed_run_has_its_project_looked_at_at_once(reason: str,
 
 
 def test_where_a_day_has_no_limit_polls_keep_to_a_small_part_of_the_rate() -> None:
-    unlimited = _hut(_serving(_tenant(), Account(limit=None, pool="1"), Projects("instances")))
+    account = Account(limit=None, pool="1")
+    unlimited = _hut(_serving(_tenant(), account, Projects("instances")))
     left = unlimited.watches[0].pacer._planner.left
 
     async def script() -> None:
-        found = left()
-        assert found.calls == {"1": pytest.approx(0.02 * 50 * found.seconds)}
+        a_day = 0.02 * 50 * 86_400
+        assert (left().calls, left().endless) == ({"1": a_day}, frozenset({"1"}))
+        account.used = 10_000
+        assert left().calls == {"1": a_day - 10_000}
+        account.used = 200_000
+        assert left().calls == {"1": pytest.approx(0.5 * left().seconds)}
 
     _play(unlimited, script)

@@ -35,7 +35,9 @@ LONGEST_CALL = 600.0
 """Seconds that a poll may be silent within: one call that waits for its turn, is repeated and answered."""
 
 POLITE = 0.02
-"""The part of a pool's rate that polls are planned with where a day has no limit."""
+"""The part of what a pool's rate would give in a day that polls are planned with where the day has no limit."""
+
+DAY = 86_400.0
 
 _FAILED_RUN = frozenset({"VDM_BATCH_ERROR", "KGB_TASK_ERROR"})
 """The reasons of alerts that tell of a run which failed (reasons of ListAlertEvents)."""
@@ -214,14 +216,17 @@ def _left(serving: Serving, clock: Clock, zone: ZoneInfo) -> Callable[[], Left]:
 
     def left() -> Left:
         seconds = seconds_left(clock.now().astimezone(zone))
+        uses = {use.pool: use for use in serving.limiter.usage()}
+        used = {pool: use.used for pool, use in uses.items()}
         calls: dict[str, float] = {}
-        used: dict[str, int] = {}
-        for use in serving.limiter.usage():
-            used[use.pool] = use.used
+        endless = set()
+        for pool, use in uses.items():
             if use.limit is not None:
-                calls[use.pool] = 0.0 if use.spent else max(0.0, use.limit - use.reserve - use.used)
-            elif (pool := plan.rate_pool(int(use.pool[0]))) is not None:
-                calls[use.pool] = POLITE * plan.rates[pool] * quota.share * seconds
-        return Left(calls, seconds, used)
+                calls[pool] = 0.0 if use.spent else max(0.0, use.limit - use.reserve - use.used)
+            elif (rated := plan.rate_pool(int(pool[0]))) is not None:
+                endless.add(pool)
+                a_second = POLITE * plan.rates[rated] * quota.share
+                calls[pool] = max(a_second * seconds / 2, a_second * DAY - use.used)
+        return Left(calls, seconds, used, frozenset(endless))
 
     return left

@@ -16,7 +16,7 @@ from fake_dataphin import START, ZONE, kinds
 from phinops import virtual
 from phinops.arrive.arrival import WHOLE, Arrival, Fault, Part
 from phinops.arrive.pace import DOWN_AFTER, Pacer
-from phinops.arrive.planner import SHORTEST, Care, Left, Planner
+from phinops.arrive.planner import SHORTEST, Care, Left, Others, Planner
 from phinops.arrive.polling import Polled, SourceState
 from phinops.clock import LoopClock
 from phinops.errors import Forbidden, PhinopsError, QuotaSpent, StoreError, Throttled, Transient
@@ -53,7 +53,7 @@ class Course:
         self.pacer = Pacer(
             "instances",
             "prod",
-            Planner(lambda: self.left(), self.clock, ZONE),
+            Planner(lambda: self.left(), self.clock, ZONE, others=Others(found=10**9)),
             levels=(1,),
             every=self.every,
             cares=lambda: self.care(),

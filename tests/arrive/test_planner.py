@@ -11,15 +11,29 @@ import pytest
 from fake_dataphin import START, ZONE
 from phinops import virtual
 from phinops.arrive.arrival import Part
-from phinops.arrive.planner import CALM_AFTER, LONGEST, SHORTEST, Care, Left, Planner, Unit, stretches
+from phinops.arrive.planner import (
+    CALM_AFTER,
+    FOLLOW_UP,
+    LEFT_TO_POLLS,
+    LONGEST,
+    SHORTEST,
+    Care,
+    Left,
+    Others,
+    Planner,
+    Unit,
+    stretches,
+)
 from phinops.clock import LoopClock
 
 CHANCE = random.Random(1)
+NOBODY_ELSE = 10**9
+"""So many changes were found, and nobody called because of them."""
 
 
 def planner(calls: float | None, seconds: float = 43_200) -> Planner:
     left = Left({} if calls is None else {"1+2": calls}, seconds)
-    return Planner(lambda: left, LoopClock(START), ZONE)
+    return Planner(lambda: left, LoopClock(START), ZONE, others=Others(found=NOBODY_ELSE))
 
 
 def entered(plans: Planner, *units: Unit) -> list[float]:
@@ -78,10 +92,44 @@ async def test_too_few_calls_for_one_poll_are_none() -> None:
     assert not plans.is_spent(unit("c", cost=4.0, every=30.0))
 
 
+async def test_what_is_no_limit_is_planned_with_and_never_spent() -> None:
+    left = Left({"1": 0.5}, 30.0, endless=frozenset({"1"}))
+    plans, one = Planner(lambda: left, LoopClock(START), ZONE, others=Others(found=NOBODY_ELSE)), unit("a")
+    entered(plans, one)
+    assert not plans.is_spent(one)
+    assert one.interval > SHORTEST
+
+
+def test_calls_that_polls_did_not_make_are_expected_to_be_made_again_for_each_change() -> None:
+    others = Others()
+    assert others.expected("1", 10) == 10 * FOLLOW_UP
+    others.look({"1": 100})
+    for _ in range(50):
+        others.polled(calls=2, found=1)
+    others.look({"1": 100 + 50 * 2 + 50 * 8})
+    assert others.expected("1", 10) == pytest.approx(80, rel=0.05)
+    # A new day counts from nothing.
+    others.look({"1": 3})
+    assert others.expected("1", 10) == pytest.approx(80, rel=0.05)
+
+
+async def test_what_actions_will_cost_is_not_spent_on_polls_before() -> None:
+    rates = (10 / 24,) * 24
+    alone, beside = unit("a", rates=rates), unit("a", rates=rates)
+    entered(planner(200), alone)
+    left = Left({"1": 200.0}, 43_200)
+    entered(Planner(lambda: left, LoopClock(START), ZONE), beside)
+    # Five changes are expected until the day ends, at four calls each.
+    assert beside.interval / alone.interval == pytest.approx(200 / 180, rel=1e-3)
+    left = Left({"1": 10.0}, 43_200)
+    entered(Planner(lambda: left, LoopClock(START), ZONE), beside)
+    assert beside.interval == pytest.approx(43_200 / (10 * LEFT_TO_POLLS), rel=1e-3)
+
+
 def test_a_shorter_interval_counts_the_way_that_was_come() -> None:
     async def main() -> None:
         left = [Left({"1": 12.0}, 43_200)]
-        plans = Planner(lambda: left[0], LoopClock(START), ZONE)
+        plans = Planner(lambda: left[0], LoopClock(START), ZONE, others=Others(found=NOBODY_ELSE))
         one = unit("a")
         plans.enter(one)
         plans.look()

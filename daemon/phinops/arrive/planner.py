@@ -46,12 +46,13 @@ class Left:
     """What polls may still use: `calls` by pool until the quota day ends, in `seconds`.
 
     A pool's name joins its levels by "+"; one that is not named is not limited. `used` are the calls of the day so far,
-    whoever made them.
+    whoever made them. `endless` are pools whose `calls` are a measure and no limit.
     """
 
     calls: Mapping[str, float]
     seconds: float
     used: Mapping[str, int] = field(default_factory=dict)
+    endless: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,7 @@ class Planner:
         if unit.every is not None:
             return False  # kept to until the limiter says no
         calls = self._left.calls
-        return any(calls[pool] < cost for pool, cost in unit.costs(calls).items())
+        return any(calls[pool] < cost for pool, cost in unit.costs(calls.keys() - self._left.endless).items())
 
     def until_reset(self) -> float:
         """Seconds until the quota day ends."""
