@@ -199,7 +199,7 @@ async def test_ten_mistakes_are_told_in_their_places_and_the_good_file_beside_th
         lines = told.stdout.splitlines()
         assert len(lines) == 11, told.stdout
         assert sum("quota-polls `instances`" in line for line in lines) == 1, told.stdout
-        assert "10 errors, 1 warnings" in told.stderr
+        assert "10 errors, 1 warning\n" in told.stderr
 
         try:
             daemon.start()

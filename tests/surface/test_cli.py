@@ -160,7 +160,7 @@ def test_check_without_a_config_says_what_it_could_not_check(tmp_path: Path) -> 
     result = typed("check")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "no config: notifiers, hooks and edition were not checked, nor the quota" in result.stderr
-    assert "1 files: 0 errors, 0 warnings" in result.stderr
+    assert "1 file: 0 errors, 0 warnings" in result.stderr
 
 
 def test_check_finds_mistakes_of_every_kind_of_file_below_a_folder(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from phinops.arrive.planner import Care, Planner, Unit
 from phinops.arrive.polling import PacedSource, PartState, Polled, Polling, SourceState, State
 from phinops.arrive.rates import rates
 from phinops.errors import PhinopsError, QuotaSpent, Refused, Throttled
-from phinops.event import Event, SourceHealth, event_id
+from phinops.event import Event
 
 log = structlog.get_logger(__name__)
 
@@ -384,19 +384,8 @@ class Pacer:
 
     async def _report(self, kind: str, tell: Callable[[Event], Awaitable[object]]) -> bool:
         """Whether it could be told; else it is tried again."""
-        now = self._clock.now()
-        state = self.state()
-        health = SourceHealth(self.name, state.state, state.reason, state.last_good)
-        event = Event(
-            id=event_id("sources", self._tenant, self.name, now.isoformat(), kind),
-            type=kind,
-            time=now,
-            tenant=self._tenant,
-            source=self.name,
-            health=health,
-        )
         try:
-            await tell(event)
+            await tell(self.state().event(kind, self._tenant, self._clock.now()))
         except PhinopsError as error:
             log.warning("source.untold", source=self.name, tenant=self._tenant, reason=str(error))
             return False

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from phinops.arrive.arrival import Arrival, Part
 from phinops.arrive.planner import Unit
+from phinops.event import Event, SourceHealth, event_id
 
 State = Literal["starting", "ok", "failing", "stale", "resting", "idle"]
 
@@ -61,6 +62,17 @@ class SourceState:
     interval_s: float | None
     reason: str
     parts: tuple[PartState, ...] = ()
+
+    def event(self, kind: str, tenant: str, now: datetime) -> Event:
+        """The event of that type which tells of it."""
+        return Event(
+            id=event_id("sources", tenant, self.name, now.isoformat(), kind),
+            type=kind,
+            time=now,
+            tenant=tenant,
+            source=self.name,
+            health=SourceHealth(self.name, self.state, self.reason, self.last_good),
+        )
 
 
 @dataclass(slots=True, eq=False)

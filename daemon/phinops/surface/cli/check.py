@@ -15,6 +15,7 @@ from phinops.config import Config, check_config, find_config, places_in
 from phinops.decide.load import load_rules
 from phinops.decide.rule import RuleSet, Setting
 from phinops.demand import quota_warnings
+from phinops.demand.ask import counted
 from phinops.errors import ConfigError
 from phinops.execute.steps.table import STEPS
 from phinops.problem import Problem
@@ -62,7 +63,8 @@ def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None,
     nothing = not loaded.files and not (paths and found.configs)
     errors = sum(each.severity == "error" for each in problems)
     files = len(loaded.files) + len(found.configs)
-    click.echo(f"{files} files: {errors} errors, {len(problems) - errors} warnings", err=True)
+    told = (counted(errors, "error"), counted(len(problems) - errors, "warning"))
+    click.echo(f"{counted(files, 'file')}: {', '.join(told)}", err=True)
     if nothing:
         click.echo("nothing to check: no *.rules.yaml, no *.test.yaml", err=True)
     ctx.exit(1 if errors or nothing else 0)
