@@ -147,6 +147,12 @@ def test_a_poll_that_costs_more_is_made_less_often() -> None:
     assert gaps(course.times())[-1] > 600
 
 
+def test_what_a_poll_calls_for_because_of_what_it_finds_makes_it_no_dearer() -> None:
+    found = Arrival("instances", "prod", calls=10, follow_ups=9)
+    course = Course(lambda *_: found, left=lambda: Left({"1": 1000.0}, 86_400)).last(4000)
+    assert len(course.polls) == pytest.approx(4000 / 86.4, rel=0.1)
+
+
 def test_a_change_makes_the_next_poll_of_the_same_part_come_sooner() -> None:
     there = PROJECTS[:2]
     calm = Course(there=lambda: there, left=lambda: Left({"1": 100.0}, 43_200)).last(1)

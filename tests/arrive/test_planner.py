@@ -72,6 +72,13 @@ async def test_what_cannot_be_had_is_stretched_beyond_the_longest() -> None:
     assert interval > LONGEST
 
 
+async def test_where_calls_are_few_what_hardly_ever_changes_may_wait_for_three_times_the_equal_interval() -> None:
+    often, never = unit("a"), unit("b", rates=(1e-9,) * 24)
+    # 24 calls for two: equal would be an hour, and the longest three hours.
+    assert entered(planner(24), often, never)[1] == pytest.approx(10_800)
+    assert entered(planner(240), unit("a"), unit("b", rates=(1e-9,) * 24))[1] == LONGEST
+
+
 async def test_a_change_lets_more_be_expected_for_a_while() -> None:
     shaken, calm = unit("a"), unit("b")
     plans = planner(720)

@@ -68,9 +68,10 @@ class Arrival:
 
     `events` are in the order of their times. `seen` holds the states that changed; one whose `open` is true belongs
     to `Memory.tracked`. States that are not open and were last written before `forget_before` may be deleted: the
-    source will not be shown these objects again. `calls` is what the poll cost; `complete` is false where `faults`
-    tell that something is missing. `part` is what was polled, the id of a project or "" for the whole tenant; None
-    where nothing was polled. `hinted` are objects of which something else had told before.
+    source will not be shown these objects again. `calls` is what the poll cost, `follow_ups` how many of those were
+    made because of what it found; `complete` is false where `faults` tell that something is missing. `part` is what
+    was polled, the id of a project or "" for the whole tenant; None where nothing was polled. `hinted` are objects of
+    which something else had told before.
     """
 
     source: str
@@ -81,6 +82,7 @@ class Arrival:
     forget_before: datetime | None = None
     faults: tuple[Fault, ...] = ()
     calls: int = 0
+    follow_ups: int = 0
     part: str | None = None
     hinted: frozenset[str] = frozenset()
 

@@ -252,14 +252,14 @@ class Pacer:
             log.exception("source.broken", source=self.name, tenant=self._tenant, part=polling.name)
             self._failed(polling, error)
         else:
-            self._good(polling, polled, began)
+            self._good(polling, polled, began, hinted=bool(hinted))
         finally:
             polling.busy = False
             self._nudged.set()
         if self._told_stale and self._state() != "stale":
             self._told_stale = not await self._report("source.recovered", tell)
 
-    def _good(self, polling: Polling, polled: Polled, began: float) -> None:
+    def _good(self, polling: Polling, polled: Polled, began: float, *, hinted: bool) -> None:
         now = self._clock.monotonic()
         if self._unanswered or self._rested:
             log.info("source.answers", source=self.name, tenant=self._tenant, after_failures=self._unanswered)
@@ -268,8 +268,10 @@ class Pacer:
         self._unanswered = 0
         polling.failures, polling.failing_since = 0, None
         polling.last_good, polling.good_at, self._silent_since = self._clock.now(), now, now
-        polling.unit.polled(began, polled.arrival.calls, self._chance)
-        self._planner.others.polled(polled.arrival.calls, polled.found)
+        plain = polled.arrival.calls - polled.arrival.follow_ups
+        polling.unit.polled(began, plain, self._chance)
+        # What changes cause is planned for by changes, and so is a poll that one caused.
+        self._planner.others.polled(0 if hinted else plain, polled.found)
         polling.patience = polling.unit.interval
         if polled.found:
             polling.unit.shaken(polled.found, now)

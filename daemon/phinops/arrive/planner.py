@@ -16,7 +16,10 @@ from phinops.clock import Clock
 
 SHORTEST = 10.0
 LONGEST = 7200.0
-"""Seconds between two polls of one thing when the budget decides; the longer only while the calls allow it."""
+"""Seconds between two polls of one thing when the budget decides."""
+
+FEW = 3.0
+"""How many times as long as equal intervals the longest may be, where the calls do not allow them to be shorter."""
 
 WITHIN = timedelta(minutes=15)
 """How soon a rule that says nothing of it wants to hear of a change: what `within` is measured against."""
@@ -116,10 +119,11 @@ class Unit:
         """The calls that a poll is expected to take of those of the pools that it draws on."""
         return {pool: self.cost for pool in pools if any(str(level) in pool for level in self.levels)}
 
-    def demand(self, pools: Iterable[str]) -> Demand:
+    def demand(self, pools: Iterable[str], longest: float = LONGEST) -> Demand:
         """What the plan needs to know; `pools` are those that are limited."""
         weight, within = self.weight, self.care.within
-        longest = LONGEST if within is None else max(SHORTEST, min(LONGEST, within.total_seconds()))
+        if within is not None:
+            longest = max(SHORTEST, min(longest, within.total_seconds()))
         return Demand(
             costs=self.costs(pools),
             wants=tuple(weight * rate for rate in self.rates),
@@ -200,9 +204,11 @@ class Planner:
         self._again_at, self._hour = now + PLAN_EVERY, here.hour
         self._left = self.left()
         self.others.look(self._left.used)
-        demands = {unit: unit.demand(self._left.calls) for unit in self.units}
         rest = stretches(here, self._left.seconds)
-        made = plan(list(demands.values()), self._for_polls(rest), rest)
+        calls = self._for_polls(rest)
+        longest = max(LONGEST, FEW * self._equal(calls))
+        demands = {unit: unit.demand(calls, longest) for unit in self.units}
+        made = plan(list(demands.values()), calls, rest)
         for unit, demand in demands.items():
             unit.pace(self._interval(made, unit, demand, here.hour, now), now)
 
@@ -224,6 +230,12 @@ class Planner:
             pool: max(LEFT_TO_POLLS * calls, calls - self.others.expected(pool, changes))
             for pool, calls in self._left.calls.items()
         }
+
+    def _equal(self, calls: Mapping[str, float]) -> float:
+        """The interval that all would have if it were one for all."""
+        costs = [unit.costs(calls) for unit in self.units]
+        rounds = {pool: sum(each.get(pool, 0.0) for each in costs) for pool in calls}
+        return max((self._left.seconds * rounds[pool] / max(1.0, calls[pool]) for pool in calls), default=0.0)
 
     def _interval(self, made: Plan, unit: Unit, demand: Demand, hour: int, now: float) -> float:
         return max(0.001, made.interval(demand, hour, unit.weight * unit.excess_now(now)))

@@ -39,10 +39,10 @@ def test_no_interval_is_shorter_than_ten_seconds() -> None:
     assert optimum_delay({1: (1.0,) * 24}, 1_000_000) == pytest.approx(5)
 
 
-def test_where_calls_are_few_the_longest_interval_is_twice_the_equal_one() -> None:
+def test_where_calls_are_few_the_longest_interval_is_three_times_the_equal_one() -> None:
     rates = {1: (1.0,) * 24, 2: (0.0,) * 24}
-    # Equal: twelve calls each, every two hours. The second then gets six, and the first eighteen.
-    assert optimum_delay(rates, 24) == pytest.approx(DAY / 18 / 2)
+    # Equal: twelve calls each, every two hours. The second then gets four, and the first twenty.
+    assert optimum_delay(rates, 24) == pytest.approx(DAY / 20 / 2)
 
 
 def test_hindsight_multiplies_projects_and_hours() -> None:

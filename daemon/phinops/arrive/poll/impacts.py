@@ -42,6 +42,7 @@ class _Look:
     asked: ImpactList
     states: dict[str, ImpactSeen]
     next: datetime
+    windows: int
     sifted: list[Sifted] = field(default_factory=list)
     moved: dict[str, JsonObject] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -98,6 +99,7 @@ class ImpactSource:
             forget_before=self._forgetting.before(now if past else None, now),
             faults=tuple(replace(fault, where=part.name or part.id) for fault in look.faults),
             calls=look.asked.calls,
+            follow_ups=look.asked.calls - look.windows,
             part=part.id,
         )
 
@@ -107,7 +109,7 @@ class ImpactSource:
         windows, following = windows_at(here, begin, self._window, here - self._lookback)
         tracked = await self._memory.tracked(self.name, project.id)
         states = {key: state for key, document in tracked.items() if (state := recall(ImpactSeen, document))}
-        look = _Look(project, ImpactList(self._reader, project.id, self._zone), states, following)
+        look = _Look(project, ImpactList(self._reader, project.id, self._zone), states, following, len(windows))
         sight = Sight(self._tenant, here, here, stock=past is None)
         for window in windows:
             await self._read(look, window, sight)

@@ -41,6 +41,7 @@ class _Look:
     sifted: Mapping[str, Sifted]
     faults: tuple[Fault, ...]
     calls: int
+    follow_ups: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class InstanceSource:
             forget_before=self._forgetting.before(progress.good if progress else None, now),
             faults=tuple(replace(fault, where=part.name or part.id) for fault in look.faults),
             calls=look.calls,
+            follow_ups=look.follow_ups,
             part=part.id,
         )
 
@@ -137,6 +139,7 @@ class InstanceSource:
             {**ended, **sifted},
             (*listing.faults, *after.faults),
             listing.calls + after.calls,
+            after.calls,
         )
 
     async def _list(self, instances: InstanceList, states: Set[str], near: Span, span: Span, *, alone: bool) -> Listing:

@@ -142,8 +142,11 @@ def _remember(tx: Tx, invented: Invented) -> None:
 
 
 def _found(day: PastDay) -> dict[str, Sequence[tuple[str, float]]]:
-    """What each source finds first, as part and moment. A failure with an alert rule is found through its alert."""
-    alerts = [each.at for each in day.failures if each.alerted] + list(day.alerts)
+    """What each source finds first, as part and moment. A failure with an alert rule is found through its alert.
+
+    An alert is found twice: it opens, and it is closed.
+    """
+    alerts = 2 * ([each.at for each in day.failures if each.alerted] + list(day.alerts))
     return {
         "instances": [(str(each.project), each.at) for each in day.failures if not each.alerted],
         "alerts": [("", at) for at in alerts],

@@ -2,7 +2,7 @@
 
 A poll costs one call of one project. What fails at random is seen half an interval late on average, so every mean here
 is a sum of halves. The best intervals are those of the daemon's own plan for who knows the rates, within the same
-bounds; where equal intervals are longer than half of the longest, up to twice those, so that they can be paid for.
+bounds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from phinops.arrive.plan import Demand, Stretch, plan
-from phinops.arrive.planner import LONGEST, SHORTEST
+from phinops.arrive.planner import FEW, LONGEST, SHORTEST
 from phinops.arrive.rates import HOURS
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -62,7 +62,7 @@ def _mean_delay(weights: Mapping[Cell, float], intervals: Mapping[Cell, float]) 
 
 def _intervals(wants: Mapping[Cell, float], calls: float, projects: int) -> dict[Cell, float]:
     """Intervals by `wants` that use so many calls a day, or as many as the bounds allow."""
-    longest = max(LONGEST, 4 * equal_delay(projects, calls))
+    longest = max(LONGEST, FEW * 2 * equal_delay(projects, calls))
     hours = range(HOURS)
     demands = {
         project: Demand({_POOL: 1.0}, [wants[project, hour] for hour in hours], SHORTEST, longest)
