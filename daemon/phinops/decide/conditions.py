@@ -14,15 +14,25 @@ from typing import Any
 from cel_expr_python import cel
 
 from phinops.decide import functions
-from phinops.decide.celtext import flaws_of, unknown_key, unknown_part
-from phinops.decide.checked import constants, guarded, reads
+from phinops.decide.celtext import flaws_of, taken_name, unknown_key, unknown_part, without_events
+from phinops.decide.checked import constants, guarded, mentions, reads
 from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
-from phinops.decide.shape import ABSENT, OPTIONAL_TIMES, UNTYPED, environment, event_message, step_messages
+from phinops.decide.shape import (
+    ABSENT,
+    OPTIONAL_TIMES,
+    UNTYPED,
+    environment,
+    event_message,
+    step_messages,
+    whole_message,
+)
 from phinops.durations import format_duration
 from phinops.event import Event, parts_of
 
 _KEYED = re.compile(r"\b(?:steps|vars)\b")
 _OVERLOADS = re.compile(r"No matching overloads found : (\S+?)(?:\((.*)\))?$")
+_EVENTS = re.compile(r"\bevents\b")
+_TAKEN = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*(event|events|steps|vars|now)\s*,")
 _CONSTANTS = re.compile(r"\b(?:matches|duration|timestamp)\s*\(")
 _KEPT = 20_000
 """Expressions that are kept compiled: rules change while the daemon runs, and nobody asks for the old ones again."""
@@ -54,6 +64,7 @@ class Conditions:
         except (RuntimeError, TypeError) as error:  # TypeError: half a surrogate pair is no text to CEL
             return flaws_of(str(error), source, names)
         flaws = self._check_reads(expression, source, names) + self._check_constants(expression, source)
+        flaws += _check_events(expression, source, names)
         kind = expression.return_type().name()
         if wanted == BOOL and kind not in ("BOOL", "DYN"):
             flaws.append(Flaw("expression-type", 0, f"is {_type_text(kind)}, and a condition must be true or false"))
@@ -134,11 +145,12 @@ class Conditions:
         return self._keep(expression, source, parts)
 
     def _keep(self, expression: Any, source: str, parts: frozenset[str]) -> _Compiled:
-        if _may_be_absent(parts).search(source):
+        several = speaks_of_events(source)
+        if _may_be_absent(frozenset() if several else parts).search(source):
             expression = self._env.deserialize(guarded(expression.serialize(), PARTS - parts))
         if len(self._compiled) >= self._kept:
             self._compiled.clear()
-        compiled = _Compiled(expression, "vars" in source, "steps" in source)
+        compiled = _Compiled(expression, "vars" in source, "steps" in source, several)
         self._compiled[source, parts] = compiled
         return compiled
 
@@ -146,9 +158,11 @@ class Conditions:
         bindings = self._bindings
         if bindings is None or bindings.event is not scope.event or bindings.now != scope.now:
             bindings = self._bindings = _Bindings(self._env, scope.event, scope.now)
-        if not compiled.reads_vars and not compiled.reads_steps:
+        if not compiled.reads_vars and not compiled.reads_steps and not compiled.reads_events:
             return bindings.shared
-        extra = {"vars": scope.vars} if compiled.reads_vars else {}
+        extra: dict[str, Any] = {"vars": scope.vars} if compiled.reads_vars else {}
+        if compiled.reads_events:
+            extra["events"] = [whole_message(each) for each in scope.events]
         if compiled.reads_steps:
             extra["steps"] = step_messages(scope.steps)
         return bindings.with_names(extra)
@@ -157,12 +171,13 @@ class Conditions:
 class _Compiled:
     """An expression ready to be evaluated, and whether it speaks of what differs from rule to rule."""
 
-    __slots__ = ("expression", "reads_steps", "reads_vars")
+    __slots__ = ("expression", "reads_events", "reads_steps", "reads_vars")
 
-    def __init__(self, expression: Any, reads_vars: bool, reads_steps: bool) -> None:
+    def __init__(self, expression: Any, reads_vars: bool, reads_steps: bool, reads_events: bool) -> None:
         self.expression = expression
         self.reads_vars = reads_vars
         self.reads_steps = reads_steps
+        self.reads_events = reads_events
 
 
 class _Bindings:
@@ -181,6 +196,19 @@ class _Bindings:
     def with_names(self, extra: Mapping[str, Any]) -> Any:
         """An activation that knows more than the event."""
         return self._env.Activation({**self._values, **extra})
+
+
+def speaks_of_events(source: str) -> bool:
+    """Whether the expression asks for the other events of a rule over several."""
+    return _EVENTS.search(source) is not None
+
+
+def _check_events(expression: Any, source: str, names: Names) -> list[Flaw]:
+    """`events` where there are none, and a name of the language taken for the items of a list."""
+    flaws = [Flaw("expression-name", found.start(1), taken_name(found[1])) for found in _TAKEN.finditer(source)]
+    if not names.events and speaks_of_events(source):
+        flaws += [Flaw("expression-name", offset, without_events()) for offset in mentions(expression.serialize(), "events")]
+    return flaws
 
 
 _WITH_CONSTANT: Mapping[str, str] = {

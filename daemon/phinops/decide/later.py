@@ -18,16 +18,14 @@ RULE_KEYS: Mapping[str, str] = {
     "with": "blueprints",
 }
 
-CORRELATION_KEYS = frozenset({"event", "count", "within", "all", "absent", "after", "state"})
-"""Keys of `on` over several events, and of states that last."""
+LASTING_KEYS = frozenset({"after", "state"})
+"""Keys of `on` for states that last."""
 
 EVENTS: Mapping[str, str] = {
     "instance.overdue": " `{ event, after }`",
     "instance.stuck": " `{ event, state, after }`",
 }
 """Event types that nothing makes yet, each with how `on` will be written where that is more than the type."""
-
-CONCURRENCY = ("restart", "parallel")
 
 STEPS = ("run_manual_node", "backfill", "fix_data", "http", "wait", "approve", "emit")
 

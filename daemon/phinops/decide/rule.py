@@ -11,10 +11,11 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
+from phinops.decide.pattern import Pattern
 from phinops.event import JsonObject
 from phinops.firing import Mode
 
-Concurrency = Literal["single", "queued"]
+Concurrency = Literal["single", "queued", "restart", "parallel"]
 OnError = Literal["stop", "continue"]
 Path = tuple[str | int, ...]
 
@@ -126,7 +127,8 @@ class RuleStep:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `types` are the event types that it looks at, `cron` its own schedule or "".
+    """One rule. `types` are the event types that it looks at, `cron` its own schedule or "", and `pattern` what events
+    of these types must make together, None where each is one for itself.
 
     `condition` and `key` are CEL, "" where the rule has none; `hold` is its `for`. `within` is how soon after a change
     the rule would like to hear of it: a wish that polls are paced by, and no part of what the rule decides or does.
@@ -148,14 +150,17 @@ class Rule:
     within: timedelta | None = None
     vars: JsonObject = field(default_factory=dict)
     writes: bool = False
+    pattern: Pattern | None = None
     file: str = ""
     line: int = 0
     hash: str = field(default="", compare=False)
 
     def to_json(self) -> JsonObject:
         """The rule's meaning as JSON: the plan of its firings. Without `file`, `line`, `description` and `within`:
-        a rule that wants to hear sooner decides and does the same.
+        a rule that wants to hear sooner decides and does the same. What younger versions added is there only where it
+        is said, so that the hash of what does not say it stays.
         """
+        added = {"pattern": self.pattern.to_json()} if self.pattern else {}
         return {
             "id": self.id,
             "on": list(self.types),
@@ -171,7 +176,17 @@ class Rule:
             "vars": self.vars,
             "writes": self.writes,
             "steps": [step.to_json() for step in self.steps],
+            **added,
         }
+
+    @property
+    def window(self) -> str:
+        """The hash of what the rule's windows are about, "" without a pattern: while it stays, open windows go on."""
+        if self.pattern is None:
+            return ""
+        spoken = any("vars" in text for text in (self.condition, self.key))
+        about = {"if": self.condition, "key": self.key, "vars": self.vars if spoken else {}}
+        return hash_of({**about, "pattern": self.pattern.to_json()})
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Rule:
@@ -193,6 +208,7 @@ class Rule:
             max_age=_span(document["max_age_s"]),
             vars=document["vars"],
             writes=document["writes"],
+            pattern=Pattern.from_json(document.get("pattern")),
             hash=hash_of(document),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,21 +18,29 @@ class CannotEvaluate(PhinopsError):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The names of rules with their values: `steps` are the results so far, by step id."""
+    """The names of rules with their values: `steps` are the results so far, by step id.
+
+    `events` are those of a rule over several, oldest first, `event` among them; other rules have none.
+    """
 
     event: Event
     now: datetime
     steps: Mapping[str, StepResult] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
+    events: Sequence[Event] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What may be spoken of, as `check` knows it: events of the types in `on`, the steps before, the vars."""
+    """What may be spoken of, as `check` knows it: events of the types in `on`, the steps before, the vars.
+
+    `events`: whether the rule is over several, so that there is a list of them.
+    """
 
     types: tuple[str, ...]
     steps: tuple[str, ...] = ()
     vars: frozenset[str] = frozenset()
+    events: bool = False
 
     def parts(self) -> frozenset[str]:
         """The parts that an event of any of the types has."""

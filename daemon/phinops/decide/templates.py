@@ -15,7 +15,7 @@ from typing import Any
 from minijinja import Environment, TemplateError
 
 from phinops.decide import functions
-from phinops.decide.celtext import unknown_field
+from phinops.decide.celtext import unknown_field, without_events
 from phinops.decide.findings import did_you_mean, listed
 from phinops.decide.jinja import Code, Token, blocks, is_template, sole_expression
 from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
@@ -29,6 +29,7 @@ MAX_TEMPLATE = 64 * 1024
 
 _FUNCTIONS = ("bizdate", "days_before", "range", "dict", "namespace")
 _ROOTS = ("event", "steps", "vars", "now")
+_ROOTS_OF_SEVERAL = (*_ROOTS, "events")
 _REFUSED_TAGS = ("include", "import", "from", "extends", "block", "do", "autoescape")
 _SINGLE = re.compile(r"\s+")
 
@@ -131,6 +132,7 @@ class _LazyContext:
                     for name, result in scope.steps.items()
                 },
                 "vars": plain(scope.vars),
+                "events": [_event(each, self._zone) for each in scope.events],
                 "now": scope.now.astimezone(self._zone).isoformat(),
             }
         return self._values
@@ -292,7 +294,7 @@ def _walk(path: list[str], names: Names) -> tuple[int, str]:
     root, *rest = path
     if root in _FUNCTIONS:
         return 0, ""
-    if root not in _ROOTS:
+    if root not in _roots(names):
         return 0, _unknown_root(root, names)
     if not rest:
         return 0, ""
@@ -302,17 +304,25 @@ def _walk(path: list[str], names: Names) -> tuple[int, str]:
         case "vars":
             near = did_you_mean(rest[0], names.vars) or f": there is {listed(names.vars)}"
             return 1, "" if rest[0] in names.vars else f"no variable is called «{rest[0]}»{near if names.vars else ''}"
+        case "events":
+            return 1, f"«{rest[0]}»: events is a list: say events[0].{rest[0]}, or go through it with for"
         case "now":
             return 1, f"«{rest[0]}»: now is a time and has no fields"
         case _:
             return _walk_event(rest, names)
 
 
+def _roots(names: Names) -> tuple[str, ...]:
+    return _ROOTS_OF_SEVERAL if names.events else _ROOTS
+
+
 def _unknown_root(root: str, names: Names) -> str:
+    if root == "events":
+        return without_events()
     for owner, known in (("event", names.event_fields()), ("vars", names.vars), ("steps", names.steps)):
         if root in known:
             return f"unknown name «{root}»: did you mean «{owner}.{root}»?"
-    near = did_you_mean(root, (*_ROOTS, *_FUNCTIONS)) or ": a template speaks of event, steps, vars and now"
+    near = did_you_mean(root, (*_roots(names), *_FUNCTIONS)) or ": a template speaks of event, steps, vars and now"
     return f"unknown name «{root}»{near}"
 
 
