@@ -30,6 +30,10 @@ class Scope:
     events: Sequence[Event] = ()
 
 
+ROOTS = frozenset({"event", "steps", "vars", "now"})
+"""The names that everything else is reached by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """What may be spoken of, as `check` knows it: events of the types in `on`, the steps before, the vars.
