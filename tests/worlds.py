@@ -15,6 +15,7 @@ import anyio
 
 from phinops.clock import LoopClock
 from phinops.course import Courses
+from phinops.decide.permit import Verdict
 from phinops.errors import Ambiguous, Forbidden, QuotaSpent, Refused, StoreUnwritable, Throttled, Transient
 from phinops.event import Event, Instance, JsonObject, Node, Project, event_id
 from phinops.execute.act import Actor
@@ -284,7 +285,13 @@ async def stage(store: Store | None = None, world: World | None = None, *, most:
         glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
         shown = Stage(store, world, None, desk, alarms, events)  # type: ignore[arg-type]
         shown.courses = Courses(
-            store, actor, PlainWords(), {"t": glass}, clock, group, lambda tx, firing, event: shown.permit_reason
+            store,
+            actor,
+            PlainWords(),
+            {"t": glass},
+            clock,
+            group,
+            lambda tx, firing, event: Verdict(not shown.permit_reason, shown.permit_reason),
         )
         yield shown
         group.cancel_scope.cancel()

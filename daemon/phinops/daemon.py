@@ -31,13 +31,14 @@ from phinops.execute.send import Transport
 from phinops.execute.steps.table import STEPS
 from phinops.firing import Firing
 from phinops.operator_call import OperatorCalls
-from phinops.pipeline import InForce, Pipeline, Taken, permit_again
+from phinops.pipeline import Pipeline, Taken
 from phinops.pulse import Pulse
 from phinops.quota import Quotas
 from phinops.record import journal, lists
 from phinops.record.book import Book
 from phinops.record.spends import Key
 from phinops.record.sqlite import Store
+from phinops.recording import InForce, permit_again
 from phinops.report import Report
 from phinops.rulebook import Reload, Rulebook
 from phinops.spoken import SpokenWords

@@ -51,7 +51,7 @@ def step_result(document: Mapping[str, Any]) -> StepResult:
 @dataclass(frozen=True, slots=True)
 class Firing:
     """One rule on one event. `plan` is the rule's JSON as it was; `cursor` is the index of the next step; `facts` are
-    what of the past the decision was judged by.
+    what of the past the decision was judged by; `stop` is why it is to end at the next safe point, or "".
     """
 
     id: str
@@ -71,6 +71,17 @@ class Firing:
     ended_at: datetime | None = None
     results: Mapping[str, StepResult] = field(default_factory=dict)
     facts: JsonObject = field(default_factory=dict)
+    stop: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An event that counts for a rule over several: `at` is its own time, `came` when it was recorded."""
+
+    event_id: str
+    type: str
+    at: datetime
+    came: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from phinops.decide.load import Loaded, load_rules, with_last_good
 from phinops.decide.rule import RuleSet, Setting
 from phinops.event import Event, QuarantinedRule, event_id
 from phinops.execute.steps.table import STEPS
-from phinops.pipeline import InForce
 from phinops.problem import Problem
+from phinops.recording import InForce
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,4 +35,4 @@ class SpokenWords:
             raise BadStep(str(error)) from error
 
     def _scope(self, scene: Scene) -> Scope:
-        return Scope(scene.event, self._clock.now(), scene.results, scene.variables)
+        return Scope(scene.event, self._clock.now(), scene.results, scene.variables, scene.events)

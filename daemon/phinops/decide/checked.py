@@ -212,7 +212,8 @@ def guarded(serialized: bytes, absent: frozenset[str]) -> bytes:
     """The expression with every read of what may not be there made an error where it is not there.
 
     `absent` are the fields of `event` that events of its kind never have; of the list `events` each is asked for what
-    it has, as they may be of several kinds. What stands inside of `has()` is left as it is: there, absence is the answer.
+    it has, as they may be of several kinds. What stands inside of `has()` is left as it is: there, absence is the
+    answer.
     """
     envelope = any_pb2.Any.FromString(serialized)
     tree = _CheckedExpr.FromString(envelope.value)

@@ -214,7 +214,9 @@ def _check_events(expression: Any, source: str, names: Names) -> list[Flaw]:
     """`events` where there are none, and a name of the language taken for the items of a list."""
     flaws = [Flaw("expression-name", found.start(1), taken_name(found[1])) for found in _TAKEN.finditer(source)]
     if not names.events and speaks_of_events(source):
-        flaws += [Flaw("expression-name", offset, without_events()) for offset in mentions(expression.serialize(), "events")]
+        flaws += [
+            Flaw("expression-name", offset, without_events()) for offset in mentions(expression.serialize(), "events")
+        ]
     return flaws
 
 

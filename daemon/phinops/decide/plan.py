@@ -23,9 +23,7 @@ _WITH_TARGET = ("instance.", "alert.")
 class Steps:
     """Reads the items of `do` in order; a step may speak of those before it."""
 
-    def __init__(
-        self, reading: Reading, types: tuple[str, ...], types_known: bool, *, several: bool = False
-    ) -> None:
+    def __init__(self, reading: Reading, types: tuple[str, ...], types_known: bool, *, several: bool = False) -> None:
         self._reading = reading
         self._findings = reading.findings
         self._kinds = reading.setting.kinds

@@ -7,7 +7,7 @@ by reading, a done write is verified for the time that it has left, an absent on
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from phinops.execute.journal import Journal
 from phinops.execute.notify.note import note_payload
 from phinops.execute.patience import patiently
 from phinops.execute.steps.kind import BadStep, Step, Target, Write, checked
+from phinops.execute.stop import Stop
 from phinops.execute.walk import Scene, Walk, Words, planned_step, result_of, write_of
 from phinops.firing import Firing, FiringState, Notice, StepResult
 
@@ -52,15 +53,23 @@ class Actor:
         self._tell = tell
         self._carrier = Carrier(journal, hands, clock, held)
 
-    async def walk(self, firing: Firing, event: Event) -> tuple[FiringState, str]:
-        """Do the firing's steps from its cursor on; the state that it ends in, with the reason."""
+    async def walk(
+        self, firing: Firing, event: Event, events: Sequence[Event] = (), stop: Stop | None = None
+    ) -> tuple[FiringState, str]:
+        """Do the firing's steps from its cursor on; the state that it ends in, with the reason.
+
+        Raises:
+            Stopped: it was asked to stop, and has no write under way.
+        """
         results = dict(firing.results)
+        stop = stop or Stop()
         for n in range(firing.cursor, len(firing.plan["steps"])):
             planned = planned_step(n, firing.plan["steps"][n])
             step = self._steps.get(planned.kind)
             if step is None:
                 return "needs_decision", f"step {planned.id}: this version does not know the step «{planned.kind}»"
-            result = await self._do(Walk(firing, planned, step, Scene(event, results, firing.plan.get("vars", {}))))
+            scene = Scene(event, results, firing.plan.get("vars", {}), events)
+            result = await self._do(Walk(firing, planned, step, scene, stop))
             await self._report(firing, n, result)
             results = {**results, planned.id: result}
             await self._journal.advance(firing.id, n + 1, results)
@@ -74,6 +83,8 @@ class Actor:
 
     async def _do(self, walk: Walk) -> StepResult:
         earlier = await self._journal.last_step(walk.firing.id, walk.planned.n)
+        if earlier is None or earlier.state != "intent":
+            walk.stop.check()
         try:
             if earlier and earlier.state != "absent":
                 return await self._carrier.take_up(walk, earlier)
@@ -90,12 +101,13 @@ class Actor:
 
     async def _call(self, walk: Walk, params: BaseModel, attempt: int) -> StepResult:
         look = self._hands[walk.firing.tenant].look
-        write = await patiently(
-            self._clock,
-            lambda: walk.step.write(params, walk.scene.event, look),
-            "what the step needs to know",
-            lambda reason: self._waits(walk, reason),
-        )
+        with walk.stop.safe():
+            write = await patiently(
+                self._clock,
+                lambda: walk.step.write(params, walk.scene.event, look),
+                "what the step needs to know",
+                lambda reason: self._waits(walk, reason),
+            )
         if not walk.step.writes(params):
             return await self._read(walk, write)
         try:
@@ -114,12 +126,13 @@ class Actor:
         if not limit or write.target.kind not in ("instance", "node"):
             return
         look = self._hands[walk.firing.tenant].look
-        below = await patiently(
-            self._clock,
-            lambda: look.downstream(write.target),
-            "what hangs below the target",
-            lambda reason: self._waits(walk, reason),
-        )
+        with walk.stop.safe():
+            below = await patiently(
+                self._clock,
+                lambda: look.downstream(write.target),
+                "what hangs below the target",
+                lambda reason: self._waits(walk, reason),
+            )
         if below > limit["max"]:
             raise BadStep(f"limits.downstream: {below} nodes hang below {write.target.id}, {limit['max']} are allowed")
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
 from phinops.event import Event, JsonObject
 from phinops.execute.steps.kind import Step, Target, Write
+from phinops.execute.stop import Stop
 from phinops.firing import Ask, Firing, Intent, Outcome, StepResult, TargetLimit
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What conditions and templates of a step may speak of."""
+    """What conditions and templates of a step may speak of; `events` are those of a rule over several."""
 
     event: Event
     results: Mapping[str, StepResult]
     variables: JsonObject
+    events: Sequence[Event] = ()
 
 
 class Words(Protocol):
@@ -59,6 +61,7 @@ class Walk:
     planned: Planned
     step: Step
     scene: Scene
+    stop: Stop = field(default_factory=Stop)
 
     @property
     def limits(self) -> Mapping[str, Any]:

@@ -35,12 +35,6 @@ SELECT DISTINCT f.id AS firing_id
   FROM step AS s JOIN firing AS f ON f.id = s.firing_id
  WHERE s.state = 'intent' AND s.epoch < :epoch AND f.event_id IS NULL;
 
--- queued_firing --
--- The one firing that waits for this key.
-SELECT * FROM firing WHERE tenant = :tenant AND rule = :rule AND key = :key
-   AND ended_at IS NULL AND state = 'queued'
- ORDER BY seq DESC LIMIT 1;
-
 -- move_firing --
 -- Change a firing's state and the reason shown for it.
 UPDATE firing SET state = :state, reason = :reason, wake_at = :wake_at WHERE id = :id AND ended_at IS NULL;
