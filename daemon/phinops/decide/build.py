@@ -36,8 +36,7 @@ def build_rule(node: Node, reading: Reading) -> Rule | None:
     several = trigger is not None and trigger.pattern is not None
     language, names = reading.language, reading.names(types, several=several)
     reading.expression("if", node.value.get("if"), language.check_condition, names)
-    keyed = reading.names(trigger.types if trigger else types)
-    reading.expression("key", node.value.get("key"), language.check_key, keyed)
+    _check_key(node.value.get("key"), trigger.types if trigger else types, several, reading)
     steps = Steps(reading, types, trigger is not None, several=several)
     do = node.value.get("do")
     plan = steps.read(do.value) if do and isinstance(do.value, list) else ()
@@ -78,6 +77,17 @@ def _rule(
         line=node.line,
     )
     return replace(rule, hash=hash_of(rule.to_json()))
+
+
+def _check_key(node: Node | None, types: tuple[str, ...], several: bool, reading: Reading) -> None:
+    """A key of several events must be had of each of them; one that asks with has() knows what it does."""
+    before = reading.findings.errors
+    reading.expression("key", node, reading.language.check_key, reading.names(types))
+    if not several or node is None or not isinstance(node.value, str) or "has(" in node.value:
+        return
+    for kind in types:
+        if reading.findings.errors == before:
+            reading.expression("key", node, reading.language.check_key, reading.names((kind,)))
 
 
 def _check_absent(node: Node, trigger: Trigger, reading: Reading) -> None:

@@ -78,6 +78,24 @@ def events_of(tx: Snapshot, firing_id: str) -> tuple[Event, ...]:
     return tuple(events.from_json(from_text(row["body"])) for row in rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What an event was to a rule over several: `facts` are what it was judged by, `firing_id` is "" or None where no
+    firing is about it (yet).
+    """
+
+    rule: str
+    key: str
+    facts: JsonObject
+    firing_id: str | None
+
+
+def places_of(tx: Snapshot, event_id: str) -> list[Place]:
+    """What the event was to each rule over several that it counted for."""
+    rows = tx.all("counted_on", event_id=event_id)
+    return [Place(row["rule"], row["key"], from_text(row["facts"]), row["firing_id"]) for row in rows]
+
+
 def waiting_for_absence(tx: Snapshot, window: Window) -> list[Firing]:
     """The firings of the key that begin unless something comes, oldest first."""
     here = {name: value for name, value in window.here.items() if name != "pattern"}
