@@ -14,6 +14,7 @@ import structlog
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.hooks import HookRefused, receive
 from phinops.arrive.schedule import ScheduleSource
+from phinops.carryover import Carried, carry_over
 from phinops.channels import Notices
 from phinops.clock import Clock
 from phinops.config import Config, load_config
@@ -153,6 +154,7 @@ class Daemon:
             log.info("rules.loaded", rules=len(rulebook.in_force.rules), quarantined=rulebook.quarantined)
             daemon = cls(config, _Parts(common, book, language, rulebook, notices, servings, crew, pulse))
             # Read here: once the daemon is in somebody's hands a hook may bring firings, which begin at once.
+            await carry_over(store, language, rulebook.in_force, clock)
             daemon._left = await daemon._courses.left_open()
             yield daemon
 
@@ -277,7 +279,14 @@ class Daemon:
             self._reloads["refused"] += 1
             log.warning("reload.refused", reason=str(error))
             return Reload(False, error.problems, {"refused": str(error)})
-        found = self._parts.rulebook.load(config)
+        try:
+            found, carried = await self._put_in_force(config)
+        except StoreError as error:
+            self._doubt.set()
+            self._reloads["refused"] += 1
+            self._parts.notices.replace(self._config.notifiers)
+            log.warning("reload.refused", reason=str(error))
+            return Reload(False, (), {"refused": f"nothing was changed: {error}"})
         needs = _needs_restart(self._config, config)
         self._config = self._config.model_copy(
             update={"rules": config.rules, "notifiers": config.notifiers, "hooks": config.hooks}
@@ -289,8 +298,20 @@ class Daemon:
         self._untold = True
         self._doubt.set()
         self._reloads["accepted" if found.accepted else "refused"] += 1
-        log.info("rules.reloaded", accepted=found.accepted, **found.changed)
-        return Reload(found.accepted, found.problems, {**found.changed, "restart": needs})
+        names = {name: found.changed[name] for name in ("added", "removed", "changed")}
+        log.info("rules.reloaded", accepted=found.accepted, **names, diff=list(map(str, found.diff)))
+        changed = {**found.changed, "restart": needs, "carried": carried.to_json()}
+        return replace(found, changed=changed)
+
+    async def _put_in_force(self, config: Config) -> tuple[Reload, Carried]:
+        """Read the rules and put them in force, with what waits carried over, as if at one moment."""
+        rulebook = self._parts.rulebook
+        async with self._pipeline.halted():
+            edition = rulebook.read(config)
+            carried, outcome = await carry_over(self._parts.store, self._parts.language, edition.in_force, self._clock)
+            rulebook.put_in_force(edition)
+        self._pipeline.go_on(outcome)
+        return edition.reload, carried
 
     async def _watch_store(self) -> None:
         """Find out whether the store can be written, now and then and whenever there is doubt.

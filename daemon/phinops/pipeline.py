@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -25,6 +26,7 @@ from phinops.record.sqlite import Store
 from phinops.record.tx import Snapshot, Tx
 from phinops.recording import DAY, InForce, Outcome, past_of, record_firing, settle_in
 from phinops.several import Several
+from phinops.sluice import Sluice
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +74,7 @@ class Pipeline:
         self._clock = clock
         self._tell = tell
         self._several = Several(language.twin())
+        self._sluice = Sluice()
         self._kept: set[str] = set()
 
     async def take(self, arrival: Arrival, *, also: Callable[[Tx], None] | None = None) -> Taken:
@@ -82,6 +85,16 @@ class Pipeline:
         Raises:
             StoreError: nothing was recorded; the same arrival may be brought again.
         """
+        async with self._sluice.passing():
+            taken, outcome = await self._take(arrival, also)
+        self.go_on(outcome)
+        return taken
+
+    def halted(self) -> AbstractAsyncContextManager[None]:
+        """While inside, nothing is decided and recorded; what arrives waits. For putting other rules in force."""
+        return self._sluice.closed()
+
+    async def _take(self, arrival: Arrival, also: Callable[[Tx], None] | None) -> tuple[Taken, Outcome]:
         if any(map(_asks_for_cause, arrival.events)):
             found = await self._store.read(lambda tx: tuple(_with_cause(tx, event) for event in arrival.events))
             arrival = replace(arrival, events=found)
@@ -92,11 +105,12 @@ class Pipeline:
         )
         self._kept.add(in_force.hash)
         self._tell(new)
-        self._go_on(outcome)
         skipped = sum(firing.state == "skipped" for firing, _ in outcome.firings)
-        return Taken(tuple(new), len(outcome.firings) - skipped, skipped, sum(_found(in_force, arrival, new).values()))
+        begun = len(outcome.firings) - skipped
+        return Taken(tuple(new), begun, skipped, sum(_found(in_force, arrival, new).values())), outcome
 
-    def _go_on(self, outcome: Outcome) -> None:
+    def go_on(self, outcome: Outcome) -> None:
+        """Let what was recorded take its course."""
         for firing, event in outcome.firings:
             if firing.state == "skipped":
                 log.info("rule.skipped", rule=firing.rule, event_id=event.id, reason=firing.reason)

@@ -85,6 +85,22 @@ def put_firing(tx: Tx, firing: Firing) -> None:
     )
 
 
+def put_again(tx: Tx, firing: Firing) -> None:
+    """Record a firing that waits as its rule's new version has it; nothing happens when it is over."""
+    tx.run(
+        "carry_firing",
+        id=firing.id,
+        rule_hash=firing.rule_hash,
+        mode=firing.mode,
+        key=firing.key,
+        plan=to_text(firing.plan),
+        state=firing.state,
+        reason=firing.reason,
+        wake_at=to_micros(firing.wake_at),
+        facts=to_text(firing.facts),
+    )
+
+
 def firing_of(tx: Snapshot, firing_id: str) -> Firing | None:
     """The firing as it stands now, or None."""
     row = tx.one("get_firing", id=firing_id)

@@ -39,6 +39,12 @@ SELECT DISTINCT f.id AS firing_id
 -- Change a firing's state and the reason shown for it.
 UPDATE firing SET state = :state, reason = :reason, wake_at = :wake_at WHERE id = :id AND ended_at IS NULL;
 
+-- carry_firing --
+-- A firing that waits goes on by its rule's new version.
+UPDATE firing SET rule_hash = :rule_hash, mode = :mode, key = :key, plan = :plan, state = :state, reason = :reason,
+                  wake_at = :wake_at, facts = :facts
+ WHERE id = :id AND ended_at IS NULL;
+
 -- start_firing --
 -- The firing begins: from here its cooldown counts.
 UPDATE firing SET state = 'running', reason = '', wake_at = NULL, started_at = coalesce(started_at, :now)
