@@ -150,7 +150,7 @@ class Life:
     async def live(self) -> None:
         """From the beginning to the end, each daemon on what the one before left."""
         rules = self.folder / "all.rules.yaml"
-        rules.write_text(RULES)
+        _write(rules, RULES)
         config = make_config(self.folder, rules)
         kills = [at for at, kind in self.story.blows if kind == "kill"]
         told = list(self.story.told)
@@ -178,13 +178,17 @@ class Life:
             if kind == "reload" and at + 1000 > self.clock.monotonic():
                 await anyio.sleep(at + 1000 - self.clock.monotonic())
                 self.reloads += 1
-                rules.write_text(RULES + OTHER.replace("{}", str(self.reloads), 1))
+                _write(rules, RULES + OTHER.replace("{}", str(self.reloads), 1))
                 found = await daemon.reload()
                 assert found.accepted, list(map(str, found.problems))
 
     async def outcome(self) -> dict[str, Any]:
         """What can be told of it afterwards, without the names that are made up anew each time."""
         return {**await self.store.read(_outcome), "reruns": dict(self.dataphin.reruns)}
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text)
 
 
 def _outcome(tx: Snapshot) -> dict[str, Any]:

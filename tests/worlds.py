@@ -313,7 +313,7 @@ def failed_event(instance: Instance) -> Event:
 def firing_of(event: Event, steps: Sequence[JsonObject], **changes: Any) -> Firing:
     """A ready firing; steps get ids s0, s1, ... and the defaults that the loader gives."""
     given: JsonObject = {"params": {}, "if": "", "on_error": "stop", "verify_s": None}
-    plan = {"if": "", "for_s": 0, "vars": {}, "limits": {}, **changes.pop("plan", {})}
+    plan = {"if": "", "for_s": 0, "vars": {}, "limits": {}, "concurrency": "queued", **changes.pop("plan", {})}
     plan["steps"] = [{**given, "id": f"s{n}", **step} for n, step in enumerate(steps)]
     firing_id = changes.pop("id", f"fi_{event.id[3:]}")
     key = changes.pop("key", event.id)
