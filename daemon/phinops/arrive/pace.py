@@ -93,9 +93,12 @@ class Pacer:
 
     # What others say and ask
 
-    def nudge(self) -> None:
-        """Look at once: the rules are other ones."""
+    def nudge(self, *, look: bool = False) -> None:
+        """The rules are other ones; with `look` they ask for what was not asked before, and every part is polled."""
         self._planner.changed()
+        for each in self._parts.values():
+            if look and not each.failures:
+                each.hinted.add("")
         self._nudged.set()
 
     def hint(self, part: str, object_id: str, at: datetime) -> None:
