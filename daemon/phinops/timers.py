@@ -13,6 +13,7 @@ import structlog
 
 from phinops.arrive.arrival import Arrival, Standing
 from phinops.arrive.lasting import WAITING, Asked, Plan, Timer, timer_of
+from phinops.arrive.paging import PAGE_SIZE
 from phinops.arrive.timerbook import Place, TimerBook
 from phinops.clock import Clock
 from phinops.errors import ApiError, PhinopsError, QuotaSpent, StoreError, StoreLost, Throttled, Transient
@@ -160,7 +161,7 @@ class Timers:
 
     async def _look_after(self, key: tuple[Place, bool], group: _Group) -> None:
         (tenant, project), costly = key
-        timers, group.timers = [each for each in group.timers if self._book.is_set(each)], []
+        timers, group.timers = self._share(key, group)
         try:
             if timers and tenant in self._watched:
                 with spending(Spender(SPENDER)):
@@ -179,6 +180,16 @@ class Timers:
             if not group.timers:
                 self._groups.pop(key, None)
             self._look.set()
+
+    def _share(self, key: tuple[Place, bool], group: _Group) -> tuple[list[Timer], list[Timer]]:
+        """Those that may be looked after now, and those that wait."""
+        place, costly = key
+        timers = [each for each in group.timers if self._book.is_set(each)]
+        if not costly or place[0] not in self._watched:
+            return timers, []
+        pages = 1 + self._book.count(place) / PAGE_SIZE
+        many = self._watched[place[0]].ration.part(len(timers), pages)
+        return timers[:many], timers[many:]
 
     async def _read(self, tenant: str, project: str, timers: Sequence[Timer], *, costly: bool) -> None:
         """Raises PhinopsError: what was not read is to be read again."""

@@ -83,9 +83,9 @@ class Roll:
     first: date
     last: date
 
-    def covers(self, biz_date: str, states: Sequence[str]) -> bool:
-        """Whether an instance of that date would have been seen, had it been in one of `states`."""
-        return self.states.issuperset(states) and self.first.isoformat() <= biz_date <= self.last.isoformat()
+    def holds(self, biz_date: str) -> bool:
+        """Whether instances of that business date were listed."""
+        return self.first.isoformat() <= biz_date <= self.last.isoformat()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,16 @@ class Ration:
         self._look()
         return max(0.0, (1.0 - self._saved) / self._rate) if self._rate else DAY
 
+    def part(self, count: int, most: float) -> int:
+        """How many of `count` things may be read now, if reading all takes `most` calls at most.
+
+        All, where that is overdrawn by no more than can be saved up; else those that what is saved is enough for.
+        """
+        if self._rate is None:
+            return count
+        self._look()
+        return count if min(count, most) <= self._saved + self._most else min(count, max(1, int(self._saved)))
+
     def spend(self, calls: int) -> None:
         """So many calls were made."""
         if self._rate is not None:

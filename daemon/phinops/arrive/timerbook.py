@@ -51,7 +51,7 @@ class TimerBook:
             known = _with_past(standing, before)
             wanted = timers_of(asked, arrival.tenant, known, entered)
             settled(before, wanted, known, now, arrival.old, plan)
-        plan.drop.extend(timer for timer in self._absent(arrival) if timer.object_id not in seen)
+        plan.drop.extend(timer for timer in self._absent(arrival, asked) if timer.object_id not in seen)
         plan.events.sort(key=lambda event: event.time)
         return plan
 
@@ -75,6 +75,10 @@ class TimerBook:
         due = self.next_due()
         if due is not None and (first is None or due < first):
             self.sooner()
+
+    def count(self, place: Place) -> int:
+        """How many instances of the place have timers."""
+        return len(self._places.get(place, ()))
 
     def next_due(self) -> datetime | None:
         """When the first of the timers that are not told is due."""
@@ -105,12 +109,13 @@ class TimerBook:
     def _of(self, tenant: str, standing: Standing) -> Collection[Timer]:
         return self._places.get((tenant, standing.project.id), {}).get(standing.instance.id, {}).values()
 
-    def _absent(self, arrival: Arrival) -> Iterator[Timer]:
+    def _absent(self, arrival: Arrival, asked: Collection[Asked]) -> Iterator[Timer]:
         """Timers of instances that the arrival should have seen, or that are gone."""
         roll = arrival.roll
-        if roll:
+        known = [each for each in asked if roll and roll.states.issuperset(each.states)]
+        if roll and known:
             for timers in self._places.get((arrival.tenant, roll.project), {}).values():
-                yield from (each for each in timers.values() if roll.covers(each.biz_date, each.asked.states))
+                yield from (each for name in known if (each := timers.get(name)) and roll.holds(each.biz_date))
         if arrival.gone:
             for (tenant, _), objects in self._places.items():
                 if tenant == arrival.tenant:
