@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from phinops.event import JsonObject
 from phinops.simulate.model import Instance
@@ -281,3 +288,68 @@ def test_a_schedule_of_a_rule_fires_at_its_minutes_in_virtual_time(tmp_path: Pat
             assert len(await here.here.firings(9)) == 6
 
     run(main())
+
+
+LONG = bool(os.environ.get("PHINOPS_LONG"))
+
+
+@dataclass(slots=True)
+class Story:
+    """Six instances that hang for a while or for ever; killed, started anew and reloaded at moments of their own."""
+
+    here: Vigil
+    chance: random.Random
+    trouble: random.Random
+    made: dict[int, Instance] = field(default_factory=dict)
+
+    async def start(self, number: int) -> None:
+        self.made[number] = hang(self.here, self.chance.choice(["ods_orders", "dim_goods", "ods_ledger"]))
+
+    async def stop(self, number: int) -> None:
+        end(self.here, self.made[number])
+
+    async def fall(self) -> None:
+        await self.here.kill()
+        await self.here.clock.sleep(self.trouble.uniform(1, 60))
+        await self.here.start(ready=False)
+
+    async def reload(self) -> None:
+        await self.here.here.reload()
+
+    async def play(self, *, interrupted: bool) -> None:
+        happenings: list[tuple[float, Callable[[], Awaitable[None]]]] = []
+        for number in range(6):
+            begin = self.chance.uniform(0, 3600)
+            # None ends while it is being found out that it lasts, which takes longer where nobody is there.
+            lasts = 60 * self.chance.choice([3, 8, 14, 36, 50, 500])
+            happenings += [(begin, partial(self.start, number)), (begin + lasts, partial(self.stop, number))]
+        if interrupted:
+            happenings += [(self.trouble.uniform(0, 5400), self.fall) for _ in range(4)]
+            happenings += [(self.trouble.uniform(0, 5400), self.reload) for _ in range(3)]
+        origin = self.here.clock.monotonic()
+        for at, happen in sorted((each for each in happenings if each[0] < 7200), key=lambda each: each[0]):
+            await self.here.clock.sleep(origin + at - self.here.clock.monotonic())
+            await happen()
+        await self.here.minutes(60)
+
+
+def _outcome(folder: Path, seed: int, *, interrupted: bool) -> list[tuple[str, int, str]]:
+    folder.mkdir()
+    both = rule(STUCK) + rule(STUCK.replace("20m", "25m"), "later").removeprefix("\nrules:\n")
+
+    async def main() -> list[tuple[str, int, str]]:
+        async with vigil(folder, both) as here:
+            await Story(here, random.Random(seed), random.Random(-seed)).play(interrupted=interrupted)
+            told = await here.events("instance.stuck")
+            firings = {firing["event_id"]: firing["rule"] for firing in await here.here.firings(99)}
+            assert len(firings) == len(told)
+            return sorted((e["instance"]["id"], e["lasting"]["after_s"], firings[e["id"]]) for e in told)
+
+    return run(main())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100 if LONG else 6))
+def test_killed_and_reloaded_at_any_moment_the_same_is_told(tmp_path: Path, seed: int) -> None:
+    whole = _outcome(tmp_path / "whole", seed, interrupted=False)
+    assert _outcome(tmp_path / "cut", seed, interrupted=True) == whole

@@ -95,7 +95,7 @@ class Arrival:
     `events` are in the order of their times. `seen` holds the states that changed; one whose `open` is true belongs
     to `Memory.tracked`. States that are not open and were last written before `forget_before` may be deleted: the
     source will not be shown these objects again. `calls` is what the poll cost, `follow_ups` how many of those were
-    made because of what it found; `complete` is false where `faults` tell that something is missing. `part` is what
+    made because of what it found, and `apart` how many for what is not read with every poll; `complete` is false where `faults` tell that something is missing. `part` is what
     was polled, the id of a project or "" for the whole tenant; None where nothing was polled. `hinted` are objects of
     which something else had told before.
 
@@ -113,6 +113,7 @@ class Arrival:
     faults: tuple[Fault, ...] = ()
     calls: int = 0
     follow_ups: int = 0
+    apart: int = 0
     part: str | None = None
     hinted: frozenset[str] = frozenset()
     standing: tuple[Standing, ...] = ()

@@ -272,7 +272,8 @@ class Pacer:
         polling.failures, polling.failing_since = 0, None
         polling.last_good, polling.good_at, self._silent_since = self._clock.now(), now, now
         plain = polled.arrival.calls - polled.arrival.follow_ups
-        polling.unit.polled(began, plain, self._chance)
+        # Nor is a list that is read now and then what a poll costs.
+        polling.unit.polled(began, plain - polled.arrival.apart, self._chance)
         # What changes cause is planned for by changes, and so is a poll that one caused.
         self._planner.others.polled(0 if hinted else plain, polled.found)
         polling.patience = polling.unit.interval

@@ -41,9 +41,6 @@ class _Hours(tzinfo):
     def utcoffset(self, _: datetime | None) -> timedelta:
         return timedelta()
 
-    def dst(self, _: datetime | None) -> timedelta:
-        return timedelta()
-
     def tzname(self, _: datetime | None) -> str:
         return "wheel"
 

@@ -49,6 +49,7 @@ class _Look:
     faults: tuple[Fault, ...]
     calls: int
     follow_ups: int
+    apart: int = 0
     standing: tuple[Standing, ...] = ()
     roll: Roll | None = None
 
@@ -110,6 +111,7 @@ class InstanceSource:
             faults=tuple(replace(fault, where=part.name or part.id) for fault in look.faults),
             calls=look.calls,
             follow_ups=look.follow_ups,
+            apart=look.apart,
             part=part.id,
             standing=look.standing,
             roll=look.roll,
@@ -120,8 +122,8 @@ class InstanceSource:
         sights = self._sights(now, past.progress)
         view = outlook(self.lasting(), sights.keys(), past.progress)
         states = set(sights) | view.together
-        # Those that run or are held back are few: a far window has them with the failures, in one call.
-        alone = len(sights) == 1 and WAITING not in states
+        # What is listed for what lasts too long is little: a far window has it with the failures, in one call.
+        alone = len(sights) == 1
         far = past.progress is None or past.progress.far_is_due(now, FAR_EVERY, PAGE_SIZE if alone else -1)
         today = now.astimezone(self.zone).date()
         oldest = today - timedelta(days=FAR_DAYS)
@@ -149,6 +151,7 @@ class InstanceSource:
             (*listing.faults, *after.faults, *(waiting.faults if waiting else ())),
             listing.calls + after.calls + (waiting.calls if waiting else 0),
             after.calls,
+            waiting.calls if waiting else 0,
             standing_of({**queue, **listing.values, **after.rows}, view.watched, project, past.tracked),
             roll_of(project, states, span if alone else near, near, listing, waiting),
         )
