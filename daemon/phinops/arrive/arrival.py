@@ -92,12 +92,12 @@ class Roll:
 class Arrival:
     """What one poll found: to be committed as a whole, or not at all.
 
-    `events` are in the order of their times. `seen` holds the states that changed; one whose `open` is true belongs
-    to `Memory.tracked`. States that are not open and were last written before `forget_before` may be deleted: the
-    source will not be shown these objects again. `calls` is what the poll cost, `follow_ups` how many of those were
-    made because of what it found, and `apart` how many for what is not read with every poll; `complete` is false where `faults` tell that something is missing. `part` is what
-    was polled, the id of a project or "" for the whole tenant; None where nothing was polled. `hinted` are objects of
-    which something else had told before.
+    `events` are in the order of their times. `seen` holds the states that changed; one whose `open` is true belongs to
+    `Memory.tracked`. States that are not open and were last written before `forget_before` may be deleted: the source
+    will not be shown these objects again. `calls` is what the poll cost, `follow_ups` how many of those were made
+    because of what it found, and `apart` how many for what is not read with every poll; `complete` is false where
+    `faults` tell that something is missing. `part` is what was polled, the id of a project or "" for the whole tenant;
+    None where nothing was polled. `hinted` are objects of which something else had told before.
 
     `standing` are instances that were just seen in states that may last too long, or that were looked at because of
     it; `roll` says of whom it would have been known, and `gone` are those that do not exist any more. What lasted too

@@ -19,7 +19,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import date, datetime, timedelta, tzinfo
 
 from phinops.arrive.arrival import Arrival, Fault, Memory, Part, ReadApi, Roll, Standing
-from phinops.arrive.lasting import WAITING, Asked
+from phinops.arrive.lasting import Asked
 from phinops.arrive.paging import PAGE_SIZE, Listing, read_all
 from phinops.arrive.poll.aftermath import follow
 from phinops.arrive.poll.instancelist import InstanceList, Row, Span
