@@ -21,11 +21,11 @@ from phinops.clock import LoopClock
 from phinops.errors import Malformed, PhinopsError, QuotaSpent, Refused, StoreLost, StoreUnwritable, Transient
 from phinops.event import Event, Instance, Node, Project
 from phinops.execute.steps.kind import InstanceView
+from phinops.lookout import Watched
 from phinops.pipeline import Pipeline, Taken
 from phinops.record.sqlite import Store
 from phinops.record.timers import all_timers
 from phinops.record.tx import Tx
-from phinops.tenant import Watched
 from phinops.timers import Timers, _record
 from phinops.virtual import run
 from settings import SHANGHAI

@@ -18,7 +18,7 @@ from phinops.arrive.poll.alerts import AlertSource
 from phinops.arrive.poll.impacts import ImpactSource
 from phinops.arrive.poll.instances import InstanceSource
 from phinops.arrive.projects import data_service_projects, tenant_projects
-from phinops.arrive.ration import CHECKS, LISTS, Ration, rationed
+from phinops.arrive.ration import CHECKS, LISTS, rationed
 from phinops.catalog.catalog import load_catalog
 from phinops.catalog.quotas import level_of, plan_for
 from phinops.clock import Clock
@@ -34,7 +34,7 @@ from phinops.execute.limit import Limiter, PoolUse, Priority
 from phinops.execute.look import Look
 from phinops.execute.send import Client, Endpoint, Transport
 from phinops.execute.settle import Settler
-from phinops.execute.steps.kind import InstanceView
+from phinops.lookout import CountedReads, Watched
 from phinops.record import seen
 from phinops.record.changes import changes
 from phinops.record.documents import from_text, to_text
@@ -93,18 +93,6 @@ class Reads:
         return (await self.client.read(api, params, priority=self.priority)).body
 
 
-@dataclass(slots=True)
-class CountedReads:
-    """The client, for reading at one priority; `made` counts the calls."""
-
-    reads: Reads
-    made: int = 0
-
-    async def read(self, api: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        self.made += 1
-        return await self.reads.read(api, params)
-
-
 @dataclass(frozen=True, slots=True)
 class PollReads:
     """The client, for one polled source: a turn that does not come soon is given up, and every call is told."""
@@ -161,28 +149,6 @@ class KeptProjects:
     async def save(self, document: JsonObject) -> None:
         text = to_text(document)
         await self.store.write(lambda tx: set_switch(tx, self.name, text))
-
-
-class Eyes(Protocol):
-    """Reads the instances of one tenant anew."""
-
-    async def instances(self, project_id: str, ids: Collection[str]) -> Mapping[str, InstanceView]:
-        """Those that there are. Raises ApiError, QuotaSpent: one of them could not be read."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """How a tenant's instances are looked after that may have been in one state for too long.
-
-    Of those that wait there may be thousands: `ration` is what looking after them may cost, `made` how many calls were
-    made so far, and `spare` whether the day has calls left for that, those kept for actions aside.
-    """
-
-    eyes: Eyes
-    ration: Ration
-    made: Callable[[], int]
-    spare: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +284,7 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
 
 
 def _watched(client: Client, limiter: Limiter, config: Tenant, common: Common) -> Watched:
-    counted, levels = CountedReads(Reads(client, Priority.DECIDE)), _levels_of(READ_BACK, config)
+    counted, levels = CountedReads(Reads(client, Priority.DECIDE).read), _levels_of(READ_BACK, config)
     eyes = Look(counted.read, common.zone, biz_date_format=config.biz_date_format)
 
     def spare() -> bool:

@@ -18,12 +18,12 @@ from phinops.arrive.timerbook import Place, TimerBook
 from phinops.clock import Clock
 from phinops.errors import ApiError, PhinopsError, QuotaSpent, StoreError, StoreLost, Throttled, Transient
 from phinops.execute.steps.kind import InstanceView
+from phinops.lookout import Eyes, Watched
 from phinops.pipeline import Pipeline, Taken
 from phinops.record.sqlite import Store
 from phinops.record.timers import TimerRow, all_timers, drop_timers, put_timers
 from phinops.record.tx import Tx
 from phinops.spending import Spender, spending
-from phinops.tenant import Eyes, Watched
 
 log = structlog.get_logger(__name__)
 
