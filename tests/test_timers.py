@@ -182,6 +182,19 @@ def test_a_store_that_cannot_be_written_is_waited_for() -> None:
     play(main, RUNS)
 
 
+def test_what_one_project_trips_over_is_tried_again_and_stops_nobody() -> None:
+    async def main(here: Here) -> None:
+        here.eyes.broken["t_1"] = cast(PhinopsError, ZeroDivisionError("a mistake of ours"))
+        await here.see("t_1")
+        await here.minutes(20.2)
+        assert len(here.eyes.asked) == 2
+        here.eyes.broken.clear()
+        await here.minutes(1)
+        assert here.told() == ["t_1"]
+
+    play(main, RUNS)
+
+
 def test_a_store_that_is_lost_ends_the_daemon() -> None:
     async def main() -> None:
         async with timers(RUNS) as here:

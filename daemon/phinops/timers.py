@@ -169,10 +169,12 @@ class Timers:
         except StoreLost:
             raise
         except PhinopsError as error:
-            group.timers += timers
-            group.pause = min(2 * group.pause, LONGEST_PAUSE) if group.pause else FIRST_PAUSE
-            group.again_at = self._clock.monotonic() + group.pause
+            self._put_off(group, timers)
             log.warning("timers.unread", tenant=tenant, project=project, reason=str(error), wait_s=group.pause)
+        except Exception:
+            # What one project trips over must not stop the others.
+            self._put_off(group, timers)
+            log.exception("timers.broken", tenant=tenant, project=project, wait_s=group.pause)
         else:
             group.pause = 0.0
         finally:
@@ -180,6 +182,11 @@ class Timers:
             if not group.timers:
                 self._groups.pop(key, None)
             self._look.set()
+
+    def _put_off(self, group: _Group, timers: Sequence[Timer]) -> None:
+        group.timers += timers
+        group.pause = min(2 * group.pause, LONGEST_PAUSE) if group.pause else FIRST_PAUSE
+        group.again_at = self._clock.monotonic() + group.pause
 
     def _share(self, key: tuple[Place, bool], group: _Group) -> tuple[list[Timer], list[Timer]]:
         """Those that may be looked after now, and those that wait."""
