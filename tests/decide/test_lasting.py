@@ -13,6 +13,7 @@ from phinops.decide.language import Language
 from phinops.decide.lasting import TooLong
 from phinops.decide.load import load_rules
 from phinops.decide.match import match
+from phinops.decide.model import RuleModel
 from phinops.decide.rule import Rule, RuleSet
 from phinops.event import Event, Lasting
 from settings import SETTING, SHANGHAI, only_rule
@@ -101,3 +102,12 @@ def test_what_is_wrong_is_told_with_a_cure(tmp_path: Path, on: str, message: str
     file = tmp_path / "x.rules.yaml"
     file.write_text(TEXT.format(on=on))
     assert message in "\n".join(map(str, load_rules([file], SETTING).errors))
+
+
+def test_editors_are_told_both_forms() -> None:
+    forms = RuleModel.model_json_schema()["properties"]["on"]["anyOf"]
+    lasting = {form["properties"]["event"]["const"]: form for form in forms if "event" in form.get("properties", {})}
+    assert set(lasting) >= {"instance.overdue", "instance.stuck"}
+    assert lasting["instance.stuck"]["required"] == ["event", "after", "state"]
+    assert lasting["instance.stuck"]["properties"]["state"]["enum"] == ["WAITING", "BLOCKED", "RUNNING", "FAILED"]
+    assert "state" not in lasting["instance.overdue"]["properties"]
