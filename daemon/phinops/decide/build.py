@@ -60,6 +60,7 @@ def _rule(
         mode=model.mode or "armed",
         description=model.description,
         cron=trigger.cron,
+        lasting=trigger.lasting,
         condition=model.if_ or "",
         hold=model.for_,
         key=model.key or "",

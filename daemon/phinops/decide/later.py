@@ -18,14 +18,8 @@ RULE_KEYS: Mapping[str, str] = {
     "with": "blueprints",
 }
 
-CORRELATION_KEYS = frozenset({"event", "count", "within", "all", "absent", "after", "state"})
-"""Keys of `on` over several events, and of states that last."""
-
-EVENTS: Mapping[str, str] = {
-    "instance.overdue": " `{ event, after }`",
-    "instance.stuck": " `{ event, state, after }`",
-}
-"""Event types that nothing makes yet, each with how `on` will be written where that is more than the type."""
+CORRELATION_KEYS = frozenset({"event", "count", "within", "all", "absent"})
+"""Keys of `on` over several events."""
 
 CONCURRENCY = ("restart", "parallel")
 

@@ -46,7 +46,12 @@ def looks_at(rule: Rule, event: Event) -> bool:
 
 
 def _is_its_own(rule: Rule, event: Event) -> bool:
-    """A rule with a schedule looks at its own only: the event names its rule, one that names none goes by the cron."""
+    """A rule looks at no schedule but its own, nor at what lasts too long for another.
+
+    A schedule's event names its rule; one that names none goes by the cron.
+    """
+    if rule.lasting is not None:
+        return rule.lasting.is_of(event)
     if not rule.cron or event.schedule is None:
         return True
     owner = event.raw.get("rule") if isinstance(event.raw, dict) else None

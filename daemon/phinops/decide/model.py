@@ -6,6 +6,7 @@ A step's own parameters have their models beside the step; expressions and templ
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from phinops.decide import later
+from phinops.decide.lasting import STATES
 from phinops.durations import format_duration, parse_duration
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -165,12 +167,24 @@ def _mapping_schema(key: str, description: str) -> dict[str, Any]:
     return {"type": "object", "properties": {key: value}, "required": [key], "additionalProperties": False}
 
 
+def _lasting_schema(event: str, description: str, states: Sequence[str] = ()) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "event": {"const": event, "description": description},
+        "after": {"type": "string", "pattern": _SPAN_PATTERN, "description": description, "examples": ["30m", "2h"]},
+    }
+    if states:
+        properties["state"] = {"enum": list(states), "description": "the state that it must not be in for so long"}
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+
 _ON_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "string", "description": "an event type"},
         {"type": "array", "items": {"type": "string"}, "minItems": 1},
         _mapping_schema("schedule", "a cron expression of five fields"),
         _mapping_schema("hook", "the name of a hook in the config"),
+        _lasting_schema("instance.overdue", "not started so long past its due time"),
+        _lasting_schema("instance.stuck", "so long in one state", STATES),
     ]
 }
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
+from phinops.decide.lasting import TooLong, too_long_of
 from phinops.event import JsonObject
 from phinops.firing import Mode
 
@@ -126,7 +127,8 @@ class RuleStep:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `types` are the event types that it looks at, `cron` its own schedule or "".
+    """One rule. `types` are the event types that it looks at, `cron` its own schedule or "", `lasting` what it calls
+    too long where its events are about that.
 
     `condition` and `key` are CEL, "" where the rule has none; `hold` is its `for`. `within` is how soon after a change
     the rule would like to hear of it: a wish that polls are paced by, and no part of what the rule decides or does.
@@ -138,6 +140,7 @@ class Rule:
     mode: Mode = "armed"
     description: str = ""
     cron: str = ""
+    lasting: TooLong | None = None
     condition: str = ""
     hold: timedelta | None = None
     key: str = ""
@@ -156,7 +159,7 @@ class Rule:
         """The rule's meaning as JSON: the plan of its firings. Without `file`, `line`, `description` and `within`:
         a rule that wants to hear sooner decides and does the same.
         """
-        return {
+        found: JsonObject = {
             "id": self.id,
             "on": list(self.types),
             "cron": self.cron,
@@ -172,6 +175,9 @@ class Rule:
             "writes": self.writes,
             "steps": [step.to_json() for step in self.steps],
         }
+        if self.lasting:  # written where it is set, so that rules without it keep their hash
+            found["lasting"] = self.lasting.to_json()
+        return found
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Rule:
@@ -184,6 +190,7 @@ class Rule:
             steps=tuple(map(RuleStep.from_json, document["steps"])),
             mode=document["mode"],
             cron=document["cron"],
+            lasting=too_long_of(document.get("lasting")),
             condition=document["if"],
             hold=_span(document["for_s"]),
             key=document["key"],
@@ -234,7 +241,10 @@ class Cares:
 
 
 class RuleSet:
-    """The rules in force, found by what they look at. `hash` names this very set."""
+    """The rules in force, found by what they look at. `hash` names this very set.
+
+    `lasting` is what somebody has to watch the time for: event type, state and seconds, for each rule that is not off.
+    """
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules = {rule.id: rule for rule in rules}
@@ -243,6 +253,11 @@ class RuleSet:
             for kind in rule.types:
                 self._by_type.setdefault(kind, []).append(rule)
         self._cares = _cares(self)
+        self.lasting = frozenset(
+            (rule.types[0], rule.lasting.state, rule.lasting.after_s)
+            for rule in self
+            if rule.lasting and rule.mode != "off"
+        )
         self.hash = hash_of({rule.id: rule.hash for rule in self})
 
     def __iter__(self) -> Iterator[Rule]:
