@@ -15,13 +15,15 @@ import pytest
 from phinops.arrive.arrival import Arrival
 from phinops.clock import LoopClock
 from phinops.course import Courses
+from phinops.decide.decision import Facts
 from phinops.decide.language import Language
+from phinops.decide.permit import History
 from phinops.decide.rule import Rule, RuleSet
 from phinops.errors import StoreError
 from phinops.event import Action, Event, Instance, Node, Project, Schedule, event_id
 from phinops.firing import Firing, Intent
 from phinops.pipeline import InForce, Pipeline, Taken, permit_again
-from phinops.record import journal, seen
+from phinops.record import journal, rulesets, seen
 from phinops.record.sqlite import Store
 from phinops.record.tx import Snapshot, Tx
 from phinops.virtual import run
@@ -402,3 +404,21 @@ def test_many_events_leave_others_their_turn(tmp_path: Path) -> None:
             assert len(here.begun.firings) == 200
 
     run(main())
+
+
+def test_an_event_keeps_the_rules_that_decided_and_a_firing_what_it_was_judged_by(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with belt(rule(tmp_path, "    cooldown: 10m"), shadow=True) as here:
+            (first,) = (await here.take(failed(1))).new
+            (begun,) = await here.firings()
+            await here.end(begun)
+            await here.clock.sleep(60)
+            await here.take(failed(1, run=1))
+            began, skipped = await here.firings()
+            assert Facts.from_json(skipped.facts).history.last_started == began.started_at
+            assert Facts.from_json(began.facts).history == History()
+            row = await here.store.read(lambda tx: tx.one("get_event", id=first.id))
+            kept = await here.store.read(lambda tx: rulesets.set_of(tx, row["rule_set"] if row else ""))
+            assert kept == rulesets.KeptSet(here.rules.hash, True, (began.plan,))
+
+    run(scenario())

@@ -50,7 +50,9 @@ def step_result(document: Mapping[str, Any]) -> StepResult:
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """One rule on one event. `plan` is the rule's JSON as it was; `cursor` is the index of the next step."""
+    """One rule on one event. `plan` is the rule's JSON as it was; `cursor` is the index of the next step; `facts` are
+    what of the past the decision was judged by.
+    """
 
     id: str
     event_id: str
@@ -68,6 +70,7 @@ class Firing:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     results: Mapping[str, StepResult] = field(default_factory=dict)
+    facts: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

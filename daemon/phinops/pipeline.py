@@ -15,13 +15,14 @@ from phinops.arrive.arrival import Arrival
 from phinops.cause import cause_of, target_of
 from phinops.clock import Clock
 from phinops.course import Courses
-from phinops.decide.language import FALSE, Language
+from phinops.decide.decision import Facts, decide
+from phinops.decide.language import Language
 from phinops.decide.match import Match, match
-from phinops.decide.permit import History, Verdict, permit
+from phinops.decide.permit import History, permit
 from phinops.decide.rule import Rule, RuleSet
 from phinops.event import Event
-from phinops.firing import Firing, FiringState, Mode
-from phinops.record import history, journal, seen
+from phinops.firing import Firing, Mode
+from phinops.record import history, journal, rulesets, seen
 from phinops.record.changes import put_changes
 from phinops.record.sqlite import Store
 from phinops.record.tx import Snapshot, Tx
@@ -40,6 +41,11 @@ class InForce:
     rules: RuleSet
     shadow: bool = False
 
+    @property
+    def hash(self) -> str:
+        """The name of this very set: what is in force, and whether it may act."""
+        return self.rules.hash + ("-shadow" if self.shadow else "")
+
     def mode_of(self, rule: Rule) -> Mode:
         """What the rule may do now: what it says, and never more than shadow where nothing is armed."""
         return "shadow" if self.shadow and rule.mode == "armed" else rule.mode
@@ -56,6 +62,14 @@ class Taken:
     begun: int
     skipped: int
     found: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    """What the rules said of each event, by its id, and when they were asked."""
+
+    at: datetime
+    by_event: Mapping[str, Sequence[Match]]
 
 
 class Pipeline:
@@ -76,6 +90,7 @@ class Pipeline:
         self._courses = courses
         self._clock = clock
         self._tell = tell
+        self._kept: set[str] = set()
 
     async def take(self, arrival: Arrival, *, also: Callable[[Tx], None] | None = None) -> Taken:
         """Make the arrival durable with all that follows from it, then let its firings begin.
@@ -88,9 +103,12 @@ class Pipeline:
         if any(map(_asks_for_cause, arrival.events)):
             found = await self._store.read(lambda tx: tuple(_with_cause(tx, event) for event in arrival.events))
             arrival = replace(arrival, events=found)
-        in_force = self._in_force()
-        matches = await self._match(in_force, arrival.events)
-        new, firings = await self._store.write(lambda tx: self._record(tx, in_force, arrival, matches, also))
+        in_force, now = self._in_force(), self._clock.now()
+        matches = await self._match(in_force, arrival.events, now)
+        new, firings = await self._store.write(
+            lambda tx: self._record(tx, in_force, arrival, _Matched(now, matches), also)
+        )
+        self._kept.add(in_force.hash)
         self._tell(new)
         for firing, event in firings:
             if firing.state == "skipped":
@@ -104,10 +122,10 @@ class Pipeline:
         skipped = sum(firing.state == "skipped" for firing, _ in firings)
         return Taken(tuple(new), len(firings) - skipped, skipped, sum(_found(in_force, arrival, new).values()))
 
-    async def _match(self, in_force: InForce, events: Sequence[Event]) -> dict[str, list[Match]]:
+    async def _match(self, in_force: InForce, events: Sequence[Event], now: datetime) -> dict[str, list[Match]]:
         matches: dict[str, list[Match]] = {}
         for number, event in enumerate(events):
-            matches[event.id] = match(self._language, in_force.rules, event, self._clock.now())
+            matches[event.id] = match(self._language, in_force.rules, event, now)
             if number % AT_A_TIME == AT_A_TIME - 1:
                 await anyio.lowlevel.checkpoint()
         return matches
@@ -117,17 +135,20 @@ class Pipeline:
         tx: Tx,
         in_force: InForce,
         arrival: Arrival,
-        matches: dict[str, list[Match]],
+        matched: _Matched,
         also: Callable[[Tx], None] | None,
     ) -> tuple[list[Event], list[tuple[Firing, Event]]]:
         new: list[Event] = []
         firings: list[tuple[Firing, Event]] = []
+        if in_force.hash not in self._kept:
+            versions = [(rule.hash, rule.id, rule.to_json()) for rule in in_force.rules]
+            rulesets.put_set(tx, in_force.hash, versions, shadow=in_force.shadow)
         for event in arrival.events:
-            if not journal.put_event(tx, event):
+            if not journal.put_event(tx, event, rule_set=in_force.hash, at=matched.at):
                 continue
             new.append(event)
-            for found in matches[event.id]:
-                firing = _decide(tx, in_force, found, event)
+            for found in matched.by_event[event.id]:
+                firing = _firing(tx, in_force, found, event)
                 if firing is not None:
                     journal.put_firing(tx, firing)
                     firings.append((firing, event))
@@ -165,10 +186,14 @@ def permit_again(tx: Tx, firing: Firing, event: Event) -> str:
     return verdict.reason
 
 
-def _decide(tx: Tx, in_force: InForce, found: Match, event: Event) -> Firing | None:
-    """The firing of a match, permitted or skipped with its reason; None where the condition is plainly false."""
+def _firing(tx: Tx, in_force: InForce, found: Match, event: Event) -> Firing | None:
+    """The firing of a match, permitted or skipped with its reason; None where nothing follows from it."""
     rule = found.rule
-    if found.verdict == FALSE:
+    # The past is read for what may fire only: it takes queries, and an event is looked at by many rules.
+    past = _history(tx, rule, found.key, event) if found.verdict.holds else History()
+    facts = Facts(tx.now, past)
+    decision = decide(found, event, facts)
+    if decision.state == "no":
         return None
     firing = Firing(
         id=f"fi_{uuid.uuid4().hex[:20]}",
@@ -177,33 +202,19 @@ def _decide(tx: Tx, in_force: InForce, found: Match, event: Event) -> Firing | N
         rule=rule.id,
         rule_hash=rule.hash,
         mode=in_force.mode_of(rule),
-        key=found.key,
+        key=decision.key,
         plan=rule.to_json(),
-        state="ready",
+        state=decision.state,
+        reason=decision.reason,
+        wake_at=decision.wake_at,
         created_at=tx.now,
+        started_at=tx.now if decision.state == "ready" else None,
+        ended_at=tx.now if decision.state == "skipped" else None,
+        facts=facts.to_json(),
     )
-    if not found.verdict.holds:
-        return replace(firing, state="skipped", reason=found.verdict.reason, ended_at=tx.now)
-    verdict = permit(rule, event, _history(tx, rule, found.key, event), tx.now)
-    state = _state(rule, verdict)
-    if state == "queued":
-        journal.supersede_queued(tx, event.tenant, rule.id, found.key, firing.id)
-    return replace(
-        firing,
-        state=state,
-        reason=verdict.reason,
-        wake_at=tx.now + rule.hold if state == "waiting" and rule.hold else None,
-        started_at=tx.now if state == "ready" else None,
-        ended_at=tx.now if state == "skipped" else None,
-    )
-
-
-def _state(rule: Rule, verdict: Verdict) -> FiringState:
-    if verdict.queue:
-        return "queued"
-    if not verdict.allowed:
-        return "skipped"
-    return "waiting" if rule.hold else "ready"
+    if firing.state == "queued":
+        journal.supersede_queued(tx, event.tenant, rule.id, firing.key, firing.id)
+    return firing
 
 
 def _history(tx: Tx, rule: Rule, key: str, event: Event, *, besides: str = "") -> History:

@@ -34,8 +34,11 @@ class DueNotice:
     created_at: datetime
 
 
-def put_event(tx: Tx, event: Event) -> bool:
-    """Record an event; False when it was known already."""
+def put_event(tx: Tx, event: Event, *, rule_set: str = "", at: datetime | None = None) -> bool:
+    """Record an event; False when it was known already.
+
+    `rule_set` names the rules that it was decided by, `at` is when they were asked: now, unless told.
+    """
     body = to_text(events.to_json(event))
     return bool(
         tx.run(
@@ -46,7 +49,8 @@ def put_event(tx: Tx, event: Event) -> bool:
             source=event.source,
             time=to_micros(event.time),
             body=body,
-            now=to_micros(tx.now),
+            rule_set=rule_set,
+            now=to_micros(at or tx.now),
         )
     )
 
@@ -77,6 +81,7 @@ def put_firing(tx: Tx, firing: Firing) -> None:
         created_at=to_micros(firing.created_at or tx.now),
         started_at=to_micros(firing.started_at),
         ended_at=to_micros(firing.ended_at),
+        facts=to_text(firing.facts),
     )
 
 
@@ -325,6 +330,7 @@ def _firing(row: Row) -> Firing:
         started_at=from_micros(row["started_at"]),
         ended_at=from_micros(row["ended_at"]),
         results={name: step_result(item) for name, item in from_text(row["ctx"]).items()},
+        facts=from_text(row["facts"]),
     )
 
 

@@ -1,19 +1,19 @@
 -- put_event --
 -- Record an event; nothing happens when it is known already.
-INSERT INTO event (id, type, tenant, source, time, body, received_at)
-VALUES (:id, :type, :tenant, :source, :time, :body, :now)
+INSERT INTO event (id, type, tenant, source, time, body, rule_set, received_at)
+VALUES (:id, :type, :tenant, :source, :time, :body, :rule_set, :now)
 ON CONFLICT (id) DO NOTHING;
 
 -- get_event --
 -- One recorded event.
-SELECT id, type, body FROM event WHERE id = :id;
+SELECT id, type, body, rule_set, received_at FROM event WHERE id = :id;
 
 -- put_firing --
 -- Record what a rule does, or why it does nothing, about an event.
 INSERT INTO firing (id, event_id, tenant, rule, rule_hash, mode, key, plan, ctx, state, reason, cursor, wake_at,
-                    created_at, started_at, ended_at)
+                    created_at, started_at, ended_at, facts)
 VALUES (:id, :event_id, :tenant, :rule, :rule_hash, :mode, :key, :plan, :ctx, :state, :reason, :cursor, :wake_at,
-        :created_at, :started_at, :ended_at);
+        :created_at, :started_at, :ended_at, :facts);
 
 -- get_firing --
 -- One firing.

@@ -1,0 +1,75 @@
+"""What a rule decides on an event: a pure function of the rule, the event and what is known of the past.
+
+What it was judged by is recorded with it (`Facts`), so that the same function tells the same decision at any later
+time, from the store alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from phinops.decide.language import FALSE
+from phinops.decide.match import Match
+from phinops.decide.permit import History, Verdict, permit
+from phinops.decide.rule import Rule
+from phinops.event import Event, JsonObject
+
+State = Literal["no", "skipped", "queued", "waiting", "ready"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a decision was judged by beside its rule and its event: the moment, and the past as guards read it."""
+
+    now: datetime
+    history: History = field(default_factory=History)
+
+    def to_json(self) -> JsonObject:
+        """The facts as they are recorded."""
+        past = asdict(self.history)
+        last = self.history.last_started
+        return {"now": self.now.isoformat(), "history": {**past, "last_started": last and last.isoformat()}}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Facts:
+        """The facts that `to_json` wrote; what another version of phinops recorded beside them is left out."""
+        past = {name: value for name, value in document["history"].items() if name in History.__dataclass_fields__}
+        last = past.get("last_started")
+        history = History(**{**past, "last_started": datetime.fromisoformat(last) if last else None})
+        return cls(datetime.fromisoformat(document["now"]), history)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows from a match: nothing (`no`: its condition is plainly false), a firing that is skipped, that waits
+    for its key (`queued`) or for its `for` (`waiting`, until `wake_at`), or that is `ready` to begin.
+    """
+
+    state: State
+    key: str = ""
+    reason: str = ""
+    wake_at: datetime | None = None
+
+
+def decide(match: Match, event: Event, facts: Facts) -> Decision:
+    """What the rule of the match does about the event."""
+    rule = match.rule
+    if match.verdict == FALSE:
+        return Decision("no", reason=match.verdict.reason)
+    if not match.verdict.holds:
+        return Decision("skipped", match.key, match.verdict.reason)
+    verdict = permit(rule, event, facts.history, facts.now)
+    state = _state(rule, verdict)
+    wake_at = facts.now + rule.hold if state == "waiting" and rule.hold else None
+    return Decision(state, match.key, verdict.reason, wake_at)
+
+
+def _state(rule: Rule, verdict: Verdict) -> State:
+    if verdict.queue:
+        return "queued"
+    if not verdict.allowed:
+        return "skipped"
+    return "waiting" if rule.hold else "ready"
