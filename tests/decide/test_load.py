@@ -22,7 +22,7 @@ from phinops.decide.document import MAX_NODES, read
 from phinops.decide.findings import Findings
 from phinops.decide.load import load_rules, with_last_good
 from phinops.decide.mistakes import InNode, validated
-from phinops.decide.model import FileModel
+from phinops.decide.filemodel import FileModel
 from phinops.decide.rule import Limits, Rule, RuleSet, Setting, Window
 from phinops.execute.steps.table import STEPS
 from settings import SETTING, loaded, only_rule

@@ -97,7 +97,7 @@ class CalendarModel(Model):
         _NotEmpty,
         _one_or_more(_HOURS_SCHEMA),
     ] = Field(
-        default_factory=lambda: [WHOLE_DAY],
+        default=[WHOLE_DAY],
         description="From one time of the day to another, or a list of such spans: `08:00-20:00`. `22:00-08:00` passes "
         "midnight and belongs to the day on which it begins. Without it the whole day.",
     )
@@ -108,7 +108,7 @@ class CalendarModel(Model):
         _NotEmpty,
         _one_or_more(_DAYS_SCHEMA),
     ] = Field(
-        default_factory=lambda: [WEEKDAYS],
+        default=[WEEKDAYS],
         description="`workdays` or `holidays` (China's, with the weekends that are worked to make up for holidays), "
         "`all`, a weekday such as `mon`, a span of them such as `mon-fri`, or a list. Without it every day.",
     )
