@@ -70,7 +70,7 @@ def _named(item: Node, calendars: Calendars, blamed: list[str], findings: Findin
         blamed.append(f"its calendar «{name}» has a mistake: {calendars.broken[name]}")
     elif name not in calendars.usable:
         known = {*calendars.usable, *calendars.broken}
-        near = did_you_mean(name, known) or (f": the file has {listed(known)}" if known else f": {_CURE}")
+        near = did_you_mean(name, known) or (f": it has {listed(known)}" if known else f": {_CURE}")
         findings.error("unknown-calendar", item.place, f"the file has no calendar «{name}»{near}")
     return calendars.usable.get(name)
 

@@ -266,6 +266,8 @@ def fill(
             findings.error("blueprint-input", given.keys[name].place, f"the blueprint has no input «{name}»{near}")
     filled = {}
     for name, declared in inputs.items():
+        if not declared.type:
+            continue  # its declaration is broken, and any value will do
         if name in entries:
             try:
                 filled[name] = Filled(declared.value(entries[name].plain(), notifiers), entries[name].place)
