@@ -10,7 +10,6 @@ from typing import Any
 from phinops.decide.blueprintmodel import BlueprintHeadModel, UseModel
 from phinops.decide.build import build_rule, hashed
 from phinops.decide.calendarfile import read_active
-from phinops.decide.defaults import BOUNDS, joined, with_defaults
 from phinops.decide.document import Node
 from phinops.decide.findings import Findings, did_you_mean, listed
 from phinops.decide.inputfile import NOWHERE, Filled, Input, Place, fill, read_inputs, stand_in
@@ -20,6 +19,7 @@ from phinops.decide.mistakes import InNode, keys_at, validated
 from phinops.decide.model import RuleModel
 from phinops.decide.reading import Reading
 from phinops.decide.rule import Rule, Setting
+from phinops.decide.ruledefaults import BOUNDS, joined, with_defaults
 from phinops.decide.rulefile import RuleFile
 from phinops.problem import Problem
 

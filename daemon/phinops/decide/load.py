@@ -12,12 +12,12 @@ from pathlib import Path
 
 from phinops.decide.blueprint import Blueprint, read_blueprints, use_blueprint
 from phinops.decide.build import build_rule
-from phinops.decide.defaults import with_defaults, with_step_defaults
 from phinops.decide.document import Node, read
 from phinops.decide.findings import Findings
 from phinops.decide.language import Language
 from phinops.decide.reading import Reading
 from phinops.decide.rule import Rule, RuleSet, Setting
+from phinops.decide.ruledefaults import with_defaults, with_step_defaults
 from phinops.decide.rulefile import RuleFile, take_apart
 from phinops.decide.trigger import SCHEDULE
 from phinops.problem import Problem

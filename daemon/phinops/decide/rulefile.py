@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from phinops.decide.calendarfile import Calendars, read_calendars
-from phinops.decide.defaults import Defaults, read_defaults
 from phinops.decide.document import Document, Node
 from phinops.decide.findings import Findings, did_you_mean
 from phinops.decide.language import Language
 from phinops.decide.reading import Reading
 from phinops.decide.rule import Setting
+from phinops.decide.ruledefaults import Defaults, read_defaults
 from phinops.problem import Problem
 
 _FILE_KEYS = ("rules", "vars", "defaults", "calendars", "blueprints")

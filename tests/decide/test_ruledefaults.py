@@ -127,3 +127,10 @@ def test_what_is_no_rule_or_no_step_is_told_as_ever(tmp_path: Path) -> None:
     unknown += "    on: instance.failed\n    do: [ { sing: 1 } ]\n"
     assert [each.code for each in loaded(tmp_path, unknown).problems] == ["bad-value", "step-kind"]
     assert loaded(tmp_path, "defaults:\ncalendars:\nrules:\n" + rule("mode: armed")).problems == ()
+
+
+def test_a_default_may_be_an_alias_of_what_stands_before_it(tmp_path: Path) -> None:
+    text = "vars: { x: &x 5, y: &y 2h }\ndefaults: { cooldown: *y, max_age: *x }\nrules:\n"
+    found = loaded(tmp_path, text + rule("mode: armed\nmax_age: 1h") + rule("mode: armed", id="two"))
+    assert [(each.line, each.code) for each in found.problems] == [(1, "bad-value")]
+    assert [(each.id, each.cooldown) for each in found.rules] == [("one", 2 * HOUR)]

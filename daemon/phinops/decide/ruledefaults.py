@@ -36,17 +36,17 @@ def read_defaults(node: Node | None, calendars: Calendars, findings: Findings) -
     """
     if node is None:
         return Defaults()
-    before = len(findings.problems)
-    validated(DefaultsModel, node.plain(), InNode(node), findings)
-    broken = {}
-    active = node.value.get("active")
-    blamed = read_active(active, calendars, findings).blamed
-    if blamed:
-        broken["active"] = blamed[0]
-    for problem in findings.problems[before:]:
-        found = [key for key, each in node.keys.items() if each.place <= (problem.line, problem.column)]
-        broken.setdefault(max(found, key=lambda key: node.keys[key].place), str(problem))
-    sound = {key: (node.keys[key], node.value[key]) for key in node.value if key not in broken}
+    sound, broken = {}, {}
+    for key, item in node.value.items():
+        before = len(findings.problems)
+        alone = replace(node, value={key: item}, keys={key: node.keys[key]})
+        validated(DefaultsModel, alone.plain(), InNode(alone), findings)
+        blamed = read_active(item, calendars, findings).blamed if key == "active" else []
+        mistakes = [*map(str, findings.problems[before:]), *blamed]
+        if mistakes:
+            broken[key] = mistakes[0]
+        else:
+            sound[key] = (node.keys[key], item)
     return Defaults(sound, broken)
 
 
