@@ -379,7 +379,7 @@ def test_a_blueprint_carries_its_tests_and_becomes_a_rule_for_them(tmp_path: Pat
     blueprint = only_blueprint(tmp_path)
     (test,) = blueprint.tests
     assert (test.name, test.values, test.line) == ("what fails is told", {"prefix": "dws_", "times": 3}, 34)
-    assert [next(iter(step)) for step in test.steps.plain()] == ["event", "expect"]
+    assert [next(iter(step)) for step in test.node.value["steps"].plain()] == ["event", "expect"]
     rule = made(blueprint, test.values)
     assert (rule.id, rule.mode, rule.inputs["times"], rule.hold) == ("tell", "armed", 3, 5 * MINUTE)
     assert (rule.line, rule.description) == (5, "Tell of what fails often.")
@@ -403,6 +403,24 @@ def test_a_blueprint_that_cannot_become_a_rule_says_why(tmp_path: Path) -> None:
     (broken,) = loaded(tmp_path, TELL.replace("inputs.ratio >", "inputs.x >")).blueprints
     with pytest.raises(ValueError, match="the blueprint has no input «x»"):
         made(broken, {"prefix": "x"})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("{ prefix: dws_, times: 3 }\n        steps", "[]\n        steps", "bad-value"),
+        ("      - name: what fails is told", "      - x\n      - name: what fails is told", "bad-value"),
+        ("        with: { prefix: dws_, times", "        rules: x\n        with: { prefix: dws_, times", "unknown-key"),
+        ("        with: { prefix: dws_, times", "        wit: 1\n        with: { prefix: dws_, times", "unknown-key"),
+        ("name: what fails is told", "name: 3", "bad-value"),
+        ("- expect: {", "- expects: {", "unknown-key"),
+    ],
+)
+def test_the_form_of_a_test_is_that_of_a_test_file(tmp_path: Path, old: str, new: str, code: str) -> None:
+    assert old in TESTED
+    found = loaded(tmp_path, TESTED.replace(old, new))
+    assert found.problems[0].code == code
+    assert {problem.line for problem in found.problems} <= set(range(33, 40))
 
 
 def test_a_mistake_in_a_test_is_told_and_leaves_the_blueprint_alone(tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from phinops.decide.blueprintmodel import BlueprintHeadModel, UseModel
 from phinops.decide.build import build_rule, hashed
 from phinops.decide.calendarfile import read_active
-from phinops.decide.document import Node
+from phinops.decide.document import Document, Node
 from phinops.decide.findings import Findings, did_you_mean, listed
 from phinops.decide.inputfile import NOWHERE, Filled, Input, Place, fill, read_inputs, stand_in
 from phinops.decide.jinja import sole_expression
@@ -31,11 +32,13 @@ _OWN = frozenset(keys_at(RuleModel, ())) - frozenset(keys_at(UseModel, ()))
 
 @dataclass(frozen=True, slots=True)
 class BlueprintTest:
-    """A test that a blueprint carries: `values` for its inputs and `steps`, both as they are written."""
+    """A test that a blueprint carries: `values` for its inputs as they are written, and as `node` the whole of it, with
+    the keys of a test in a test file, and `with` in place of `rules`.
+    """
 
     name: str
     values: Mapping[str, Any]
-    steps: Node
+    node: Node
     line: int
 
 
@@ -135,19 +138,37 @@ def _tests(
     if not isinstance(node.value, list):
         findings.error("bad-value", node.place, "«tests» must be a list of tests, each beginning with `-`")
         return ()
-    # Only a blueprint with tests pays for their model.
-    from phinops.decide.testfile import check_blueprint_test
-
     found = []
     for test in node.value:
         before = findings.errors
-        model = check_blueprint_test(test, findings, setting)
-        given = test.child("with")
-        fill(inputs, given, test.place, setting.notifiers, findings)
-        if model and findings.errors == before:
+        _check_test(test, inputs, findings, setting)
+        if findings.errors == before:
+            given = test.child("with")
             values = given.plain() if given and given.value else {}
-            found.append(BlueprintTest(model.name, values, test.value["steps"], test.line))
+            found.append(BlueprintTest(test.value["name"].value, values, test, test.line))
     return tuple(found)
+
+
+def _check_test(test: Node, inputs: Mapping[str, Input], findings: Findings, setting: Setting) -> None:
+    """A test of a blueprint is one of its own file, with values in place of the file's name."""
+    # Only a blueprint with tests pays for their model.
+    from phinops.decide.testfile import check_tests
+
+    if not isinstance(test.value, dict):
+        findings.error("bad-value", test.place, "a test is a mapping that begins with `name`")
+        return
+    if "rules" in test.value:
+        findings.error("unknown-key", test.keys["rules"].place, "a blueprint's test is of the blueprint: leave it out")
+    given = test.child("with")
+    if given and given.value is not None and not isinstance(given.value, dict):
+        findings.error("bad-value", given.place, "«with» must be a mapping")
+    bare = _part(test, lambda key: key not in ("with", "rules"))
+    own = replace(test, value=Path(findings.file).name, keys={})
+    whole = joined(bare, {"rules": (own, own)})
+    tests = replace(test, value=[whole], keys={})
+    root = replace(test, value={"tests": tests}, keys={"tests": tests})
+    check_tests(Path(findings.file), Document("", root), findings, setting)
+    fill(inputs, given, test.place, setting.notifiers, findings)
 
 
 def use_blueprint(node: Node, file: RuleFile, reading: Reading, known: Mapping[str, Blueprint]) -> Rule | None:

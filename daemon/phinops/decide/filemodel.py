@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -10,7 +10,7 @@ from phinops.decide.blueprintmodel import BlueprintHeadModel, DefaultsModel, Inp
 from phinops.decide.calendarmodel import CalendarModel
 from phinops.decide.model import RuleModel
 from phinops.decide.strict import Model
-from phinops.decide.testfile import BlueprintTestModel
+from phinops.decide.testfile import TestStepModel
 
 _INPUT_SCHEMA = {"type": "string", "pattern": r"^\s*\{\{\s*inputs\.[A-Za-z_][A-Za-z0-9_]*\s*\}\}\s*$"}
 
@@ -22,6 +22,18 @@ def _with_inputs(schema: dict[str, Any]) -> None:
             inner = [{"type": "object"}] if name == "limits" else []
             described = {"description": value["description"]} if "description" in value else {}
             schema["properties"][name] = {"anyOf": [value, _INPUT_SCHEMA, *inner], **described}
+
+
+class BlueprintTestModel(Model):
+    """One test of a blueprint: as in a test file, with values for the inputs in place of a rule file."""
+
+    name: Annotated[str, Field(min_length=1)] = Field(description="What the test shows, as a sentence.")
+    with_: dict[str, Any] = Field(
+        default_factory=dict, alias="with", description="A value for each input that needs one."
+    )
+    steps: Annotated[list[TestStepModel], Field(min_length=1)] = Field(
+        description="Events, time that passes, state and what is expected, as in a test file."
+    )
 
 
 class BlueprintModel(BlueprintHeadModel, RuleModel):

@@ -259,7 +259,9 @@ def fill(
 
     What is missing, unknown or wrong is reported at its place.
     """
-    entries: Mapping[str, Node] = given.value if given and isinstance(given.value, dict) else {}
+    if given and given.value is not None and not isinstance(given.value, dict):
+        return {}  # a mistake that is told elsewhere
+    entries: Mapping[str, Node] = given.value if given and given.value else {}
     for name in entries:
         if name not in inputs and given:
             near = did_you_mean(name, inputs) or f": it has {listed(inputs) or 'none'}"

@@ -50,18 +50,6 @@ class TestModel(Model):
     steps: Annotated[list[TestStepModel], Field(min_length=1)]
 
 
-class BlueprintTestModel(Model):
-    """One test of a blueprint: as in a test file, with values for the inputs in place of a rule file."""
-
-    name: Annotated[str, Field(min_length=1)] = Field(description="What the test shows, as a sentence.")
-    with_: dict[str, Any] = Field(
-        default_factory=dict, alias="with", description="A value for each input that needs one."
-    )
-    steps: Annotated[list[TestStepModel], Field(min_length=1)] = Field(
-        description="Events, time that passes, state and what is expected, as in a test file."
-    )
-
-
 class TestFileModel(Model):
     """The outermost level of a test file."""
 
@@ -89,19 +77,6 @@ def _check_test(file: Path, test: Node, findings: Findings, setting: Setting) ->
     rules = test.child("rules")
     if rules and isinstance(rules.value, str) and rules.value and not _is_file(file.parent / rules.value):
         findings.error("test-rules", rules.place, f"there is no rule file «{rules.value}» beside the test")
-    _check_steps(test, model, findings, setting)
-
-
-def check_blueprint_test(test: Node, findings: Findings, setting: Setting) -> BlueprintTestModel | None:
-    """Report what is wrong with the form of a test that a blueprint carries; its values are not looked at."""
-    model = validated(BlueprintTestModel, test.plain(), InNode(test), findings)
-    _check_steps(test, model, findings, setting)
-    return model
-
-
-def _check_steps(
-    test: Node, model: TestModel | BlueprintTestModel | None, findings: Findings, setting: Setting
-) -> None:
     steps = test.child("steps")
     if steps is None or not isinstance(steps.value, list):
         return
