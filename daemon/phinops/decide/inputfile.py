@@ -266,18 +266,24 @@ def fill(
         if name not in inputs and given:
             near = did_you_mean(name, inputs) or f": it has {listed(inputs) or 'none'}"
             findings.error("blueprint-input", given.keys[name].place, f"the blueprint has no input «{name}»{near}")
-    filled = {}
-    for name, declared in inputs.items():
-        if not declared.type:
-            continue  # its declaration is broken, and any value will do
-        if name in entries:
-            try:
-                filled[name] = Filled(declared.value(entries[name].plain(), notifiers), entries[name].place)
-            except WrongInput as error:
-                findings.error("blueprint-input", entries[name].place, f"«{name}» {error}")
-        elif declared.default is not None:
-            filled[name] = Filled(declared.default, at)
-        else:
-            what = f": {declared.description}" if declared.description else f", a {declared.type}"
-            findings.error("blueprint-input", given.place if entries and given else at, f"«{name}» is missing{what}")
-    return filled
+    missing = given.place if entries and given else at
+    # Where a declaration is broken, any value will do.
+    sound = (each for each in inputs.values() if each.type)
+    found = {each.name: _filled(each, entries.get(each.name), at, missing, notifiers, findings) for each in sound}
+    return {name: filled for name, filled in found.items() if filled}
+
+
+def _filled(
+    declared: Input, node: Node | None, at: Place, missing: Place, notifiers: Notifiers, findings: Findings
+) -> Filled | None:
+    if node is not None:
+        try:
+            return Filled(declared.value(node.plain(), notifiers), node.place)
+        except WrongInput as error:
+            findings.error("blueprint-input", node.place, f"«{declared.name}» {error}")
+            return None
+    if declared.default is not None:
+        return Filled(declared.default, at)
+    what = f": {declared.description}" if declared.description else f", a {declared.type}"
+    findings.error("blueprint-input", missing, f"«{declared.name}» is missing{what}")
+    return None
