@@ -154,10 +154,8 @@ def test_the_example_blueprints_carry_their_tests_and_can_be_used(tmp_path: Path
     own.write_text(re.sub("(?m)^# ", "", shown), encoding="utf-8")
     found = load_rules([own, RULES], SETTING)
     assert [str(problem) for problem in found.problems] == []
-    assert [(each.id, len(each.tests)) for each in found.blueprints] == [
-        ("rerun-with-notice", 2),
-        ("escalate-alert", 2),
-    ]
+    assert [each.id for each in found.blueprints] == ["rerun-with-notice", "escalate-alert"]
+    assert all(len(each.tests) >= 2 for each in found.blueprints)
     for blueprint in found.blueprints:
         assert blueprint.description
         assert all(each.description or each.choices for each in blueprint.inputs.values())
