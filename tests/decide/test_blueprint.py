@@ -13,7 +13,7 @@ from happenings import FAILED, NOW
 from phinops.decide.blueprint import Blueprint, make_rule
 from phinops.decide.calendar import Calendar
 from phinops.decide.language import Language
-from phinops.decide.load import Loaded, load_rules
+from phinops.decide.load import Loaded, load_rules, with_last_good
 from phinops.decide.match import judge
 from phinops.decide.rule import Limits, Rule, Window
 from phinops.decide.scope import Scope
@@ -179,6 +179,13 @@ def test_a_mistake_in_a_blueprint_is_told_once_and_costs_the_rules_that_use_it(t
     assert (out.id, Path(out.file).name, out.line) == ("one", "b.rules.yaml", 2)
     assert out.reason.startswith("its blueprint «tell» has a mistake: ")
     assert "expression-type" in out.reason
+
+
+def test_the_last_good_version_stays_while_a_blueprint_is_broken(tmp_path: Path) -> None:
+    before = two(tmp_path, TELL, USE).rules
+    after = two(tmp_path, TELL.replace("inputs.ratio >", "inputs.ratoi >"), USE)
+    assert len(after.rules) == 0
+    assert with_last_good(after, before).hash == before.hash
 
 
 @pytest.mark.parametrize(
