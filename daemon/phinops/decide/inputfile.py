@@ -231,7 +231,8 @@ def _shown(raw: Any) -> str:
     return f"«{str(raw).lower() if isinstance(raw, bool) else raw}»" if _is_plain(raw) else "a collection"
 
 
-_STAND_INS: Mapping[str, InputValue] = {"int": 1, "float": 1.0, "bool": True, "duration": timedelta(hours=1)}
+# Values that fit wherever one of the type may: `count` takes no less than 2, `within` no more than a day.
+_STAND_INS: Mapping[str, InputValue] = {"int": 2, "float": 1.0, "bool": True, "duration": timedelta(hours=1)}
 
 
 def stand_in(declared: Input) -> Filled:
