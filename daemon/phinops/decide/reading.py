@@ -40,7 +40,7 @@ class Reading:
 
     def names(self, types: tuple[str, ...], steps: tuple[str, ...] = ()) -> Names:
         """What expressions of the rule may speak of."""
-        return Names(types, steps, frozenset(self.vars), self.inputs)
+        return Names(types, steps, frozenset(self.vars), inputs=self.inputs)
 
     def expression(self, name: str, node: Node | None, check: Check, names: Names) -> None:
         """Report what is wrong with the expression of the key `name`."""
