@@ -6,17 +6,7 @@ from collections.abc import Mapping
 
 NOT_YET = "is not in this version yet"
 
-FILE_KEYS: Mapping[str, str] = {"defaults": "defaults for a file", "blueprints": "blueprints"}
-
-RULE_KEYS: Mapping[str, str] = {
-    "active": "active hours",
-    "calendar": "calendars",
-    "until": "until",
-    "inputs": "blueprints",
-    "use": "blueprints",
-    "blueprint": "blueprints",
-    "with": "blueprints",
-}
+RULE_KEYS: Mapping[str, str] = {"until": "until"}
 
 CORRELATION_KEYS = frozenset({"event", "count", "within", "all", "absent"})
 """Keys of `on` over several events."""

@@ -30,7 +30,7 @@ def match(language: Language, rules: RuleSet, event: Event, now: datetime) -> li
 
 def judge(language: Language, rule: Rule, event: Event, now: datetime) -> Match:
     """What the rule says of the event now."""
-    scope = Scope(event, now, vars=rule.vars)
+    scope = Scope(event, now, vars=rule.vars, inputs=rule.inputs)
     verdict = language.holds(rule.condition, scope)
     if not verdict.holds:
         return Match(rule, "", verdict)

@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
+from phinops.decide.calendar import Calendar
+from phinops.decide.inputs import Inputs, inputs_from_json, inputs_json
 from phinops.decide.lasting import TooLong, too_long_of
 from phinops.event import JsonObject
 from phinops.firing import Mode
@@ -132,6 +134,7 @@ class Rule:
 
     `condition` and `key` are CEL, "" where the rule has none; `hold` is its `for`. `within` is how soon after a change
     the rule would like to hear of it: a wish that polls are paced by, and no part of what the rule decides or does.
+    It is active within any of `active`, always if that is empty. `inputs` are the values given to its blueprint.
     """
 
     id: str
@@ -149,6 +152,8 @@ class Rule:
     limits: Limits = Limits()
     max_age: timedelta | None = None
     within: timedelta | None = None
+    active: tuple[Calendar, ...] = ()
+    inputs: Inputs = field(default_factory=dict)
     vars: JsonObject = field(default_factory=dict)
     writes: bool = False
     file: str = ""
@@ -159,7 +164,11 @@ class Rule:
         """The rule's meaning as JSON: the plan of its firings. Without `file`, `line`, `description` and `within`:
         a rule that wants to hear sooner decides and does the same.
         """
-        found: JsonObject = {
+        # A key that came later is written only where it is set, so that what rules were before keeps its hash.
+        later: JsonObject = {"active": [each.to_json() for each in self.active]} if self.active else {}
+        later |= {"inputs": inputs_json(self.inputs)} if self.inputs else {}
+        later |= {"lasting": self.lasting.to_json()} if self.lasting else {}
+        return {
             "id": self.id,
             "on": list(self.types),
             "cron": self.cron,
@@ -174,10 +183,8 @@ class Rule:
             "vars": self.vars,
             "writes": self.writes,
             "steps": [step.to_json() for step in self.steps],
+            **later,
         }
-        if self.lasting:  # written where it is set, so that rules without it keep their hash
-            found["lasting"] = self.lasting.to_json()
-        return found
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Rule:
@@ -198,6 +205,8 @@ class Rule:
             concurrency=document["concurrency"],
             limits=Limits(_window(limits, "firings"), _window(limits, "targets"), downstream and downstream["max"]),
             max_age=_span(document["max_age_s"]),
+            active=tuple(map(Calendar.from_json, document.get("active", ()))),
+            inputs=inputs_from_json(document.get("inputs", {})),
             vars=document["vars"],
             writes=document["writes"],
             hash=hash_of(document),
