@@ -23,12 +23,14 @@ from phinops.decide.language import Language
 from phinops.decide.rule import Cares
 from phinops.errors import ConfigError, StoreError, StoreLost
 from phinops.event import Event, JsonObject
-from phinops.execute.act import Actor
+from phinops.execute.act import Actor, Kit
+from phinops.execute.bells import Bells
 from phinops.execute.guard import Ceiling
 from phinops.execute.hold import Holds
 from phinops.execute.notify.post import Post
 from phinops.execute.send import Transport
 from phinops.execute.steps.table import STEPS
+from phinops.execute.web import Web
 from phinops.firing import Firing
 from phinops.operator_call import OperatorCalls
 from phinops.pipeline import InForce, Pipeline, Taken, permit_again
@@ -67,6 +69,7 @@ class _Parts:
     rulebook: Rulebook
     notices: Notices
     servings: Mapping[str, Serving]
+    web: Web
     crew: Crew
     pulse: Pulse
 
@@ -90,7 +93,12 @@ class Daemon:
         self.report = Report(clock)
         words = SpokenWords(parts.language, clock)
         hands = {name: each.hands for name, each in parts.servings.items()}
-        actor = Actor(parts.book, STEPS, words, hands, clock, Holds(), self._take_own)
+        self._bells = Bells()
+        kit = Kit(
+            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.ceiling, self._take_own,
+            parts.notices.tell,
+        )  # fmt: skip
+        actor = Actor(kit, STEPS)
         glasses = {name: each.glass for name, each in parts.servings.items()}
         self._courses = Courses(parts.store, actor, words, glasses, clock, parts.crew, permit_again)
         self._pipeline = Pipeline(parts.store, parts.language, self._in_force, self._courses, clock, self._tell)
@@ -112,11 +120,12 @@ class Daemon:
         shadow: bool = False,
         store: Store | None = None,
         transport: Transport | None = None,
+        web: Web | None = None,
     ) -> AsyncGenerator[Daemon]:
         """Everything opened and the rules loaded; nothing polled yet. What is opened is closed when the context ends.
 
         A `store` that is given is used instead of the config's and stays open; `transport` carries the calls to
-        Dataphin in the network's stead.
+        Dataphin in the network's stead, `web` the requests of the step `http`.
 
         Raises:
             ConfigError: a secret cannot be used.
@@ -130,6 +139,7 @@ class Daemon:
             language = Language(config.timezone)
             rulebook = Rulebook(config, language, shadow=shadow)
             notices = Notices(config.notifiers, store, await stack.enter_async_context(Post()), clock)
+            web = await stack.enter_async_context(web or Web())
             crew, pulse, book = Crew(), Pulse(clock), Book(store, notices.wake)
             common = Common(
                 store=store,
@@ -149,7 +159,7 @@ class Daemon:
             }
             await stack.enter_async_context(crew.working())
             log.info("rules.loaded", rules=len(rulebook.in_force.rules), quarantined=rulebook.quarantined)
-            daemon = cls(config, _Parts(common, book, language, rulebook, notices, servings, crew, pulse))
+            daemon = cls(config, _Parts(common, book, language, rulebook, notices, servings, web, crew, pulse))
             # Read here: once the daemon is in somebody's hands a hook may bring firings, which begin at once.
             daemon._left = await daemon._courses.left_open()
             yield daemon
@@ -206,6 +216,7 @@ class Daemon:
 
     def _tell(self, events: Sequence[Event]) -> None:
         self.report.saw(events)
+        self._bells.saw(events)
 
     def _in_force(self) -> InForce:
         """Asked anew for each arrival: a reload puts others in force."""

@@ -132,7 +132,9 @@ class Play:
             await anyio.sleep(max(0.0, course.after + 1000 - self.world.clock.monotonic()))
             if firing.id not in done:
                 done.add(firing.id)
-                await Stage.add(Stage(self.store, self.world, shown.courses, shown.desk, [], []), firing, event)
+                await Stage.add(
+                    Stage(self.store, self.world, shown.courses, shown.desk, shown.bells, [], []), firing, event
+                )
 
     async def go(self) -> list[Firing]:
         failing = FailingStore(self.store, self.world.clock, list(self.story.outages))

@@ -23,7 +23,7 @@ CODES: Mapping[str, str] = {
     "bad-value": "The value is not of the kind that the key takes.",
     "not-yet": "This version of phinops does not have it yet.",
     "duplicate-id": "Two rules, or two steps of a rule, have the same id.",
-    "mode-missing": "A rule that writes to Dataphin must say its mode.",
+    "mode-missing": "A rule that writes, to Dataphin or elsewhere, must say its mode.",
     "only-delays": "The events have no state that `for` could wait on (warning).",
     "not-polled": "The rule's events come by themselves: `within` has nothing to hasten.",
     "never-fires": "Nothing can make this rule fire (warning).",

@@ -11,7 +11,6 @@ FILE_KEYS: Mapping[str, str] = {"defaults": "defaults for a file", "blueprints":
 RULE_KEYS: Mapping[str, str] = {
     "active": "active hours",
     "calendar": "calendars",
-    "until": "until",
     "inputs": "blueprints",
     "use": "blueprints",
     "blueprint": "blueprints",
@@ -29,7 +28,7 @@ EVENTS: Mapping[str, str] = {
 
 CONCURRENCY = ("restart", "parallel")
 
-STEPS = ("run_manual_node", "backfill", "fix_data", "http", "wait", "approve", "emit")
+STEPS = ("run_manual_node", "backfill", "fix_data", "approve")
 
 
 def not_yet(what: str) -> str:

@@ -64,6 +64,8 @@ Span = Annotated[
 SOONEST, LATEST = timedelta(seconds=10), timedelta(hours=24)
 """The least and the most that `within` may say."""
 
+MOST_RETRIES = 20
+
 WITHIN = (
     "How soon after a change in Dataphin the rule would like to hear of it, from 10s to 24h. Polls are paced by it as "
     "far as the day's calls allow: a wish, not a guarantee."
@@ -127,12 +129,6 @@ def _concurrency(value: object) -> object:
     return value
 
 
-def _retry(value: object) -> object:
-    if value == 0 and not isinstance(value, bool):
-        return 0
-    raise PydanticCustomError("not-yet", "{text}", {"text": later.not_yet("(repeating a step, but for 0)")})
-
-
 class WindowModel(Model):
     """At most `max` in any span of `per`."""
 
@@ -181,7 +177,7 @@ class StepModel(Model):
     id: Annotated[str | None, BeforeValidator(_step_id), Given] = None
     if_: Annotated[Expression | None, Given] = Field(None, alias="if")
     on_error: Literal["stop", "continue"] = "stop"
-    retry: Annotated[int, BeforeValidator(_retry)] = 0
+    retry: int = Field(0, ge=0, le=MOST_RETRIES)
     verify: Annotated[VerifyModel | None, Given] = None
 
 
