@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -308,7 +309,7 @@ def test_killed_at_any_moment_the_wait_ends_when_it_would_have(kills: tuple[floa
             async with stage(store, world) as shown:
                 await shown.add(firing, event)
                 await anyio.sleep(kills[0])
-            for before, after in zip(kills, kills[1:], strict=False):
+            for before, after in pairwise(kills):
                 async with stage(store, world) as shown:
                     await shown.courses.resume(await shown.courses.left_open())
                     await anyio.sleep(after - before)

@@ -73,7 +73,7 @@ class Visits:
         # A stop waits for the answer, as long as one may take: what was cut off here would stay unknown.
         with anyio.CancelScope(shield=True):
             result = await self._send(intent, request)
-        return result
+        return result  # noqa: RET504 - the scope is one that may swallow, as far as types tell
 
     async def _send(self, intent: Intent, request: Request) -> StepResult:
         try:
