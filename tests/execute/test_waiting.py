@@ -270,8 +270,7 @@ def test_a_firing_that_is_to_end_does_so_out_of_its_wait() -> None:
             other, event = firing_of(await _event(shown), [TEN], id="fi_2", key="k2"), await _event(shown)
             await shown.add(other, event)
             await anyio.sleep(100)
-            for name in (firing.id, other.id):
-                await shown.store.write(lambda tx, name=name: _stop(tx, name))
+            await shown.store.write(lambda tx: (_stop(tx, firing.id), _stop(tx, other.id)))
             shown.bells.wake(firing.id)
             shown.bells.wake("nobody")
             await anyio.sleep(0.5)
