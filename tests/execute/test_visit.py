@@ -103,6 +103,18 @@ def test_any_other_answer_and_no_connection_are_refusals(
     run(main())
 
 
+def test_secrets_of_an_answer_are_kept_from_people() -> None:
+    async def main() -> None:
+        answer = '{"id": 7, "access_token": "abc", "nested": {"apiKey" : "def"}, "password": "cut o'
+        async with stage(world=_world(Outside(httpx.Response(200, text=answer)))) as shown:
+            ended = await _done(shown, GET)
+            shown_text = '{"id": 7, "access_token": "***", "nested": {"apiKey" : "***"}, "password": "***"'
+            assert ended.results["s0"].reason == f"HTTP 200: {shown_text}"
+            assert (await shown.last_step(ended.id)).result["body"] == shown_text
+
+    run(main())
+
+
 def test_an_answer_that_was_lost_leaves_the_outcome_unknown_and_it_is_not_sent_again() -> None:
     async def main() -> None:
         outside = Outside(httpx.ReadError("reset"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -22,6 +23,12 @@ log = structlog.get_logger(__name__)
 
 SHOWN = 500
 """Characters of an answer's body that a step's reason has."""
+
+_SECRET = re.compile(
+    r'("[^"]*(?:secret|passw|token|credential|access.?key|api.?key|signature|authorization)[^"]*"\s*:\s*)"[^"]*"?',
+    re.IGNORECASE,
+)
+"""A text of a JSON answer whose name says that it is to be kept from people."""
 
 _CUT_OFF = "phinops stopped before the answer came: whether the request arrived is not known"
 
@@ -91,7 +98,7 @@ class Visits:
 
 def _judged(reply: Reply) -> tuple[Outcome, JsonObject]:
     """What an answer comes to, and what is kept of it."""
-    body = reply.body.decode(errors="replace")
+    body = _SECRET.sub(r'\1"***"', reply.body.decode(errors="replace"))
     shown = " ".join(body.split())[:SHOWN]
     hint = ", and redirects are not followed" if 300 <= reply.status < 400 else ""
     reason = f"HTTP {reply.status}{hint}" + (f": {shown}" if shown else "")

@@ -114,7 +114,7 @@ class Web:
 
     async def _addresses(self, url: httpx.URL) -> Sequence[str]:
         """Where the host is, at most two of its addresses. Raises NotSent."""
-        host, port = url.host, url.port or (443 if url.scheme == "https" else 80)
+        host, port = url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
         try:
             async with asyncio.timeout(CONNECT):
                 found = list(dict.fromkeys(await self._resolve(host, port)))
@@ -140,7 +140,7 @@ class Web:
                 "host": url.netloc.decode("ascii"),
                 "accept-encoding": "identity",
             },
-            extensions={"sni_hostname": url.host},
+            extensions={"sni_hostname": url.raw_host.decode("ascii")},
         )
         with _translated(self._timeout):
             async with asyncio.timeout(self._timeout):
