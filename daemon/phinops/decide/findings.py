@@ -39,6 +39,7 @@ CODES: Mapping[str, str] = {
     "step-parameter": "A parameter of the step, or of the API it calls, is unknown, missing or wrong.",
     "step-target": "The rule's events do not say which instance or node the step means.",
     "step-verify": "What the step does cannot be verified.",
+    "step-unasked": "The step writes after a wait, whatever has become of its target meanwhile (warning).",
     "quota-polls": "The day has fewer calls for polls than a `within` or an `every` asks for (warning).",
     "quota-schedule": "The day has fewer calls than a rule's schedule makes (warning).",
     "quota-together": "Each for itself would fit into the day's calls, all together do not (warning).",
