@@ -227,6 +227,7 @@ class Stage:
     courses: Courses
     desk: Desk
     bells: Bells
+    actor: Actor
     alarms: list[Alarm]
     events: list[Event]
     permit_reason: str = ""
@@ -240,13 +241,17 @@ class Stage:
         """Record a firing with its event as the pipeline does, and let it begin; one that is ready starts now."""
         if firing.state == "ready":
             firing = replace(firing, started_at=self.world.clock.now())
+        await self.record(firing, event)
+        self.courses.begin(firing, event)
+
+    async def record(self, firing: Firing, event: Event) -> None:
+        """Put a firing into the store with its event, and no more."""
 
         def op(tx: Any) -> None:
             journal.put_event(tx, event)
             journal.put_firing(tx, firing)
 
         await self.store.write(op)
-        self.courses.begin(firing, event)
 
     async def ended(self, *firing_ids: str, within: float = 90_000.0) -> list[Firing]:
         """The firings once all of them are over, in virtual time."""
@@ -297,7 +302,7 @@ async def stage(store: Store | None = None, world: World | None = None, *, most:
 
         kit = Kit(book, PlainWords(), hands, clock, Holds(), bells, world.web, Ceiling(most), told, alarmed)
         actor = Actor(kit, STEPS)
-        shown = Stage(store, world, None, desk, bells, alarms, events)  # type: ignore[arg-type]
+        shown = Stage(store, world, None, desk, bells, actor, alarms, events)  # type: ignore[arg-type]
         shown.courses = Courses(
             store, actor, PlainWords(), {"t": glass}, clock, group, lambda tx, firing, event: shown.permit_reason
         )

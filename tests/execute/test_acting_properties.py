@@ -144,7 +144,9 @@ class Play:
             if firing.id not in done:
                 done.add(firing.id)
                 await Stage.add(
-                    Stage(self.store, self.world, shown.courses, shown.desk, shown.bells, [], []), firing, event
+                    Stage(self.store, self.world, shown.courses, shown.desk, shown.bells, shown.actor, [], []),
+                    firing,
+                    event,
                 )
 
     async def go(self) -> list[Firing]:

@@ -13,6 +13,7 @@ import pytest
 from phinops.clock import LoopClock
 from phinops.event import JsonObject
 from phinops.execute.again import FIRST, LONGEST, pause
+from phinops.execute.stop import Stop, Stopped
 from phinops.firing import Firing, Intent
 from phinops.record import journal
 from phinops.record.sqlite import Store
@@ -162,22 +163,27 @@ def test_a_wait_that_timed_out_has_its_answer() -> None:
     run(main())
 
 
-def test_a_firing_that_is_to_end_is_not_kept_by_a_pause() -> None:
+async def _look_and_ask(shown: Stage, firing: Firing, stop: Stop) -> None:
+    await anyio.sleep(100)
+    waiting = await shown.firing(firing.id)
+    assert "step s0 is repeated at" in waiting.reason
+    assert waiting.wake_at
+    stop.ask()
+
+
+def test_a_firing_that_is_to_stop_is_not_kept_by_a_pause() -> None:
     async def main() -> None:
         async with stage() as shown:
             shown.world.faults = deque(["refused"] * 9)
             event = failed_event(shown.world.add_failed("t_1"))
             firing = firing_of(event, [{**RERUN, "retry": 9}])
-            await shown.add(firing, event)
-            await anyio.sleep(100)
-            waiting = await shown.firing(firing.id)
-            assert "step s0 is repeated at" in waiting.reason
-            assert waiting.wake_at
-            await shown.store.write(lambda tx: journal.stop(tx, firing.id, "no more"))
-            shown.bells.wake(firing.id)
-            await anyio.sleep(0.5)
-            ended = await shown.firing(firing.id)
-            assert (ended.state, ended.reason) == ("skipped", "no more")
+            await shown.record(firing, event)
+            stop = Stop()
+            async with anyio.create_task_group() as group:
+                group.start_soon(_look_and_ask, shown, firing, stop)
+                with pytest.raises(Stopped):
+                    await shown.actor.walk(firing, event, stop=stop)
+            assert shown.world.clock.monotonic() < 1000 + 102
 
     run(main())
 

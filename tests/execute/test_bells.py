@@ -11,25 +11,12 @@ T_1 = ("prod", "instance", "t_1")
 def test_an_event_rings_for_all_who_wait_for_its_object_and_for_nobody_else() -> None:
     bells = Bells()
     bells.saw([failure()])
-    with bells.hung("fi_1", T_1) as one, bells.hung("fi_2", T_1) as two, bells.hung("fi_3") as three:
+    with bells.hung(T_1) as one, bells.hung(T_1) as two, bells.hung(None) as three:
         bells.saw([failure(), failure("t_2")])
         assert [each.rung.is_set() for each in (one, two, three)] == [True, True, False]
         assert one.take() == [failure()]
         assert one.take() == []
-    with bells.hung("fi_1", T_1) as one:
+    with bells.hung(T_1) as one:
         bells.saw([failure()])
         assert len(two.take()) == 1
         assert len(one.take()) == 1
-
-
-def test_a_firing_is_woken_by_its_newest_bell() -> None:
-    """One that was begun anew while the old one was not taken down yet."""
-    bells = Bells()
-    old = bells.hung("fi_1")
-    first = old.__enter__()
-    with bells.hung("fi_1") as second:
-        old.__exit__(None, None, None)
-        bells.wake("fi_1")
-        assert second.rung.is_set()
-    assert not first.rung.is_set()
-    bells.wake("fi_1")

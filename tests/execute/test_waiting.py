@@ -12,10 +12,10 @@ import pytest
 
 from phinops.clock import LoopClock
 from phinops.event import Event, JsonObject
+from phinops.execute.stop import Stop, Stopped
 from phinops.firing import Firing
 from phinops.record import journal
 from phinops.record.sqlite import Store
-from phinops.record.tx import Tx
 from phinops.virtual import run
 from worlds import START, Stage, World, failed_event, firing_of, stage
 
@@ -263,35 +263,30 @@ def test_the_end_is_a_moment_of_the_wall_clock_whichever_way_that_jumps(jump: ti
     run(main())
 
 
-def test_a_firing_that_is_to_end_does_so_out_of_its_wait() -> None:
+@pytest.mark.parametrize("step", [TEN, UNTIL_WELL])
+def test_who_is_asked_to_stop_does_so_out_of_the_wait(step: JsonObject) -> None:
     async def main() -> None:
         async with stage() as shown:
-            firing, _ = await _born(shown, UNTIL_WELL, NOTICE)
-            other, event = firing_of(await _event(shown), [TEN], id="fi_2", key="k2"), await _event(shown)
-            await shown.add(other, event)
-            await anyio.sleep(100)
-            await shown.store.write(lambda tx: _stop(tx, firing.id))
-            await shown.store.write(lambda tx: _stop(tx, other.id))
-            shown.bells.wake(firing.id)
-            shown.bells.wake("nobody")
-            await anyio.sleep(0.5)
-            ended = await shown.firing(firing.id)
-            assert (ended.state, ended.reason, _outcomes(ended)) == ("skipped", "a newer event took its place", [])
+            event = failed_event(shown.world.add_failed("t_1"))
+            firing = firing_of(event, [step, NOTICE])
+            await shown.record(firing, event)
+            stop = Stop()
+            async with anyio.create_task_group() as group:
+                group.start_soon(_ask_after, 100, stop)
+                with pytest.raises(Stopped):
+                    await shown.actor.walk(firing, event, stop=stop)
+            assert shown.world.clock.now() - BEGIN < timedelta(seconds=102)
+            assert (await shown.last_step(firing.id)).state == "waiting"
+            await shown.store.write(lambda tx: journal.end(tx, firing.id, "skipped", "restarted"))
             row = await shown.last_step(firing.id)
             assert (row.state, row.outcome) == ("done", "skipped")
-            assert (await shown.firing(other.id)).state == "running"
-            await anyio.sleep(60)  # unless woken it finds out when it looks at the clock
-            assert (await shown.firing(other.id)).state == "skipped"
 
     run(main())
 
 
-async def _event(shown: Stage) -> Event:
-    return failed_event(shown.world.add_failed("t_2"))
-
-
-def _stop(tx: Tx, firing_id: str) -> None:
-    journal.stop(tx, firing_id, "a newer event took its place")
+async def _ask_after(seconds: float, stop: Stop) -> None:
+    await anyio.sleep(seconds)
+    stop.ask()
 
 
 @pytest.mark.parametrize("kills", [(1.0,), (599.99,), (600.01, 600.02), (30.0, 300.0, 590.0), (900.0,)])

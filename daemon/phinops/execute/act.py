@@ -6,7 +6,7 @@ by reading, a done write is verified for the time that it has left, an absent on
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -15,7 +15,7 @@ from phinops.clock import Clock
 from phinops.event import Action, Event, Project, event_id
 from phinops.execute import again
 from phinops.execute.announce import Announcer
-from phinops.execute.bells import Bells, Rests
+from phinops.execute.bells import Bells, rest_until
 from phinops.execute.carry import Hands, Held
 from phinops.execute.desk import Alarm
 from phinops.execute.emitting import Emitter
@@ -23,9 +23,10 @@ from phinops.execute.guard import Ceiling
 from phinops.execute.journal import Journal
 from phinops.execute.operate import Operations
 from phinops.execute.steps.kind import BadStep, Step, Target, Write, checked
+from phinops.execute.stop import Stop
 from phinops.execute.visit import Visits
 from phinops.execute.waiting import Waiter
-from phinops.execute.walk import Doer, Scene, Stopped, Unwanted, Walk, Words, planned_step, result_of, write_of
+from phinops.execute.walk import Doer, Scene, Unwanted, Walk, Words, planned_step, result_of, write_of
 from phinops.execute.web import Web
 from phinops.firing import INWARD, Firing, FiringState, StepResult
 
@@ -60,30 +61,32 @@ class Actor:
         self._clock = kit.clock
         self._tell = kit.tell
         self._steps = steps
-        self._rests = Rests(kit.journal, kit.clock, kit.bells)
         self._operations: Doer = Operations(kit.journal, kit.hands, kit.clock, kit.held)
         self._doers: Mapping[str, Doer] = {
             "notify": Announcer(kit.journal),
-            "wait": Waiter(kit.journal, kit.words, kit.hands, kit.clock, self._rests),
+            "wait": Waiter(kit.journal, kit.words, kit.hands, kit.clock, kit.bells),
             "emit": Emitter(kit.journal, kit.clock, kit.tell),
             "http": Visits(kit.journal, kit.web, kit.ceiling, kit.alarm),
         }
 
-    async def walk(self, firing: Firing, event: Event) -> tuple[FiringState, str]:
-        """Do the firing's steps from its cursor on; the state that it ends in, with the reason."""
-        try:
-            return await self._walk(firing, firing.now or event)
-        except Stopped as end:
-            return "skipped", str(end)
+    async def walk(
+        self, firing: Firing, event: Event, events: Sequence[Event] = (), stop: Stop | None = None
+    ) -> tuple[FiringState, str]:
+        """Do the firing's steps from its cursor on; the state that it ends in, with the reason.
 
-    async def _walk(self, firing: Firing, event: Event) -> tuple[FiringState, str]:
+        Raises:
+            Stopped: it was asked to stop, and has no write under way.
+        """
+        event = firing.now or event
         results = dict(firing.results)
+        stop = stop or Stop()
         for n in range(firing.cursor, len(firing.plan["steps"])):
             planned = planned_step(n, firing.plan["steps"][n])
             step = self._steps.get(planned.kind)
             if step is None:
                 return "needs_decision", f"step {planned.id}: this version does not know the step «{planned.kind}»"
-            result = await self._do(Walk(firing, planned, step, Scene(event, results, firing.plan.get("vars", {}))))
+            scene = Scene(event, results, firing.plan.get("vars", {}), events)
+            result = await self._do(Walk(firing, planned, step, scene, stop))
             results = {**results, planned.id: result}
             await self._journal.advance(firing.id, n + 1, results)
             log.info(
@@ -118,6 +121,8 @@ class Actor:
 
     async def _first(self, walk: Walk) -> StepResult:
         earlier = await self._journal.last_step(walk.firing.id, walk.planned.n)
+        if earlier is None or earlier.state != "intent":
+            walk.stop.check()
         if earlier and earlier.state != "absent":
             return await self._doer(walk).take_up(walk, earlier)
         if walk.planned.condition:
@@ -141,7 +146,8 @@ class Actor:
         reason = f"step {walk.planned.id} is repeated at {due.isoformat()}: {result.outcome}: {result.reason}"
         log.info("step.again", firing=walk.firing.id, step=walk.planned.id, outcome=result.outcome, due=due.isoformat())
         await self._journal.move(walk.firing.id, "running", reason, due)
-        await self._rests.until(walk.firing.id, due)
+        with walk.stop.safe():
+            await rest_until(self._clock, due)
         return last.attempt + 1 if last else 1
 
     async def _told(self, walk: Walk, doing: Awaitable[StepResult]) -> StepResult:

@@ -28,12 +28,13 @@ class Operations:
 
     async def do(self, walk: Walk, params: BaseModel, attempt: int) -> StepResult:
         look = self._hands[walk.firing.tenant].look
-        write = await patiently(
-            self._clock,
-            lambda: walk.step.write(params, walk.scene.event, look),
-            "what the step needs to know",
-            lambda reason: self._waits(walk, reason),
-        )
+        with walk.stop.safe():
+            write = await patiently(
+                self._clock,
+                lambda: walk.step.write(params, walk.scene.event, look),
+                "what the step needs to know",
+                lambda reason: self._waits(walk, reason),
+            )
         if not walk.step.writes(params):
             return await self._read(walk, write, attempt)
         try:
@@ -55,12 +56,13 @@ class Operations:
         if not limit or write.target.kind not in ("instance", "node"):
             return
         look = self._hands[walk.firing.tenant].look
-        below = await patiently(
-            self._clock,
-            lambda: look.downstream(write.target),
-            "what hangs below the target",
-            lambda reason: self._waits(walk, reason),
-        )
+        with walk.stop.safe():
+            below = await patiently(
+                self._clock,
+                lambda: look.downstream(write.target),
+                "what hangs below the target",
+                lambda reason: self._waits(walk, reason),
+            )
         if below > limit["max"]:
             raise BadStep(f"limits.downstream: {below} nodes hang below {write.target.id}, {limit['max']} are allowed")
 

@@ -62,7 +62,9 @@ class Visits:
 
     async def _read(self, walk: Walk, write: Write, request: Request, attempt: int) -> StepResult:
         try:
-            outcome, result = _judged(await self._web.send(request))
+            with walk.stop.safe():
+                reply = await self._web.send(request)
+            outcome, result = _judged(reply)
         except (NotSent, Lost) as error:
             outcome, result = "refused", {"reason": str(error)}
         state = "done" if outcome == "accepted" else "failed"

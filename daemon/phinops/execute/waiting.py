@@ -19,7 +19,7 @@ from phinops.durations import format_duration
 from phinops.errors import ApiError, QuotaSpent
 from phinops.event import Event
 from phinops.execute import rhythm
-from phinops.execute.bells import Bell, Rests
+from phinops.execute.bells import Bell, Bells, rest
 from phinops.execute.carry import Hands
 from phinops.execute.fresh import Eyes, object_of, refreshed
 from phinops.execute.journal import Journal
@@ -64,12 +64,12 @@ class _Wait:
 class Waiter:
     """The step `wait`. `hands` are by tenant."""
 
-    def __init__(self, journal: Journal, words: Words, hands: Mapping[str, Hands], clock: Clock, rests: Rests) -> None:
+    def __init__(self, journal: Journal, words: Words, hands: Mapping[str, Hands], clock: Clock, bells: Bells) -> None:
         self._journal = journal
         self._words = words
         self._hands = hands
         self._clock = clock
-        self._rests = rests
+        self._bells = bells
 
     async def do(self, walk: Walk, params: WaitParams, attempt: int) -> StepResult:
         write = bare_write("wait", params)
@@ -91,24 +91,23 @@ class Waiter:
         what = f"step {walk.planned.id} waits until {end.isoformat()}" + (f" for {until}" if until else "")
         await self._journal.move(walk.firing.id, "running", what, end)
         about = object_of(event) if until else None
-        with self._rests.bells.hung(walk.firing.id, about) as bell:
+        with self._bells.hung(about) as bell, walk.stop.safe():
             reads = about is not None and _OF_EVENT.search(until) is not None
             wait = _Wait(walk, row, row.t_intent or now, end, until, event, reads, bell)
             outcome = await self._over(wait)
+            if not wait.reads:
+                await self._look_once(wait)
         reason = self._reason(wait, outcome)
-        if not wait.reads:
-            await self._look_once(wait)
         await self._journal.close_wait(row.action_id, outcome, reason, wait.event if wait.fresh else None)
         return StepResult(outcome, reason, row.action_id)
 
     async def _over(self, wait: _Wait) -> Outcome:
-        """Wait; how it ended. Raises Stopped."""
-        await self._rests.check(wait.walk.firing.id)
+        """Wait; how it ended."""
         self._plan(wait)
         if self._holds(wait):
             return "verified"
         while (left := self._left(wait)) > 0:
-            await self._rests.rest(wait.walk.firing.id, wait.bell, min(left, wait.due - self._clock.monotonic()))
+            await rest(self._clock, min(left, wait.due - self._clock.monotonic()), wait.bell)
             if self._hears(wait):
                 return "verified"
             if self._clock.monotonic() >= wait.due:

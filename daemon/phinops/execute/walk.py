@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
-from phinops.errors import PhinopsError
 from phinops.event import Event, JsonObject
 from phinops.execute.steps.kind import BadStep, Step, Target, Write
+from phinops.execute.stop import Stop
 from phinops.firing import Ask, Firing, Intent, Outcome, StepResult, TargetLimit
 
 _ELSEWHERE = frozenset({"notify", "wait", "emit", "http"})
@@ -19,11 +19,12 @@ _ELSEWHERE = frozenset({"notify", "wait", "emit", "http"})
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What conditions and templates of a step may speak of."""
+    """What conditions and templates of a step may speak of; `events` are those of a rule over several."""
 
     event: Event
     results: Mapping[str, StepResult]
     variables: JsonObject
+    events: Sequence[Event] = ()
 
 
 class Words(Protocol):
@@ -40,10 +41,6 @@ class Words(Protocol):
             BadStep: a template cannot be rendered for this event.
         """
         ...
-
-
-class Stopped(PhinopsError):
-    """The firing is to end where it stands; the text says why, for people."""
 
 
 class Unwanted(BadStep):
@@ -76,6 +73,7 @@ class Walk:
     planned: Planned
     step: Step
     scene: Scene
+    stop: Stop = field(default_factory=Stop)
     wrote: bool = False
 
     @property
@@ -133,7 +131,7 @@ class Doer(Protocol):
 
         Raises:
             BadStep: it cannot be carried out, and no row says so yet.
-            Stopped: the firing is to end.
+            Stopped: it was asked to stop, and has no write under way.
         """
         ...
 

@@ -142,11 +142,6 @@ def end(tx: Tx, firing_id: str, state: FiringState, reason: str = "") -> bool:
     return bool(changed)
 
 
-def stop(tx: Tx, firing_id: str, reason: str) -> None:
-    """Ask an open firing to end at its next safe point; the first who asks says why."""
-    tx.run("stop_firing", id=firing_id, reason=reason)
-
-
 def abandon(tx: Tx, firing_id: str, reason: str) -> None:
     """Nobody can go on with the firing: what it left open is unknown, and a person must decide."""
     for row in tx.all("open_steps_of", firing_id=firing_id):

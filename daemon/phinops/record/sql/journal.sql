@@ -64,10 +64,6 @@ UPDATE firing SET state = :state, reason = :reason, wake_at = NULL, ended_at = :
 -- A firing that is over waits for nothing any more.
 UPDATE step SET state = 'done', outcome = 'skipped', t_done = :now WHERE firing_id = :firing_id AND state = 'waiting';
 
--- stop_firing --
--- A firing is to end where that does no harm.
-UPDATE firing SET stop = :reason WHERE id = :id AND ended_at IS NULL AND stop = '';
-
 -- keep_now --
 -- The event with its object as it was read again: what the steps that follow see.
 UPDATE firing SET now = :event WHERE id = :id;
