@@ -121,12 +121,12 @@ class Daemon:
         shadow: bool = False,
         store: Store | None = None,
         transport: Transport | None = None,
-        web: Web | None = None,
+        mail: Transport | None = None,
     ) -> AsyncGenerator[Daemon]:
         """Everything opened and the rules loaded; nothing polled yet. What is opened is closed when the context ends.
 
         A `store` that is given is used instead of the config's and stays open; `transport` carries the calls to
-        Dataphin in the network's stead, `web` the requests of the step `http`.
+        Dataphin in the network's stead, `mail` those to everybody else.
 
         Raises:
             ConfigError: a secret cannot be used.
@@ -139,8 +139,8 @@ class Daemon:
             limiter_of = await stack.enter_async_context(limiters(config.tenants, store, clock, config.timezone))
             language = Language(config.timezone)
             rulebook = Rulebook(config, language, shadow=shadow)
-            notices = Notices(config.notifiers, store, await stack.enter_async_context(Post()), clock)
-            web = await stack.enter_async_context(web or Web())
+            notices = Notices(config.notifiers, store, await stack.enter_async_context(Post(transport=mail)), clock)
+            web = await stack.enter_async_context(Web(transport=mail))
             crew, pulse, book = Crew(), Pulse(clock), Book(store, notices.wake)
             common = Common(
                 store=store,

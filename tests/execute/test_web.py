@@ -180,3 +180,15 @@ def _free_port() -> int:
     with closing(socket.socket()) as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+async def test_a_transport_in_the_networks_stead_needs_no_addresses() -> None:
+    seen: list[str] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return httpx.Response(200)
+
+    async with Web(transport=httpx.MockTransport(handle)) as web:
+        await web.send(_request())
+    assert seen == ["https://api.example/deploys?x=1"]

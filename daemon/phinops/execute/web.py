@@ -63,7 +63,7 @@ class Reply:
 class Web:
     """Sends requests; an async context manager. Nothing is followed, kept open or taken from the environment.
 
-    `transport` carries requests in the network's stead, `resolve` finds addresses in the system's.
+    `transport` carries requests in the network's stead, by name unless `resolve` finds their addresses.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Web:
         resolve: Resolve | None = None,
     ) -> None:
         self._timeout = timeout
-        self._resolve = resolve or _resolve
+        self._resolve = resolve or (_resolve if transport is None else None)
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(timeout, connect=min(CONNECT, timeout)),
             transport=transport,
@@ -115,6 +115,8 @@ class Web:
     async def _addresses(self, url: httpx.URL) -> Sequence[str]:
         """Where the host is, at most two of its addresses. Raises NotSent."""
         host, port = url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
+        if self._resolve is None:
+            return [host]
         try:
             async with asyncio.timeout(CONNECT):
                 found = list(dict.fromkeys(await self._resolve(host, port)))
