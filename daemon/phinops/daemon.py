@@ -24,12 +24,14 @@ from phinops.decide.language import Language
 from phinops.decide.rule import Cares
 from phinops.errors import ConfigError, StoreError, StoreLost
 from phinops.event import Event, JsonObject
-from phinops.execute.act import Actor
+from phinops.execute.act import Actor, Kit
+from phinops.execute.bells import Bells
 from phinops.execute.guard import Ceiling
 from phinops.execute.hold import Holds
 from phinops.execute.notify.post import Post
 from phinops.execute.send import Transport
 from phinops.execute.steps.table import STEPS
+from phinops.execute.web import Web
 from phinops.firing import Firing
 from phinops.operator_call import OperatorCalls
 from phinops.pipeline import InForce, Pipeline, Taken, permit_again
@@ -70,6 +72,7 @@ class _Parts:
     rulebook: Rulebook
     notices: Notices
     servings: Mapping[str, Serving]
+    web: Web
     crew: Crew
     pulse: Pulse
 
@@ -93,7 +96,12 @@ class Daemon:
         self.report = Report(clock)
         words = SpokenWords(parts.language, clock)
         hands = {name: each.hands for name, each in parts.servings.items()}
-        actor = Actor(parts.book, STEPS, words, hands, clock, Holds(), self._take_own)
+        self._bells = Bells()
+        kit = Kit(
+            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.ceiling, self._take_own,
+            parts.notices.tell,
+        )  # fmt: skip
+        actor = Actor(kit, STEPS)
         glasses = {name: each.glass for name, each in parts.servings.items()}
         self._courses = Courses(parts.store, actor, words, glasses, clock, parts.crew, permit_again)
         self._pipeline = Pipeline(parts.store, parts.language, self._in_force, self._courses, clock, self._tell)
@@ -124,11 +132,12 @@ class Daemon:
         shadow: bool = False,
         store: Store | None = None,
         transport: Transport | None = None,
+        mail: Transport | None = None,
     ) -> AsyncGenerator[Daemon]:
         """Everything opened and the rules loaded; nothing polled yet. What is opened is closed when the context ends.
 
         A `store` that is given is used instead of the config's and stays open; `transport` carries the calls to
-        Dataphin in the network's stead.
+        Dataphin in the network's stead, `mail` those to everybody else.
 
         Raises:
             ConfigError: a secret cannot be used.
@@ -141,7 +150,8 @@ class Daemon:
             limiter_of = await stack.enter_async_context(limiters(config.tenants, store, clock, config.timezone))
             language = Language(config.timezone)
             rulebook = Rulebook(config, language, shadow=shadow)
-            notices = Notices(config.notifiers, store, await stack.enter_async_context(Post()), clock)
+            notices = Notices(config.notifiers, store, await stack.enter_async_context(Post(transport=mail)), clock)
+            web = await stack.enter_async_context(Web(transport=mail))
             crew, pulse, book = Crew(), Pulse(clock), Book(store, notices.wake)
             common = Common(
                 store=store,
@@ -162,7 +172,7 @@ class Daemon:
             }
             await stack.enter_async_context(crew.working())
             log.info("rules.loaded", rules=len(rulebook.in_force.rules), quarantined=rulebook.quarantined)
-            daemon = cls(config, _Parts(common, book, language, rulebook, notices, servings, crew, pulse))
+            daemon = cls(config, _Parts(common, book, language, rulebook, notices, servings, web, crew, pulse))
             # Read here: once the daemon is in somebody's hands a hook may bring firings, which begin at once.
             daemon._left = await daemon._courses.left_open()
             await daemon._timers.load()
@@ -221,6 +231,7 @@ class Daemon:
 
     def _tell(self, events: Sequence[Event]) -> None:
         self.report.saw(events)
+        self._bells.saw(events)
 
     def _in_force(self) -> InForce:
         """Asked anew for each arrival: a reload puts others in force."""

@@ -19,9 +19,9 @@ class SpokenWords:
         self._language = language
         self._clock = clock
 
-    def holds(self, condition: str, scene: Scene) -> tuple[bool, str]:
-        """Whether the condition is true, and if not, why."""
-        verdict = self._language.holds(condition, self._scope(scene))
+    def holds(self, condition: str, scene: Scene, name: str = "if") -> tuple[bool, str]:
+        """Whether the condition is true, and if not, why; `name` is what the text calls it."""
+        verdict = self._language.holds(condition, self._scope(scene), name)
         return verdict.holds, verdict.reason
 
     def render(self, value: Any, scene: Scene) -> Any:

@@ -27,7 +27,7 @@ from phinops.errors import StoreError
 from phinops.event import JsonObject
 from phinops.execute.carry import Hands
 from phinops.execute.desk import Alarm, Desk, Starter
-from phinops.execute.fresh import Glass
+from phinops.execute.fresh import Eyes, Glass
 from phinops.execute.guard import Ceiling
 from phinops.execute.journal import Journal
 from phinops.execute.limit import Limiter, PoolUse, Priority
@@ -268,15 +268,22 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
 
         desk = Desk(client, common.journal, common.ceiling, common.clock, common.group, tell, common.zone)
         quiet, levels = config.settle_after.total_seconds(), _levels_of(READ_BACK, config)
-        settler = Settler(verifying, common.journal, common.clock, quiet, lambda: calls_left(limiter.usage(), levels))
+
+        def left() -> int | None:
+            return calls_left(limiter.usage(), levels)
+
+        settler = Settler(verifying, common.journal, common.clock, quiet, left)
         read = Reads(client, Priority.DECIDE).read
+        window = config.sources.impacts.window
+        glass = Glass(deciding, read, common.clock, common.zone, window)
+        watching = Glass(verifying, Reads(client, Priority.VERIFY).read, common.clock, common.zone, window)
         yield Serving(
             config,
             client,
             limiter,
             desk,
-            Hands(desk, settler, deciding, read),
-            Glass(deciding, read, common.clock, common.zone, config.sources.impacts.window),
+            Hands(desk, settler, deciding, read, Eyes(glass, watching, left)),
+            glass,
             _watched(client, limiter, config, common),
             _sources(config, client, common),
             Remembered(common.store, config.name),

@@ -305,6 +305,35 @@ def test_for_on_what_has_no_state_is_warned_of(tmp_path: Path) -> None:
     assert [(problem.code, problem.severity) for problem in found.problems] == [("only-delays", "warning")]
 
 
+WAITED = """rules:
+  - id: one
+    on: instance.failed
+    mode: armed
+    do:
+      - rerun_instance: {}
+      - wait: 10m
+      - notify: { to: oncall, message: x }
+      - %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "codes"),
+    [
+        ("rerun_instance: {}", ["step-unasked"]),
+        ("pause_node:", ["step-unasked"]),
+        ("{ rerun_instance: {}, if: 'event.instance.status == \"FAILED\"' }", []),
+        ("rerun_instance: { instance_id: t_1, project_id: 7 }", []),
+        ("call: ListInstances", []),
+    ],
+)
+def test_a_write_after_a_wait_that_nothing_asks_for_is_warned_of(tmp_path: Path, step: str, codes: list[str]) -> None:
+    found = [problem for problem in loaded(tmp_path, WAITED % step).problems if problem.code == "step-unasked"]
+    assert [(problem.code, problem.severity, problem.line, problem.column) for problem in found] == [
+        (code, "warning", 9, 9) for code in codes
+    ]
+
+
 def test_a_comment_that_looks_like_text_is_warned_of(tmp_path: Path) -> None:
     text = "rules:\n  - id: one\n    on: instance.failed\n    do:\n      - notify:\n          to: oncall\n"
     found = loaded(tmp_path, text + "          message: Order#{{ event.id }}\n          title: x # fine\n")

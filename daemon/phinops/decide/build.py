@@ -46,7 +46,7 @@ def build_rule(node: Node, reading: Reading) -> Rule | None:
         _check_hold(node, trigger, reading)
         _check_within(node, trigger, reading)
     if steps.writes and "mode" not in node.value and not misspelt("mode", node.value, keys_at(RuleModel, ())):
-        message = "the rule writes to Dataphin, so it must say `mode: shadow` or `mode: armed`"
+        message = "the rule writes to Dataphin or elsewhere, so it must say `mode: shadow` or `mode: armed`"
         reading.findings.error("mode-missing", node.place, message)
     if model is None or trigger is None:
         return None

@@ -24,20 +24,23 @@ class Language:
         self._conditions = Conditions(zone)
         self._templates = Templates(zone)
 
-    def holds(self, source: str, scope: Scope) -> Truth:
-        """Whether the condition is true; without one it is. What cannot be evaluated does not hold, and says why."""
+    def holds(self, source: str, scope: Scope, name: str = "if") -> Truth:
+        """Whether the condition is true; without one it is. What cannot be evaluated does not hold, and says why.
+
+        `name` is the key that it stands under.
+        """
         if not source:
             return TRUE
         try:
             value = self._conditions.value(source, scope)
         except CannotEvaluate as error:
-            return Truth(False, f"if cannot be evaluated: {error}")
+            return Truth(False, f"{name} cannot be evaluated: {error}")
         if value is True:
             return TRUE
         if value is False:
-            return FALSE
+            return FALSE if name == "if" else Truth(False, f"{name} is false")
         what = "null" if value is None else f"a {type(value).__name__}"
-        return Truth(False, f"if cannot be evaluated: it is {what}, neither true nor false")
+        return Truth(False, f"{name} cannot be evaluated: it is {what}, neither true nor false")
 
     def value(self, source: str, scope: Scope) -> str:
         """The text of a key.

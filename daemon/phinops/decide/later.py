@@ -13,7 +13,7 @@ CORRELATION_KEYS = frozenset({"event", "count", "within", "all", "absent"})
 
 CONCURRENCY = ("restart", "parallel")
 
-STEPS = ("run_manual_node", "backfill", "fix_data", "http", "wait", "approve", "emit")
+STEPS = ("run_manual_node", "backfill", "fix_data", "approve")
 
 
 def not_yet(what: str) -> str:

@@ -59,13 +59,16 @@ def _is_its_own(rule: Rule, event: Event) -> bool:
 
 
 def default_key(rule: Rule, event: Event) -> str:
-    """What a rule without `key` is keyed on: the event's object; for a schedule, and where there is none, the rule."""
+    """What a rule without `key` is keyed on: the event's object; for a schedule, and where there is none, the rule.
+
+    So is an event that a rule emitted: what rules cause themselves is counted by key.
+    """
     if event.instance is not None:
         return event.instance.id
     if event.alert is not None:
         return event.alert.id
     if event.api is not None:
         return f"{event.project.id}/{event.api.id}"
-    if event.type.startswith(("hook.", "custom.")):
+    if event.type.startswith("hook."):
         return event.id
     return rule.id

@@ -58,6 +58,8 @@ Span = Annotated[
 SOONEST, LATEST = timedelta(seconds=10), timedelta(hours=24)
 """The least and the most that `within` may say."""
 
+MOST_RETRIES = 20
+
 WITHIN = (
     "How soon after a change in Dataphin the rule would like to hear of it, from 10s to 24h. Polls are paced by it as "
     "far as the day's calls allow: a wish, not a guarantee."
@@ -113,12 +115,6 @@ def _concurrency(value: object) -> object:
     if value in later.CONCURRENCY:
         raise PydanticCustomError("not-yet", "{text}", {"text": later.not_yet(f"as «{value}»")})
     return value
-
-
-def _retry(value: object) -> object:
-    if value == 0 and not isinstance(value, bool):
-        return 0
-    raise PydanticCustomError("not-yet", "{text}", {"text": later.not_yet("(repeating a step, but for 0)")})
 
 
 class WindowModel(Model):
@@ -179,7 +175,7 @@ class Outcome(Model):
     """What becomes of a step that does not end well; a file may have defaults for it."""
 
     on_error: Literal["stop", "continue"] = "stop"
-    retry: Annotated[int, BeforeValidator(_retry)] = 0
+    retry: int = Field(0, ge=0, le=MOST_RETRIES)
     verify: Annotated[VerifyModel | None, Given] = None
 
 

@@ -51,12 +51,17 @@ class StepKind(Protocol):
         ...
 
     @property
+    def conditions(self) -> frozenset[str]:
+        """Parameters that are conditions and no texts."""
+        ...
+
+    @property
     def verifiable(self) -> bool:
         """Whether reading can tell what became of it, so that `verify` has a meaning."""
         ...
 
     def writes(self, params: Any) -> bool:
-        """Whether it changes anything in Dataphin; `params` is an instance of the model."""
+        """Whether it changes anything outside of phinops; `params` is an instance of the model."""
         ...
 
     def problems(self, params: Any, setting: Any) -> list[tuple[Path, str]]:
@@ -94,7 +99,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RuleStep:
-    """One step of a plan. `params` are as written, with their templates; `verify` is how long it may take."""
+    """One step of a plan. `params` are as written, with their templates; `verify` is how long it may take,
+    `retry` how often it is repeated when it came to no good.
+    """
 
     id: str
     kind: str
@@ -102,6 +109,7 @@ class RuleStep:
     condition: str = ""
     on_error: OnError = "stop"
     verify: timedelta | None = None
+    retry: int = 0
 
     def to_json(self) -> JsonObject:
         """The step as a firing keeps it."""
@@ -112,6 +120,7 @@ class RuleStep:
             "if": self.condition,
             "on_error": self.on_error,
             "verify_s": _seconds(self.verify),
+            **({"retry": self.retry} if self.retry else {}),
         }
 
     @classmethod
@@ -124,6 +133,7 @@ class RuleStep:
             condition=document["if"],
             on_error=document["on_error"],
             verify=_span(document["verify_s"]),
+            retry=document.get("retry", 0),
         )
 
 

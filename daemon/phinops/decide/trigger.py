@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from phinops.event import ADDS, parts_of
 
 SCHEDULE = "schedule.fired"
 _KNOWN = tuple(ADDS)
+_CUSTOM = re.compile(r"custom\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_CUSTOM_FORM = "custom.NAME has a NAME of letters, digits, `-`, `_` and `.`"
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -63,9 +66,9 @@ def _type_mistake(node: Node, hooks: Collection[str] | None) -> tuple[str, str] 
     if name in FORMS:
         return "missing-key", needs_more(name)
     if name.startswith("custom."):
-        return "not-yet", later.not_yet(f"«{name}» comes from the step emit, which")
+        return None if _CUSTOM.fullmatch(name) else ("unknown-event", f"«{name}» is never emitted: {_CUSTOM_FORM}")
     if parts_of(name) is None:
-        near = did_you_mean(name, _KNOWN) or f": there are {listed(_KNOWN)} and hook.NAME"
+        near = did_you_mean(name, _KNOWN) or f": there are {listed(_KNOWN)}, custom.NAME and hook.NAME"
         return "unknown-event", f"there is no event «{name}»{near}"
     return _hook_mistake(name.removeprefix("hook."), hooks) if name.startswith("hook.") else None
 
