@@ -18,7 +18,7 @@ from phinops.errors import StoreError, StoreLost
 from phinops.event import Event
 from phinops.execute.act import Actor
 from phinops.execute.desk import Starter
-from phinops.execute.fresh import Glass
+from phinops.execute.fresh import Glass, object_of
 from phinops.execute.patience import patiently
 from phinops.execute.steps.kind import BadStep
 from phinops.execute.stop import Stop, Stopped
@@ -208,7 +208,7 @@ class Courses:
         if now is None:
             return event, f"the object has left the state of {event.type}"
         plan = known.firing.plan
-        scene = Scene(now, {}, plan.get("vars", {}), known.with_event(now).events)
+        scene = Scene(now, {}, plan.get("vars", {}), known.with_event(now).events, plan.get("inputs", {}))
         holds, why = self._words.holds(plan.get("if") or "", scene)
         return now, "" if holds else f"of the fresh record, {why}"
 
@@ -273,6 +273,8 @@ def _try_to_begin(tx: Tx, permit: Permit, firing: Firing, event: Event) -> _Trie
     verdict = permit(tx, firing, event)
     if verdict.allowed:
         journal.start(tx, firing.id)
+        if object_of(event):
+            journal.keep_now(tx, firing.id, event)  # what every step sees, after a restart too
         return _Tried(begun=True)
     disturbed: Sequence[str] = ()
     if verdict.queue:

@@ -70,7 +70,8 @@ def gather(tx: Snapshot, name: str, zone: tzinfo) -> Record | None:
         return None
     firings = journal.firings_on(tx, name)
     places = windows.places_of(tx, name)
-    asked = {each for facts in (*places, *firings) for each in facts.facts.get("window", {}).get("before", ())}
+    judged = [each.facts for each in places] + [each.facts for each in firings]
+    asked = {each for facts in judged for each in facts.get("window", {}).get("before", ())}
     return Record(
         event=from_json(from_text(row["body"])),
         decided_at=from_micros(row["received_at"]),
@@ -85,9 +86,10 @@ def gather(tx: Snapshot, name: str, zone: tzinfo) -> Record | None:
 def why(language: Language, record: Record, rule_id: str = "", *, zone: tzinfo) -> list[JsonObject]:
     """One account for each rule that looked at the event, in the order of the files, and for each of its firings.
 
-    `outcome` is `fired`, `skipped` by a guard, `counted` among others by a rule over several, or `no_match`. With `rule_id` only that rule is told of, and also one
-    that did not look: `other_event`, or `not_in_force` where there was no such rule. Each is `{rule, version, event_id,
-    time, outcome, state, reason, mode, key, condition, first_false, guards, history, firing, actions}`.
+    `outcome` is `fired`, `skipped` by a guard, `counted` by a rule over several, or `no_match`. With `rule_id` only
+    that rule is told of, and also one that did not look: `other_event`, or `not_in_force` where there was no such rule.
+    Each is `{rule, version, event_id, time, outcome, state, reason, mode, key, condition, first_false, guards, history,
+    firing, actions}`.
     """
     rules = [Rule.from_json(document) for document in record.kept.rules] if record.kept else []
     by_rule: dict[str, list[Firing]] = {}

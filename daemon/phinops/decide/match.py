@@ -40,7 +40,7 @@ def judge(language: Language, rule: Rule, event: Event, now: datetime, events: S
     `events` are those that count together for a rule over several, this one among them. Where its condition speaks of
     them and they are not given, the match asks for them.
     """
-    scope = Scope(event, now, vars=rule.vars, events=events or ())
+    scope = Scope(event, now, vars=rule.vars, inputs=rule.inputs, events=events or ())
     asks = events is None and rule.pattern is not None and speaks_of_events(rule.condition)
     # What is to stay away is known by its key alone.
     awaited = rule.pattern is not None and event.type == rule.pattern.awaited
@@ -61,7 +61,12 @@ def looks_at(rule: Rule, event: Event) -> bool:
 
 
 def _is_its_own(rule: Rule, event: Event) -> bool:
-    """A rule with a schedule looks at its own only: the event names its rule, one that names none goes by the cron."""
+    """A rule looks at no schedule but its own, nor at what lasts too long for another.
+
+    A schedule's event names its rule; one that names none goes by the cron.
+    """
+    if rule.lasting is not None:
+        return rule.lasting.is_of(event)
     if not rule.cron or event.schedule is None:
         return True
     owner = event.raw.get("rule") if isinstance(event.raw, dict) else None
@@ -71,6 +76,8 @@ def _is_its_own(rule: Rule, event: Event) -> bool:
 def default_key(rule: Rule, event: Event) -> str:
     """What a rule without `key` is keyed on: the event's object; the rule where there is none, as for a schedule, and
     where several events must come together.
+
+    So is an event that a rule emitted: what rules cause themselves is counted by key.
     """
     if rule.pattern is not None:
         return rule.id
@@ -80,6 +87,6 @@ def default_key(rule: Rule, event: Event) -> str:
         return event.alert.id
     if event.api is not None:
         return f"{event.project.id}/{event.api.id}"
-    if event.type.startswith(("hook.", "custom.")):
+    if event.type.startswith("hook."):
         return event.id
     return rule.id

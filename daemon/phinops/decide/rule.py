@@ -11,6 +11,9 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
+from phinops.decide.calendar import Calendar
+from phinops.decide.inputs import Inputs, inputs_from_json, inputs_json
+from phinops.decide.lasting import TooLong, too_long_of
 from phinops.decide.pattern import Pattern
 from phinops.event import JsonObject
 from phinops.firing import Mode
@@ -49,12 +52,17 @@ class StepKind(Protocol):
         ...
 
     @property
+    def conditions(self) -> frozenset[str]:
+        """Parameters that are conditions and no texts."""
+        ...
+
+    @property
     def verifiable(self) -> bool:
         """Whether reading can tell what became of it, so that `verify` has a meaning."""
         ...
 
     def writes(self, params: Any) -> bool:
-        """Whether it changes anything in Dataphin; `params` is an instance of the model."""
+        """Whether it changes anything outside of phinops; `params` is an instance of the model."""
         ...
 
     def problems(self, params: Any, setting: Any) -> list[tuple[Path, str]]:
@@ -92,7 +100,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RuleStep:
-    """One step of a plan. `params` are as written, with their templates; `verify` is how long it may take."""
+    """One step of a plan. `params` are as written, with their templates; `verify` is how long it may take,
+    `retry` how often it is repeated when it came to no good.
+    """
 
     id: str
     kind: str
@@ -100,6 +110,7 @@ class RuleStep:
     condition: str = ""
     on_error: OnError = "stop"
     verify: timedelta | None = None
+    retry: int = 0
 
     def to_json(self) -> JsonObject:
         """The step as a firing keeps it."""
@@ -110,6 +121,7 @@ class RuleStep:
             "if": self.condition,
             "on_error": self.on_error,
             "verify_s": _seconds(self.verify),
+            **({"retry": self.retry} if self.retry else {}),
         }
 
     @classmethod
@@ -122,16 +134,19 @@ class RuleStep:
             condition=document["if"],
             on_error=document["on_error"],
             verify=_span(document["verify_s"]),
+            retry=document.get("retry", 0),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `types` are the event types that it looks at, `cron` its own schedule or "", and `pattern` what events
-    of these types must make together, None where each is one for itself.
+    """One rule. `types` are the event types that it looks at, `cron` its own schedule or "", `lasting` what it calls
+    too long where its events are about that, and `pattern` what its events must make together, None where each stands
+    for itself.
 
     `condition` and `key` are CEL, "" where the rule has none; `hold` is its `for`. `within` is how soon after a change
     the rule would like to hear of it: a wish that polls are paced by, and no part of what the rule decides or does.
+    It is active within any of `active`, always if that is empty. `inputs` are the values given to its blueprint.
     """
 
     id: str
@@ -140,6 +155,7 @@ class Rule:
     mode: Mode = "armed"
     description: str = ""
     cron: str = ""
+    lasting: TooLong | None = None
     condition: str = ""
     hold: timedelta | None = None
     key: str = ""
@@ -148,6 +164,8 @@ class Rule:
     limits: Limits = Limits()
     max_age: timedelta | None = None
     within: timedelta | None = None
+    active: tuple[Calendar, ...] = ()
+    inputs: Inputs = field(default_factory=dict)
     vars: JsonObject = field(default_factory=dict)
     writes: bool = False
     pattern: Pattern | None = None
@@ -157,10 +175,13 @@ class Rule:
 
     def to_json(self) -> JsonObject:
         """The rule's meaning as JSON: the plan of its firings. Without `file`, `line`, `description` and `within`:
-        a rule that wants to hear sooner decides and does the same. What younger versions added is there only where it
-        is said, so that the hash of what does not say it stays.
+        a rule that wants to hear sooner decides and does the same.
         """
-        added = {"pattern": self.pattern.to_json()} if self.pattern else {}
+        # A key that came later is written only where it is set, so that what rules were before keeps its hash.
+        later: JsonObject = {"active": [each.to_json() for each in self.active]} if self.active else {}
+        later |= {"inputs": inputs_json(self.inputs)} if self.inputs else {}
+        later |= {"lasting": self.lasting.to_json()} if self.lasting else {}
+        later |= {"pattern": self.pattern.to_json()} if self.pattern else {}
         return {
             "id": self.id,
             "on": list(self.types),
@@ -176,7 +197,7 @@ class Rule:
             "vars": self.vars,
             "writes": self.writes,
             "steps": [step.to_json() for step in self.steps],
-            **added,
+            **later,
         }
 
     @property
@@ -184,9 +205,11 @@ class Rule:
         """The hash of what the rule's windows are about, "" without a pattern: while it stays, open windows go on."""
         if self.pattern is None:
             return ""
-        spoken = any("vars" in text for text in (self.condition, self.key))
-        about = {"if": self.condition, "key": self.key, "vars": self.vars if spoken else {}}
-        return hash_of({**about, "pattern": self.pattern.to_json()})
+        about: JsonObject = {"if": self.condition, "key": self.key, "pattern": self.pattern.to_json()}
+        for name, values in (("vars", self.vars), ("inputs", inputs_json(self.inputs))):
+            if name in self.condition or name in self.key:
+                about[name] = values
+        return hash_of(about)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Rule:
@@ -199,6 +222,7 @@ class Rule:
             steps=tuple(map(RuleStep.from_json, document["steps"])),
             mode=document["mode"],
             cron=document["cron"],
+            lasting=too_long_of(document.get("lasting")),
             condition=document["if"],
             hold=_span(document["for_s"]),
             key=document["key"],
@@ -206,6 +230,8 @@ class Rule:
             concurrency=document["concurrency"],
             limits=Limits(_window(limits, "firings"), _window(limits, "targets"), downstream and downstream["max"]),
             max_age=_span(document["max_age_s"]),
+            active=tuple(map(Calendar.from_json, document.get("active", ()))),
+            inputs=inputs_from_json(document.get("inputs", {})),
             vars=document["vars"],
             writes=document["writes"],
             pattern=Pattern.from_json(document.get("pattern")),
@@ -250,7 +276,10 @@ class Cares:
 
 
 class RuleSet:
-    """The rules in force, found by what they look at. `hash` names this very set."""
+    """The rules in force, found by what they look at. `hash` names this very set.
+
+    `lasting` is what somebody has to watch the time for: event type, state and seconds, for each rule that is not off.
+    """
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules = {rule.id: rule for rule in rules}
@@ -259,6 +288,11 @@ class RuleSet:
             for kind in rule.types:
                 self._by_type.setdefault(kind, []).append(rule)
         self._cares = _cares(self)
+        self.lasting = frozenset(
+            (rule.types[0], rule.lasting.state, rule.lasting.after_s)
+            for rule in self
+            if rule.lasting and rule.mode != "off"
+        )
         self.hash = hash_of({rule.id: rule.hash for rule in self})
 
     def __iter__(self) -> Iterator[Rule]:

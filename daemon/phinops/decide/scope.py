@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from phinops.decide.inputs import Inputs
 from phinops.errors import PhinopsError
 from phinops.event import ADDS, ALWAYS, Event, parts_of
 from phinops.firing import StepResult
@@ -18,7 +19,7 @@ class CannotEvaluate(PhinopsError):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The names of rules with their values: `steps` are the results so far, by step id.
+    """The names of rules with their values: `steps` are the results so far, by step id, `inputs` a blueprint's.
 
     `events` are those of a rule over several, oldest first, `event` among them; other rules have none.
     """
@@ -27,16 +28,18 @@ class Scope:
     now: datetime
     steps: Mapping[str, StepResult] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Inputs = field(default_factory=dict)
     events: Sequence[Event] = ()
 
 
-ROOTS = frozenset({"event", "steps", "vars", "now"})
+ROOTS = frozenset({"event", "steps", "vars", "now", "inputs"})
 """The names that everything else is reached by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What may be spoken of, as `check` knows it: events of the types in `on`, the steps before, the vars.
+    """What may be spoken of, as `check` knows it: events of the types in `on`, the steps before, the vars,
+    and the inputs of a blueprint with values of their types.
 
     `events`: whether the rule is over several, so that there is a list of them.
     """
@@ -44,6 +47,7 @@ class Names:
     types: tuple[str, ...]
     steps: tuple[str, ...] = ()
     vars: frozenset[str] = frozenset()
+    inputs: Inputs = field(default_factory=dict)
     events: bool = False
 
     def parts(self) -> frozenset[str]:

@@ -15,8 +15,9 @@ from typing import Any
 from minijinja import Environment, TemplateError
 
 from phinops.decide import functions
-from phinops.decide.celtext import unknown_field, without_events
+from phinops.decide.celtext import unknown_field, unknown_input, without_events
 from phinops.decide.findings import did_you_mean, listed
+from phinops.decide.inputs import inputs_text
 from phinops.decide.jinja import Code, Token, blocks, is_template, sole_expression
 from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
 from phinops.decide.shape import MODELS, STEP_FIELDS, item_type
@@ -28,8 +29,8 @@ MAX_TEMPLATE = 64 * 1024
 """Steps of work, characters of a result, and characters of a template."""
 
 _FUNCTIONS = ("bizdate", "days_before", "range", "dict", "namespace")
-_ROOTS = ("event", "steps", "vars", "now")
-_ROOTS_OF_SEVERAL = (*_ROOTS, "events")
+_ROOTS = ("event", "steps", "vars", "now", "inputs")
+_ROOTS_OF_SEVERAL = ("events", *_ROOTS)
 _REFUSED_TAGS = ("include", "import", "from", "extends", "block", "do", "autoescape")
 _SINGLE = re.compile(r"\s+")
 
@@ -133,6 +134,7 @@ class _LazyContext:
                 },
                 "vars": plain(scope.vars),
                 "events": [_event(each, self._zone) for each in scope.events],
+                "inputs": inputs_text(scope.inputs),
                 "now": scope.now.astimezone(self._zone).isoformat(),
             }
         return self._values
@@ -296,20 +298,32 @@ def _walk(path: list[str], names: Names) -> tuple[int, str]:
         return 0, ""
     if root not in _roots(names):
         return 0, _unknown_root(root, names)
-    if not rest:
+    if not rest and root != "inputs":
         return 0, ""
     match root:
+        case "inputs":
+            return _walk_inputs(rest, names)
         case "steps":
             return _walk_steps(rest, names)
         case "vars":
-            near = did_you_mean(rest[0], names.vars) or f": there is {listed(names.vars)}"
-            return 1, "" if rest[0] in names.vars else f"no variable is called «{rest[0]}»{near if names.vars else ''}"
-        case "events":
-            return 1, f"«{rest[0]}»: events is a list: say events[0].{rest[0]}, or go through it with for"
-        case "now":
-            return 1, f"«{rest[0]}»: now is a time and has no fields"
+            return 1, _walk_vars(rest[0], names)
+        case "events" | "now":
+            return 1, _NO_FIELDS[root].format(rest[0])
         case _:
             return _walk_event(rest, names)
+
+
+def _walk_vars(name: str, names: Names) -> str:
+    if name in names.vars:
+        return ""
+    near = did_you_mean(name, names.vars) or f": there is {listed(names.vars)}"
+    return f"no variable is called «{name}»{near if names.vars else ''}"
+
+
+_NO_FIELDS = {
+    "events": "«{0}»: events is a list: say events[0].{0}, or go through it with for",
+    "now": "«{0}»: now is a time and has no fields",
+}
 
 
 def _roots(names: Names) -> tuple[str, ...]:
@@ -322,8 +336,14 @@ def _unknown_root(root: str, names: Names) -> str:
     for owner, known in (("event", names.event_fields()), ("vars", names.vars), ("steps", names.steps)):
         if root in known:
             return f"unknown name «{root}»: did you mean «{owner}.{root}»?"
-    near = did_you_mean(root, (*_roots(names), *_FUNCTIONS)) or ": a template speaks of event, steps, vars and now"
+    near = did_you_mean(root, (*_roots(names)[:-1], *_FUNCTIONS)) or ": a template speaks of event, steps, vars and now"
     return f"unknown name «{root}»{near}"
+
+
+def _walk_inputs(rest: list[str], names: Names) -> tuple[int, str]:
+    if not names.inputs:
+        return 0, "a rule has no «inputs»: a blueprint has"
+    return 1, unknown_input(rest[0], names) if rest and rest[0] not in names.inputs else ""
 
 
 def _walk_steps(rest: list[str], names: Names) -> tuple[int, str]:

@@ -18,6 +18,7 @@ from phinops.clock import Clock
 from phinops.errors import ApiError, QuotaSpent, Throttled, Transient
 from phinops.event import JsonObject
 from phinops.execute.desk import Desk, Fate, Order
+from phinops.execute.fresh import Eyes
 from phinops.execute.journal import Journal
 from phinops.execute.patience import PATIENCE
 from phinops.execute.settle import Open, Settler
@@ -53,12 +54,13 @@ class Reader(Look, Downstream, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What acts on one tenant."""
+    """What acts on one tenant; `eyes` are for steps that wait."""
 
     desk: Desk
     settler: Settler
     look: Reader
     read: Callable[[str, JsonObject], Awaitable[Mapping[str, Any]]]
+    eyes: Eyes
 
 
 Held = Callable[[tuple[str, str, str]], AbstractAsyncContextManager[bool]]
@@ -157,7 +159,7 @@ class Carrier:
             if verdict == "absent":
                 errand.seen_at = _NEVER  # one more look before it is sent again: the state may show late
             spent = self._clock.monotonic() - began
-            if errand.attempt > ATTEMPTS or spent > PATIENCE.total_seconds():
+            if errand.attempt > ATTEMPTS + errand.walk.planned.retry or spent > PATIENCE.total_seconds():
                 raise BadStep(f"not done after {errand.attempt - 1} attempts in {spent:.0f} s: {fate.reason}")
             wait = max(pause, fate.retry_after or 0.0)
             log.info("action.again", firing=intent.firing_id, step=intent.step_id, reason=fate.reason, wait_s=wait)
