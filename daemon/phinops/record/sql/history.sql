@@ -18,8 +18,12 @@ SELECT count(*) AS n FROM firing WHERE rule = :rule AND started_at > :since AND 
 -- causes_of_firings --
 -- The actions that caused what the rule fired on, on this key of the tenant, since a moment; of several, each.
 SELECT f.id AS firing_id, json_extract(e.body, '$.caused_by') AS action_id
-  FROM firing AS f JOIN event AS e
-    ON e.id IN (SELECT f.event_id UNION ALL SELECT event_id FROM counted WHERE firing_id = f.id)
+  FROM firing AS f JOIN event AS e ON e.id = f.event_id
+ WHERE f.tenant = :tenant AND f.rule = :rule AND f.key = :key AND f.started_at > :since AND f.id <> :except
+   AND json_extract(e.body, '$.caused_by') <> ''
+UNION ALL
+SELECT f.id, json_extract(e.body, '$.caused_by')
+  FROM firing AS f JOIN counted AS c ON c.firing_id = f.id JOIN event AS e ON e.id = c.event_id
  WHERE f.tenant = :tenant AND f.rule = :rule AND f.key = :key AND f.started_at > :since AND f.id <> :except
    AND json_extract(e.body, '$.caused_by') <> '';
 
