@@ -15,7 +15,8 @@ from cel_expr_python import cel
 
 from phinops.decide import functions
 from phinops.decide.celtext import flaws_of, unknown_key, unknown_part
-from phinops.decide.checked import constants, guarded, reads
+from phinops.decide.checked import constants, guarded, reads, tree_of
+from phinops.decide.never import doubts
 from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
 from phinops.decide.shape import ABSENT, OPTIONAL_TIMES, UNTYPED, environment, event_message, step_messages
 from phinops.durations import format_duration
@@ -45,7 +46,7 @@ class Conditions:
         self._bindings: _Bindings | None = None
 
     def check(self, source: str, names: Names, wanted: Wanted = BOOL) -> list[Flaw]:
-        """Every mistake in the expression for events of `names.types`; empty when it can be evaluated.
+        """Every mistake in the expression for events of `names.types`; nothing but doubts when it can be evaluated.
 
         `wanted` is BOOL for a condition, SCALAR for a key.
         """
@@ -59,10 +60,11 @@ class Conditions:
             flaws.append(Flaw("expression-type", 0, f"is {_type_text(kind)}, and a condition must be true or false"))
         if wanted == SCALAR and kind not in _SCALAR_TYPES:
             flaws.append(Flaw("expression-type", 0, f"is {_type_text(kind)}, and a key must be one text or number"))
-        if not flaws:
-            for parts in {frozenset(parts_of(kind) or ()) for kind in names.types}:
-                self._keep(expression, source, parts)
-        return flaws
+        if flaws:
+            return flaws
+        for parts in {frozenset(parts_of(kind) or ()) for kind in names.types}:
+            self._keep(expression, source, parts)
+        return doubts(tree_of(expression.serialize()), source, names) if wanted == BOOL else []
 
     def _check_reads(self, expression: Any, source: str, names: Names) -> list[Flaw]:
         parts = names.parts()

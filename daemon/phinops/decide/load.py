@@ -16,6 +16,7 @@ from phinops.decide.build import build_rule
 from phinops.decide.document import Document, Node, read
 from phinops.decide.findings import Findings, did_you_mean
 from phinops.decide.language import Language
+from phinops.decide.loops import endless_loops
 from phinops.decide.reading import Reading
 from phinops.decide.rule import Rule, RuleSet, Setting
 from phinops.decide.trigger import SCHEDULE
@@ -77,6 +78,7 @@ def load_rules(paths: Iterable[str | Path], setting: Setting, language: Language
         for file in files:
             _read_file(file, gathered)
     _warn_of_schedules(gathered)
+    gathered.problems += endless_loops(gathered.rules.values(), setting.kinds)
     return Loaded(
         rules=RuleSet(gathered.rules.values()),
         problems=tuple(sorted(gathered.problems)),

@@ -29,9 +29,9 @@ class Reading:
     findings: Findings
     vars: dict[str, Any]
 
-    def names(self, types: tuple[str, ...], steps: tuple[str, ...] = ()) -> Names:
-        """What expressions of the rule may speak of."""
-        return Names(types, steps, frozenset(self.vars))
+    def names(self, types: tuple[str, ...], steps: tuple[str, ...] | None = None) -> Names:
+        """What expressions of the rule may speak of; those of a step also of the `steps` before it."""
+        return Names(types, steps or (), frozenset(self.vars), within_plan=steps is not None)
 
     def expression(self, name: str, node: Node | None, check: Check, names: Names) -> None:
         """Report what is wrong with the expression of the key `name`."""
@@ -59,7 +59,8 @@ class Reading:
         if broken and self._was_unquoted(node):
             return  # no wonder, and said already
         for flaw in flaws:
-            self.findings.error(flaw.code, self._place(node, flaw.offset), label + flaw.message)
+            tell = self.findings.error if flaw.severity == "error" else self.findings.warning
+            tell(flaw.code, self._place(node, flaw.offset), label + flaw.message)
 
     def _place(self, node: Node, offset: int) -> tuple[int, int]:
         if any(repair.line == node.line for repair in self.document.repairs):

@@ -10,6 +10,7 @@ from typing import Any
 from phinops.errors import PhinopsError
 from phinops.event import ADDS, ALWAYS, Event, parts_of
 from phinops.firing import StepResult
+from phinops.problem import Severity
 
 
 class CannotEvaluate(PhinopsError):
@@ -28,11 +29,15 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What may be spoken of, as `check` knows it: events of the types in `on`, the steps before, the vars."""
+    """What may be spoken of, as `check` knows it: events of the types in `on`, the steps before, the vars.
+
+    `within_plan` says that the firing is under way, and its event may have been read anew.
+    """
 
     types: tuple[str, ...]
     steps: tuple[str, ...] = ()
     vars: frozenset[str] = frozenset()
+    within_plan: bool = False
 
     def parts(self) -> frozenset[str]:
         """The parts that an event of any of the types has."""
@@ -49,11 +54,12 @@ PARTS = frozenset({part for parts in ADDS.values() for part in parts} | {"body",
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """A mistake in an expression or a template, `offset` characters into it."""
+    """A mistake in an expression or a template, or a doubt about it, `offset` characters into it."""
 
     code: str
     offset: int
     message: str
+    severity: Severity = "error"
 
 
 @dataclass(frozen=True, slots=True)
