@@ -110,8 +110,8 @@ class _Rows:
         self._positions = tree.source_info.positions
 
     def of(self, node: Any, *, positive: bool) -> list[Row]:
-        call = node.call_expr if node.WhichOneof("kind") == "call_expr" else None
-        match call.function if call else "":
+        call = node.call_expr  # empty where the node is no call
+        match call.function:
             case "!_":
                 return self.of(call.args[0], positive=not positive)
             case "_&&_" | "_||_" as sign:
@@ -161,7 +161,7 @@ class _Rows:
 
     def _begin(self, node: Any) -> int:
         """The offset of its first character, as far as the parser tells: an operator's own place is the operator."""
-        return min(self._positions[each.id] for each in nodes_of(node) if each.id in self._positions)
+        return min(int(self._positions[each.id]) for each in nodes_of(node) if each.id in self._positions)
 
     def _comparison(self, node: Any) -> Claim | None:
         call = node.call_expr if node.WhichOneof("kind") == "call_expr" else None

@@ -46,9 +46,10 @@ class Found:
 def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None, form: str) -> None:
     """Find the mistakes in rules, tests and config, all of them in one go.
 
-    Each is a line FILE:LINE:COLUMN: CODE MESSAGE, on a terminal with that line of the file below it. In a folder everything below is read that is called *.rules.yaml,
-    *.test.yaml or phinops.toml. Without PATH: the config and what its [rules].paths lists, or ./rules if there is no
-    config. The exit code is 1 when there is an error or nothing to read; warnings do not count. Secrets stay unread.
+    Each is a line FILE:LINE:COLUMN: CODE MESSAGE, on a terminal with that line of the file below it. In a folder
+    everything below is read that is called *.rules.yaml, *.test.yaml or phinops.toml. Without PATH: the config and what
+    its [rules].paths lists, or ./rules if there is no config. The exit code is 1 when there is an error or nothing to
+    read; warnings do not count. Secrets stay unread.
 
     \b
     Example:
