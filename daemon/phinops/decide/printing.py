@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from phinops.decide.document import resolve
@@ -27,7 +28,7 @@ NOT_PRINTED: Mapping[str, str] = {
 }
 """Fields of a rule that have no key of their own, with the reason."""
 
-_WORD = re.compile(r"[^\W\d][\w./-]*", re.ASCII)
+_WORD = re.compile(r"[^\W\d][\w./-]*|(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
 _UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"))
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 _LONGEST_KEY = 500
@@ -75,8 +76,8 @@ def duration_text(span: timedelta | None) -> str | None:
     if left:
         parts.append(f"{left / 1000:.3f}".rstrip("0").rstrip(".") + "ms")
     text = "".join(parts)
-    # Long spans with a fraction are beyond what a double holds: then the sum in seconds is what was read.
-    return text if parse_duration(text) == span else f"{span.total_seconds():.6f}s"
+    # Of a long span with a fraction the sum of the parts is not what a double of seconds makes of it.
+    return text if parse_duration(text) == span else f"{Decimal(repr(span.total_seconds())):f}s"
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

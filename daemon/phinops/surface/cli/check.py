@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ import click
 
 from phinops.config import Config, check_config, find_config, places_in
 from phinops.decide.load import Loaded, load_rules
+from phinops.decide.printing import print_rules
 from phinops.decide.rule import RuleSet, Setting
 from phinops.demand import quota_warnings
 from phinops.demand.ask import counted
@@ -42,8 +44,9 @@ class Found:
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @config_option
 @click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True)
+@click.option("--print", "printed", is_flag=True, help="Print the rules as they were understood, in canonical form.")
 @click.pass_context
-def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None, form: str) -> None:
+def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None, form: str, printed: bool) -> None:
     """Find the mistakes in rules, tests and config, all of them in one go.
 
     Each is a line FILE:LINE:COLUMN: CODE MESSAGE, on a terminal with that line of the file below it. In a folder
@@ -64,7 +67,12 @@ def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None,
     mistakes = (each for _, problems in checked.values() for each in problems)
     unused = _unused(paths, found, config, loaded)
     problems = sorted([*loaded.problems, *mistakes, *_beyond_the_quota(found, config, loaded.rules), *unused])
-    _FORMATS[form](problems)
+    if printed:
+        _print_rules(loaded.rules)
+        for problem in problems:
+            click.echo(_line(problem), err=True)
+    else:
+        _FORMATS[form](problems)
     _tell_what_was_not_checked(found, config)
     nothing = not loaded.files and not (paths and found.configs)
     errors = sum(each.severity == "error" for each in problems)
@@ -139,7 +147,17 @@ def _print_text(problems: Sequence[Problem]) -> None:
             click.echo(shown(problem, lines(problem.file), style))
         return
     for problem in problems:
-        click.echo(f"{problem}{' (warning)' if problem.severity == 'warning' else ''}")
+        click.echo(_line(problem))
+
+
+def _line(problem: Problem) -> str:
+    return f"{problem}{' (warning)' if problem.severity == 'warning' else ''}"
+
+
+def _print_rules(rules: RuleSet) -> None:
+    """The rules without a mistake, those of each file together below its name."""
+    for file, listed in groupby(rules, key=lambda rule: rule.file):
+        click.echo(f"# {file}\n{print_rules(listed, STEPS)}", nl=False)
 
 
 def _print_json(problems: Sequence[Problem]) -> None:
