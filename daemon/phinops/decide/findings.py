@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from phinops.catalog.catalog import nearest
 from phinops.problem import Problem
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 CODES: Mapping[str, str] = {
     "file-unreadable": "The file cannot be read, is not UTF-8 or is too large.",
@@ -65,6 +68,11 @@ def listed(words: Iterable[str]) -> str:
     return ", ".join(sorted(words))
 
 
+def _one_line(message: str) -> str:
+    """The message without the line ends and control characters that a quoted word of the file may have."""
+    return _CONTROLS.sub(" ", message)
+
+
 @dataclass(slots=True)
 class Findings:
     """The problems of one file, gathered while it is read."""
@@ -74,11 +82,11 @@ class Findings:
 
     def error(self, code: str, place: tuple[int, int], message: str) -> None:
         """Something that must be mended; `place` is line and column from 1."""
-        self.problems.append(Problem(self.file, *place, code, message))
+        self.problems.append(Problem(self.file, *place, code, _one_line(message)))
 
     def warning(self, code: str, place: tuple[int, int], message: str) -> None:
         """Something to look at; the rule works all the same."""
-        self.problems.append(Problem(self.file, *place, code, message, "warning"))
+        self.problems.append(Problem(self.file, *place, code, _one_line(message), "warning"))
 
     @property
     def errors(self) -> int:
