@@ -146,7 +146,7 @@ class _Rows:
         if positive:
             return claim
         if claim.constant is not None:
-            return _constant(claim.subject, not claim.constant, claim.offset)
+            return _constant(f"!{claim.subject}", not claim.constant, claim.offset)
         if claim.relation not in _OPPOSITE:  # `!x.startsWith(y)`: of the call as such, nothing but that it is false
             return self._itself(node, "not in")
         turned = _OPPOSITE[claim.relation]

@@ -156,7 +156,7 @@ def _told(claims: Sequence[Claim], kind: str) -> str:
     if len(claims) > 1:
         return f"{' and '.join(f'`{claim}`' for claim in claims)} exclude each other"
     if last.constant is not None:
-        return f"`{last}` is false"
+        return f"`{last}` is never true"
     lacking = sorted(last.parts & (PARTS - frozenset(parts_of(kind) or ())))
     if lacking:
         return f"{kind} has no `{lacking[0]}`"

@@ -35,9 +35,11 @@ class Reading:
 
     def expression(self, name: str, node: Node | None, check: Check, names: Names) -> None:
         """Report what is wrong with the expression of the key `name`."""
-        if node is None or not isinstance(node.value, str) or not node.value.strip():
-            return  # a literal, or nothing that could be an expression, which the model has said
-        self._report(node, check(node.value, names), "expression-syntax", f"«{name}»: ")
+        # `if: false` is a bool to YAML and an expression to us.
+        source = str(node.value).lower() if node is not None and isinstance(node.value, bool) else node and node.value
+        if node is None or not isinstance(source, str) or not source.strip():
+            return  # nothing that could be an expression, which the model has said
+        self._report(node, check(source, names), "expression-syntax", f"«{name}»: ")
 
     def templates(self, node: Node, names: Names) -> None:
         """Report what is wrong with the templates anywhere below the node."""
