@@ -6,30 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from notifiers import CONFIG, RULE
 from phinops.config import load_config
 from phinops.decide.load import load_rules
 from phinops.problem import Problem
 from phinops.rulebook import setting_of
 from phinops.surface.unused import covers, unused_notifiers
-
-CONFIG = """\
-[[tenants]]
-name = "prod"
-endpoint = "https://dataphin-public.cn-shanghai.aliyuncs.com"
-op_tenant_id = 30001011
-edition = "basic"
-access_key_id = { env = "ID" }
-access_key_secret = { env = "SECRET" }
-
-[notifiers.oncall]
-type = "dingtalk"
-url = { env = "URL" }
-
-[notifiers.night]
-type = "dingtalk"
-url = { env = "URL" }
-"""
-RULE = "rules:\n  - id: one\n    on: instance.failed\n    do: [ { notify: { to: TO, message: x } } ]\n"
 
 
 def unused(folder: Path, to: str, more: str = "") -> list[Problem]:
