@@ -16,6 +16,7 @@ ONE = """
 rules:
   - id: one
     on: instance.failed
+    if: event.instance.attempts < 3
     mode: armed
     do: [ { rerun_instance: {} } ]
 """

@@ -141,7 +141,8 @@ class Courses:
         if now is None:
             await self._end(firing, "skipped", f"the object has left the state of {event.type}")
             return None
-        holds, why = self._words.holds(firing.plan.get("if") or "", Scene(now, {}, firing.plan.get("vars", {})))
+        scene = Scene(now, {}, firing.plan.get("vars", {}), firing.plan.get("inputs", {}))
+        holds, why = self._words.holds(firing.plan.get("if") or "", scene)
         if not holds:
             await self._end(firing, "skipped", f"of the fresh record, {why}")
             return None

@@ -13,6 +13,7 @@ import structlog
 
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.hooks import HookRefused, receive
+from phinops.arrive.lasting import Asked
 from phinops.arrive.schedule import ScheduleSource
 from phinops.channels import Notices
 from phinops.clock import Clock
@@ -42,6 +43,7 @@ from phinops.report import Report
 from phinops.rulebook import Reload, Rulebook
 from phinops.spoken import SpokenWords
 from phinops.tenant import Common, Remembered, Serving, limiters, serving
+from phinops.timers import SPENDER, Timers
 from phinops.vitals import Health, Vitals
 from phinops.watch import LONGEST_CALL, loop_of, watches_of
 from phinops.why import gather, why
@@ -95,6 +97,15 @@ class Daemon:
         glasses = {name: each.glass for name, each in parts.servings.items()}
         self._courses = Courses(parts.store, actor, words, glasses, clock, parts.crew, permit_again)
         self._pipeline = Pipeline(parts.store, parts.language, self._in_force, self._courses, clock, self._tell)
+        self._timers = Timers(
+            parts.store,
+            self._pipeline,
+            {name: each.watched for name, each in parts.servings.items()},
+            lambda: _asked(parts.rulebook),
+            clock,
+            config.timezone,
+            lambda silent: parts.pulse.beat(SPENDER, silent),
+        )
         self._calls = OperatorCalls(parts.store, parts.common)
         self._watches = watches_of(
             parts.servings.values(), clock, config.timezone, parts.pulse, self._cares, self._take
@@ -140,6 +151,7 @@ class Daemon:
                 ceiling=Ceiling(config.safety.max_writes_per_hour),
                 group=crew,
                 wanted=lambda: rulebook.in_force.rules.event_types,
+                lasting=lambda: _asked(rulebook),
                 tell=notices.tell,
                 moves=lambda: pulse.moves(LONGEST_CALL),
                 transport=transport,
@@ -153,6 +165,7 @@ class Daemon:
             daemon = cls(config, _Parts(common, book, language, rulebook, notices, servings, crew, pulse))
             # Read here: once the daemon is in somebody's hands a hook may bring firings, which begin at once.
             daemon._left = await daemon._courses.left_open()
+            await daemon._timers.load()
             yield daemon
 
     async def run(self) -> None:
@@ -170,6 +183,7 @@ class Daemon:
                 loops.start_soon(watch.run)
             for name, schedule in self._schedules.items():
                 loops.start_soon(schedule.run, self._polling(schedule, name))
+            loops.start_soon(self._timers.run)
             loops.start_soon(self._parts.notices.run)
             loops.start_soon(self._watch_store)
             loops.start_soon(self._quotas.run)
@@ -195,7 +209,7 @@ class Daemon:
 
     async def _take(self, arrival: Arrival) -> Taken:
         try:
-            return await self._pipeline.take(arrival)
+            return await self._timers.take(arrival)
         except StoreError:
             self._doubt.set()
             raise
@@ -276,6 +290,7 @@ class Daemon:
             self._reloads["refused"] += 1
             log.warning("reload.refused", reason=str(error))
             return Reload(False, error.problems, {"refused": str(error)})
+        asked = _asked(self._parts.rulebook)
         found = self._parts.rulebook.load(config)
         needs = _needs_restart(self._config, config)
         self._config = self._config.model_copy(
@@ -283,8 +298,10 @@ class Daemon:
         )
         for schedule in self._schedules.values():
             schedule.changed()
+        more = _asked(self._parts.rulebook) - asked
         for watch in self._watches:
-            watch.pacer.nudge()
+            watch.pacer.nudge(look=bool(more) and watch.source.name == "instances")
+        self._timers.changed()
         self._untold = True
         self._doubt.set()
         self._reloads["accepted" if found.accepted else "refused"] += 1
@@ -395,6 +412,11 @@ class Daemon:
             "reloads_total": [({"result": name}, float(count)) for name, count in self._reloads.items()],
             "loop_age_seconds": self._vitals.loop_ages(),
         }
+
+
+def _asked(rulebook: Rulebook) -> frozenset[Asked]:
+    """What the rules in force call too long."""
+    return frozenset(Asked(*each) for each in rulebook.in_force.rules.lasting)
 
 
 def _needs_restart(before: Config, after: Config) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from phinops.clock import Clock
+from phinops.decide.inputs import inputs_from_json
 from phinops.decide.language import Language
 from phinops.decide.scope import CannotEvaluate, Scope
 from phinops.execute.steps.kind import BadStep
@@ -35,4 +36,5 @@ class SpokenWords:
             raise BadStep(str(error)) from error
 
     def _scope(self, scene: Scene) -> Scope:
-        return Scope(scene.event, self._clock.now(), scene.results, scene.variables)
+        inputs = inputs_from_json(scene.inputs)
+        return Scope(scene.event, self._clock.now(), scene.results, scene.variables, inputs)

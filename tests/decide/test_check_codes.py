@@ -19,6 +19,7 @@ ELSEWHERE: Mapping[str, str] = {
     "file-unreadable": "words for a file",
     "none-found": "a command",
     "yaml-too-big": "words for a file",
+    "days-unknown": "a matter of the date: test_calendarfile.py",
     "unused-notifier": "a config: tests/surface/test_unused.py",
     "quota-polls": "needs a config: tests/demand",
     "quota-schedule": "needs a config: tests/demand",
@@ -28,6 +29,13 @@ ELSEWHERE: Mapping[str, str] = {
 """Codes whose example is no part of a rule or test file, or means nothing without a config."""
 
 RULE = {"id": "one", "on": "instance.failed", "do": "[ { notify: { to: oncall, message: x } } ]"}
+BLUEPRINT = """\
+blueprints:
+  - id: some
+    inputs: { prefix: { type: string, default: x }, times: { type: int, default: 2 } }
+    on: instance.failed
+    do: [ { notify: { to: oncall, message: x } } ]
+"""
 TEST = {"name": "one", "rules": "one.rules.yaml", "steps": "[ { expect: { actions: [] } } ]"}
 
 
@@ -42,6 +50,10 @@ def _file(code: str, example: str) -> tuple[str, str]:
         whole = "do:" in example
         rules = [example] if whole else [_item(RULE, line[2:]) for line in example.splitlines()]
         return "one.rules.yaml", "rules:\n" + "".join(rules)
+    if example.startswith(("use:", "with:")):
+        with_blueprint = BLUEPRINT if example.startswith("with:") else ""
+        use = "use: some\n" if with_blueprint else ""
+        return "one.rules.yaml", with_blueprint + "rules:\n" + _item({"id": "one"}, use + example)
     return "one.rules.yaml", "rules:\n" + _item(RULE, _keys(code, example))
 
 

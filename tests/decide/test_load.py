@@ -19,10 +19,10 @@ from pydantic import BaseModel
 
 from phinops.decide import findings as finding
 from phinops.decide.document import MAX_NODES, read
+from phinops.decide.filemodel import FileModel
 from phinops.decide.findings import Findings
 from phinops.decide.load import load_rules, with_last_good
 from phinops.decide.mistakes import InNode, validated
-from phinops.decide.model import FileModel
 from phinops.decide.rule import Limits, Rule, RuleSet, Setting, Window
 from phinops.execute.steps.table import STEPS
 from settings import SETTING, loaded, only_rule
@@ -348,6 +348,22 @@ def test_the_models_describe_rule_files_to_editors() -> None:
     assert schema["$defs"]["RuleModel"]["additionalProperties"] is False
 
 
+def test_the_models_describe_what_stands_beside_the_rules() -> None:
+    schema = FileModel.model_json_schema()
+    assert set(schema["properties"]) == {"vars", "defaults", "calendars", "blueprints", "rules"}
+    assert {"required": ["rules"]} in schema["anyOf"]
+    calendar = schema["$defs"]["CalendarModel"]["properties"]
+    assert [kind["type"] for kind in calendar["days"]["anyOf"]] == ["string", "array"]
+    blueprint = schema["$defs"]["BlueprintModel"]["properties"]
+    assert "inputs" in blueprint["for"]["anyOf"][1]["pattern"]
+    assert "anyOf" not in blueprint["inputs"]
+    assert set(schema["$defs"]["UseModel"]["properties"]) >= {"id", "use", "with", "active", "mode"}
+    for name in ("UseModel", "InputModel", "CalendarModel", "BlueprintTestModel"):
+        for key, value in schema["$defs"][name]["properties"].items():
+            old = key in ("id", "mode", "cooldown", "concurrency", "limits", "max_age")
+            assert old or value["description"], (name, key)
+
+
 def test_rules_that_mean_the_same_have_the_same_hash(tmp_path: Path) -> None:
     one = only_rule(tmp_path, notice("one"))
     again = only_rule(tmp_path, "# a comment\n" + notice("one").replace("    do:", "    description: said\n    do:"))
@@ -400,10 +416,34 @@ def test_no_bytes_make_the_loader_raise(data: bytes) -> None:
     _load_bytes(data)
 
 
+PARTS = """\
+vars: { team: x }
+defaults: { mode: armed, cooldown: 1h, limits: { firings: { max: 2, per: 1h } }, on_error: continue, active: nights }
+calendars:
+  nights: { hours: [22:00-08:00], days: workdays, zone: Asia/Shanghai }
+blueprints:
+  - id: tell
+    inputs:
+      prefix: { type: string }
+      times: { type: int, default: 2, min: 1 }
+      pause: { type: duration, default: 5m, choices: [5m, 10m] }
+    on: instance.failed
+    if: event.node.name.startsWith(inputs.prefix)
+    for: "{{ inputs.pause }}"
+    do: [ { notify: { to: oncall, message: "{{ inputs.times }} times" } } ]
+    tests: [ { name: x, with: { prefix: a }, steps: [ { expect: { actions: [] } } ] } ]
+rules:
+  - id: one
+    use: tell
+    with: { prefix: dws_ }
+    active: [nights, { days: mon-fri }]
+"""
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_no_change_to_a_good_file_makes_the_loader_raise(data: st.DataObject) -> None:
-    text = EXAMPLE
+    text = data.draw(st.sampled_from([EXAMPLE, PARTS]))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(text)))
         cut = data.draw(st.integers(0, 12))

@@ -14,9 +14,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from phinops.decide.filemodel import FileModel
 from phinops.decide.language import Language
 from phinops.decide.load import Loaded, load_rules
-from phinops.decide.model import FileModel, LimitsModel, RuleModel, StepModel, VerifyModel, WindowModel
+from phinops.decide.model import LimitsModel, RuleModel, StepModel, VerifyModel, WindowModel
 from phinops.decide.printing import print_rules
 from phinops.event import ADDS
 from settings import SETTING

@@ -46,6 +46,7 @@ def doubts(source: str, *types: str, steps: tuple[str, ...] | None = None) -> li
         "event.node.name in [event.project.name, 'x']",
         "[1, 2] == [1, 2] && {'a': 1}.size() == 1",
         "(event.node.paused == null ? 1 : 2) == 1",
+        "event.node.name.matches('a') && !event.node.name.matches('b')",
     ],
 )
 def test_what_may_be_true_is_not_doubted(source: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from phinops.decide.load import Loaded, load_rules
 from phinops.decide.model import RuleModel, StepModel
-from phinops.decide.printing import NOT_PRINTED, RULE_FIELDS, STEP_FIELDS, duration_text, print_rules
+from phinops.decide.printing import NOT_PRINTED, RULE_FIELDS, STEP_FIELDS, duration_text, print_rules, together
 from phinops.decide.rule import Rule, RuleStep
 from phinops.durations import parse_duration
 from settings import SETTING, loaded
@@ -109,8 +109,56 @@ def test_rules_are_printed_in_one_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "rules").glob("*.rules.yaml")), ids=lambda file: file.name)
 def test_the_example_rules_are_read_again_as_they_were(tmp_path: Path, file: Path) -> None:
     found = load_rules([file], SETTING)
-    assert len(found.rules) > 0
+    assert found.rules or found.blueprints
     assert bare(again(found, tmp_path)) == bare(found)
+
+
+BESIDE = """\
+vars: { prefix: dws_ }
+calendars:
+  nights: { hours: 22:00-08:00, days: workdays }
+blueprints:
+  - id: some
+    description: Of a blueprint.
+    inputs:
+      name: { type: string }
+      times: { type: int, default: 2 }
+      most: { type: float, default: 0.5 }
+      loud: { type: bool, default: true }
+      pause: { type: duration, default: 90s }
+      who: { type: notifier, default: oncall }
+      list: { type: list, default: [ a, b ] }
+    on: instance.failed
+    if: event.node.name == inputs.name && event.instance.attempts < inputs.times && event.node.name in inputs.list
+    for: "{{ inputs.pause }}"
+    do:
+      - notify: { to: "{{ inputs.who }}", message: "{{ inputs.name }} failed" }
+rules:
+  - { id: one, use: some, with: { name: x } }
+  - { id: two, use: some, with: { name: y }, description: of its own, active: nights, mode: shadow }
+  - id: three
+    on: { event: instance.stuck, state: RUNNING, after: 2h }
+    active: [ nights, { hours: [ 08:00-12:00, 13:00-24:00 ] } ]
+    do: [ { notify: { to: oncall, message: x } } ]
+  - id: four
+    on: { event: instance.overdue, after: 30m }
+    do: [ { notify: { to: oncall, message: x } } ]
+"""
+
+
+def test_what_came_from_beside_the_rules_comes_back(tmp_path: Path) -> None:
+    found = loaded(tmp_path, BESIDE)
+    assert [str(problem) for problem in found.problems] == []
+    assert bare(again(found, tmp_path)) == bare(found)
+
+
+def test_rules_that_cannot_share_a_file_are_parted(tmp_path: Path) -> None:
+    one = loaded(tmp_path, BESIDE).rules
+    other = loaded(tmp_path, BESIDE.replace("22:00", "23:00")).rules
+    rules = [*one, *other, *loaded(tmp_path, WRITTEN).rules]
+    assert [[rule.id for rule in group] for group in together(rules)] == [
+        ["one", "two", "three", "four", "one"], ["two", "three", "four"], ["one", "two"],
+    ]  # fmt: skip
 
 
 def test_no_rules_are_a_file_without_any(tmp_path: Path) -> None:
@@ -126,7 +174,7 @@ def test_every_field_of_a_rule_is_printed_or_said_not_to_be() -> None:
 
 def test_every_key_of_a_rule_file_can_come_back() -> None:
     keys = {field.alias or name for name, field in RuleModel.model_fields.items()}
-    assert keys == {"id", "description", "on", "do"} | {key for key, _ in RULE_FIELDS.values()}
+    assert keys == {"id", "description", "on", "do", "active"} | {key for key, _ in RULE_FIELDS.values()}
     assert {field.alias or name for name, field in StepModel.model_fields.items()} - {"retry"} == {
         "id", "if", "verify", "on_error",
     }  # fmt: skip

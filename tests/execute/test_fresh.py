@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from phinops.event import Alert, Api, Event, Impact, Instance, JsonObject, Node, Project
+from phinops.event import Alert, Api, Event, Impact, Instance, JsonObject, Lasting, Node, Project
 from phinops.execute.fresh import Glass
 from simulated import HandClock
 from stillness import NOON, StillLook, after
@@ -118,3 +118,22 @@ async def test_what_has_no_object_in_dataphin_is_as_it_was() -> None:
 @pytest.mark.parametrize("type", ["instance.failed", "alert.opened", "impact.opened"])
 async def test_an_event_without_its_object_is_over(type: str) -> None:
     assert await _glass().again(_event(type)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "lasting", "status", "still"),
+    [
+        ("instance.stuck", Lasting("RUNNING", 60, NOON), "RUNNING", True),
+        ("instance.stuck", Lasting("RUNNING", 60, NOON), "SUCCESS", False),
+        ("instance.stuck", None, "RUNNING", True),
+        ("instance.stuck", None, "WAITING", False),
+        ("instance.overdue", Lasting("WAITING", 60, NOON), "BLOCKED", True),
+        ("instance.overdue", Lasting("WAITING", 60, NOON), "RUNNING", False),
+    ],
+)
+async def test_what_lasted_too_long_may_last_still(
+    kind: str, lasting: Lasting | None, status: str, still: bool
+) -> None:
+    event = _event(kind, instance=Instance(id="t_1", status="RUNNING"), lasting=lasting)
+    found = await _glass(StillLook({"t_1": Instance(id="t_1", status=status)})).again(event)
+    assert (found is not None) == still

@@ -204,9 +204,6 @@ _KINDS = {
 
 def _value(node: Any) -> Value | None:
     """The constant that the node is, or None."""
-    if node.WhichOneof("kind") == "call_expr" and node.call_expr.function == "-_":
-        inner = _value(node.call_expr.args[0])
-        return ("number", -inner[1]) if inner and inner[0] == "number" else None
     kind = node.const_expr.WhichOneof("kind") if node.WhichOneof("kind") == "const_expr" else None
     if kind not in _KINDS:
         return None

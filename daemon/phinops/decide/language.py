@@ -6,6 +6,7 @@ from datetime import tzinfo
 from typing import Any
 
 from phinops.decide.conditions import SCALAR, Conditions
+from phinops.decide.inputs import Inputs
 from phinops.decide.scope import ROOTS, CannotEvaluate, Flaw, Names, Scope, Truth
 from phinops.decide.templates import Templates
 
@@ -56,9 +57,9 @@ class Language:
         """
         return self._templates.render(value, scope)
 
-    def reads(self, source: str) -> list[str]:
-        """What a condition speaks of, such as `event.node.name`, each once."""
-        return self._conditions.paths(source, ROOTS)
+    def reads(self, source: str, inputs: Inputs) -> list[str]:
+        """What a condition speaks of, such as `event.node.name`, each once; `inputs` are those of its blueprint."""
+        return self._conditions.paths(source, ROOTS, inputs)
 
     def check_condition(self, source: str, names: Names) -> list[Flaw]:
         """The mistakes in a condition."""

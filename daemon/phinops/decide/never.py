@@ -44,7 +44,7 @@ def doubts(tree: Any, source: str, names: Names) -> list[Flaw]:
     each other for events of every type in `on`.
     """
     rows = rows_of(tree)
-    if not rows:
+    if not rows or not names.types:
         return []
     strange = list(_strange_values(rows, names))
     told = {flaw.offset: flaw for flaw, _ in strange}
@@ -127,16 +127,14 @@ def _states_of(kind: str) -> Sequence[str]:
 
 def _never(rows: Sequence[Row], source: str, names: Names) -> Flaw | None:
     """The first reason why no row can be true, or None where one can."""
-    first: tuple[tuple[Claim, ...], str] | None = None
+    clashes: list[tuple[tuple[Claim, ...], str]] = []
     for kind in names.types:
         for row in rows:
             clash = _clash(row, kind, names)
             if not clash:
                 return None
-            first = first or (clash, kind)
-    if first is None:
-        return None
-    claims, kind = first
+            clashes.append((clash, kind))
+    claims, kind = clashes[0]
     more = "" if len(rows) == 1 else "; nor can what else it allows"
     return Flaw(
         "never-true", _word_at(source, claims[-1].offset), f"can never be true: {_told(claims, kind)}{more}", "warning"

@@ -12,6 +12,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from phinops.decide.calendar import Calendar
 from phinops.decide.document import resolve
 from phinops.decide.model import IDENTIFIER
 from phinops.decide.rule import Limits, Rule, RuleStep, StepKind
@@ -24,6 +25,9 @@ NOT_PRINTED: Mapping[str, str] = {
     "hash": "follows from all else",
     "cron": "is part of `on`",
     "types": "is `on`",
+    "lasting": "is part of `on`",
+    "active": "is `active`, and stands beside the rules where it has a name",
+    "inputs": "make a blueprint of the rule",
     "vars": "stands beside the rules",
 }
 """Fields of a rule that have no key of their own, with the reason."""
@@ -36,11 +40,65 @@ _LONGEST_KEY = 500
 
 
 def print_rules(rules: Iterable[Rule], kinds: Mapping[str, StepKind]) -> str:
-    """The rules, which must have the same `vars`, as a file; `kinds` are those of their steps."""
+    """The rules, which must be able to stand `together`, as a file; `kinds` are those of their steps.
+
+    What a rule got from a blueprint's inputs stays one: it is printed as a blueprint of its own, and its use.
+    """
     listed = list(rules)
     document: dict[str, Any] = {"vars": listed[0].vars} if listed and listed[0].vars else {}
-    document["rules"] = [_rule(rule, kinds) for rule in listed]
+    named = {name: _calendar(each) for rule in listed for name, each in _names(rule).items()}
+    document |= {"calendars": named} if named else {}
+    written = {rule.id: _rule(rule, kinds) for rule in listed}
+    blueprints = [_blueprint(rule, written[rule.id]) for rule in listed if rule.inputs]
+    document |= {"blueprints": blueprints} if blueprints else {}
+    document["rules"] = [_use(rule) if rule.inputs else written[rule.id] for rule in listed]
     return "".join(f"{line}\n" for line in _lines(document))
+
+
+def together(rules: Iterable[Rule]) -> list[list[Rule]]:
+    """The rules in order, parted where one file cannot hold them: what is beside the rules is the file's."""
+    groups: list[list[Rule]] = []
+    for rule in rules:
+        last = groups[-1] if groups else []
+        beside = {name: each for other in last for name, each in _names(other).items()}
+        fits = (
+            last
+            and last[0].vars == rule.vars
+            and all(beside.get(name, each) == each for name, each in _names(rule).items())
+        )
+        groups = [*groups[:-1], [*last, rule]] if fits else [*groups, [rule]]
+    return groups
+
+
+def _names(rule: Rule) -> Mapping[str, Calendar]:
+    return {calendar.name: calendar for calendar in rule.active if calendar.name}
+
+
+def _calendar(calendar: Calendar) -> dict[str, Any]:
+    return {"hours": [str(each) for each in calendar.hours], "days": list(calendar.days), "zone": calendar.zone}
+
+
+def _blueprint(rule: Rule, written: dict[str, Any]) -> dict[str, Any]:
+    inputs = {name: {"type": _input_type(value)} for name, value in rule.inputs.items()}
+    own = {key: value for key, value in written.items() if key not in ("id", "description")}
+    return {"id": rule.id, "inputs": inputs, **own}
+
+
+def _use(rule: Rule) -> dict[str, Any]:
+    described = {"description": rule.description} if rule.description else {}
+    given = {
+        name: duration_text(value) if isinstance(value, timedelta) else value for name, value in rule.inputs.items()
+    }
+    return {"id": rule.id, **described, "use": rule.id, "with": given}
+
+
+def _input_type(value: object) -> str:
+    return _INPUT_TYPES[type(value)]
+
+
+_INPUT_TYPES: Mapping[type, str] = {
+    str: "string", int: "int", float: "float", bool: "bool", timedelta: "duration", list: "list",
+}  # fmt: skip
 
 
 def _rule(rule: Rule, kinds: Mapping[str, StepKind]) -> dict[str, Any]:
@@ -49,13 +107,18 @@ def _rule(rule: Rule, kinds: Mapping[str, StepKind]) -> dict[str, Any]:
         found[key] = write(getattr(rule, name))
     if rule.concurrency == "queued":
         del found["concurrency"]
-    found = {key: value for key, value in found.items() if value not in (None, "", {})}
+    active = [calendar.name or _calendar(calendar) for calendar in rule.active]
+    found["active"] = active[0] if len(active) == 1 else active
+    found = {key: value for key, value in found.items() if value not in (None, "", {}, [])}
     return found | {"do": [_step(step, kinds[step.kind]) for step in rule.steps]}
 
 
 def _on(rule: Rule) -> Any:
     if rule.cron:
         return {"schedule": rule.cron}
+    if rule.lasting:
+        state = {"state": rule.lasting.state} if rule.lasting.state else {}
+        return {"event": rule.types[0], **state, "after": duration_text(rule.lasting.after)}
     return rule.types[0] if len(rule.types) == 1 else list(rule.types)
 
 

@@ -11,6 +11,9 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
+from phinops.decide.calendar import Calendar
+from phinops.decide.inputs import Inputs, inputs_from_json, inputs_json
+from phinops.decide.lasting import TooLong, too_long_of
 from phinops.event import JsonObject
 from phinops.firing import Mode
 
@@ -126,10 +129,12 @@ class RuleStep:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `types` are the event types that it looks at, `cron` its own schedule or "".
+    """One rule. `types` are the event types that it looks at, `cron` its own schedule or "", `lasting` what it calls
+    too long where its events are about that.
 
     `condition` and `key` are CEL, "" where the rule has none; `hold` is its `for`. `within` is how soon after a change
     the rule would like to hear of it: a wish that polls are paced by, and no part of what the rule decides or does.
+    It is active within any of `active`, always if that is empty. `inputs` are the values given to its blueprint.
     """
 
     id: str
@@ -138,6 +143,7 @@ class Rule:
     mode: Mode = "armed"
     description: str = ""
     cron: str = ""
+    lasting: TooLong | None = None
     condition: str = ""
     hold: timedelta | None = None
     key: str = ""
@@ -146,6 +152,8 @@ class Rule:
     limits: Limits = Limits()
     max_age: timedelta | None = None
     within: timedelta | None = None
+    active: tuple[Calendar, ...] = ()
+    inputs: Inputs = field(default_factory=dict)
     vars: JsonObject = field(default_factory=dict)
     writes: bool = False
     file: str = ""
@@ -156,6 +164,10 @@ class Rule:
         """The rule's meaning as JSON: the plan of its firings. Without `file`, `line`, `description` and `within`:
         a rule that wants to hear sooner decides and does the same.
         """
+        # A key that came later is written only where it is set, so that what rules were before keeps its hash.
+        later: JsonObject = {"active": [each.to_json() for each in self.active]} if self.active else {}
+        later |= {"inputs": inputs_json(self.inputs)} if self.inputs else {}
+        later |= {"lasting": self.lasting.to_json()} if self.lasting else {}
         return {
             "id": self.id,
             "on": list(self.types),
@@ -171,6 +183,7 @@ class Rule:
             "vars": self.vars,
             "writes": self.writes,
             "steps": [step.to_json() for step in self.steps],
+            **later,
         }
 
     @classmethod
@@ -184,6 +197,7 @@ class Rule:
             steps=tuple(map(RuleStep.from_json, document["steps"])),
             mode=document["mode"],
             cron=document["cron"],
+            lasting=too_long_of(document.get("lasting")),
             condition=document["if"],
             hold=_span(document["for_s"]),
             key=document["key"],
@@ -191,6 +205,8 @@ class Rule:
             concurrency=document["concurrency"],
             limits=Limits(_window(limits, "firings"), _window(limits, "targets"), downstream and downstream["max"]),
             max_age=_span(document["max_age_s"]),
+            active=tuple(map(Calendar.from_json, document.get("active", ()))),
+            inputs=inputs_from_json(document.get("inputs", {})),
             vars=document["vars"],
             writes=document["writes"],
             hash=hash_of(document),
@@ -234,7 +250,10 @@ class Cares:
 
 
 class RuleSet:
-    """The rules in force, found by what they look at. `hash` names this very set."""
+    """The rules in force, found by what they look at. `hash` names this very set.
+
+    `lasting` is what somebody has to watch the time for: event type, state and seconds, for each rule that is not off.
+    """
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules = {rule.id: rule for rule in rules}
@@ -243,6 +262,11 @@ class RuleSet:
             for kind in rule.types:
                 self._by_type.setdefault(kind, []).append(rule)
         self._cares = _cares(self)
+        self.lasting = frozenset(
+            (rule.types[0], rule.lasting.state, rule.lasting.after_s)
+            for rule in self
+            if rule.lasting and rule.mode != "off"
+        )
         self.hash = hash_of({rule.id: rule.hash for rule in self})
 
     def __iter__(self) -> Iterator[Rule]:

@@ -15,10 +15,11 @@ from phinops.decide import later
 from phinops.decide.document import Document, Node
 from phinops.decide.findings import Findings, did_you_mean, listed
 from phinops.decide.mistakes import InNode, validated
-from phinops.decide.model import Model, Span
+from phinops.decide.model import Span
 from phinops.decide.rule import Setting
 from phinops.decide.scope import Names
 from phinops.decide.shape import item_type
+from phinops.decide.strict import Model
 from phinops.event import ADDS, ALWAYS, Event, field_types, parts_of
 
 _ANYTHING: dict[str, Any] = {"type": "object"}

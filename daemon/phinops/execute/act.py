@@ -60,7 +60,8 @@ class Actor:
             step = self._steps.get(planned.kind)
             if step is None:
                 return "needs_decision", f"step {planned.id}: this version does not know the step «{planned.kind}»"
-            result = await self._do(Walk(firing, planned, step, Scene(event, results, firing.plan.get("vars", {}))))
+            scene = Scene(event, results, firing.plan.get("vars", {}), firing.plan.get("inputs", {}))
+            result = await self._do(Walk(firing, planned, step, scene))
             await self._report(firing, n, result)
             results = {**results, planned.id: result}
             await self._journal.advance(firing.id, n + 1, results)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from phinops import vendor
 from phinops.clock import Clock
-from phinops.event import STATE_EVENTS, Event
+from phinops.event import NOT_STARTED, STATE_EVENTS, Event
 from phinops.execute.steps.kind import Look
 
 _ALERT_EVENTS = {
@@ -54,7 +54,7 @@ class Glass:
         if before is None:
             return None
         view = await self.look.instance(event.project.id, before.id)
-        if view is None or STATE_EVENTS.get(view.instance.status) != event.type:
+        if view is None or not _is_still(event, view.instance.status):
             return None
         if _second(view.instance.started_at) != _second(before.started_at):
             return None  # another run: its state is another event
@@ -87,6 +87,16 @@ class Glass:
         if (errors > 0) == (event.type == "impact.closed"):
             return None
         return replace(event, impact=replace(event.impact, errors=errors) if errors else event.impact)
+
+
+def _is_still(event: Event, status: str) -> bool:
+    """Whether an instance of that status is in the state that the event tells of."""
+    if event.type == "instance.overdue":
+        return status in NOT_STARTED
+    if event.type == "instance.stuck":
+        before = event.instance.status if event.instance else ""
+        return status == (event.lasting.state if event.lasting else before)
+    return STATE_EVENTS.get(status) == event.type
 
 
 def _second(moment: datetime | None) -> datetime | None:

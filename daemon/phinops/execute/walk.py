@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ class Scene:
     event: Event
     results: Mapping[str, StepResult]
     variables: JsonObject
+    inputs: JsonObject = field(default_factory=dict)
 
 
 class Words(Protocol):

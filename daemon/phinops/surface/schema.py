@@ -15,8 +15,8 @@ from pydantic import BaseModel, TypeAdapter
 
 from phinops.catalog.catalog import ApiSpec, load_catalog
 from phinops.config import Config
-from phinops.decide import later
-from phinops.decide.model import FileModel, StepModel
+from phinops.decide.filemodel import FileModel
+from phinops.decide.model import StepModel
 from phinops.decide.rule import StepKind
 from phinops.decide.shape import inner_type, item_type
 from phinops.decide.testfile import TestFileModel
@@ -46,18 +46,50 @@ _PLAIN: Mapping[Any, Schema] = {
 def rules_schema() -> Schema:
     """The schema of `*.rules.yaml`."""
     schema = _Inlined(FileModel).schema
-    for holder in ("rules", "blueprints"):
-        item = schema["properties"].get(holder, {}).get("items")
-        if item:
-            item["properties"]["on"] = _on(item["properties"]["on"])
-            item["properties"]["do"]["items"] = step_schema()
+    parts = schema["properties"]
+    rule, use = parts["rules"]["items"]["anyOf"]
+    # One object for both kinds of rule: an editor completes it better than one of two.
+    properties = {
+        **_filled(rule["properties"], step_schema()),
+        "use": use["properties"]["use"],
+        "with": use["properties"]["with"],
+    }
+    parts["rules"]["items"] = {**rule, "properties": properties, "required": ["id"]}
+    blueprint = parts["blueprints"]["items"]
+    blueprint["properties"] = _filled(blueprint["properties"], _or_input(step_schema()))
+    steps = blueprint["properties"]["tests"]["items"]["properties"]["steps"]
+    steps["items"] = _test_step(steps["items"])
     return {"$schema": DRAFT, **schema}
+
+
+def _or_input(node: Schema) -> Schema:
+    """The schema with a template in place of any value within: in a blueprint each may be an input."""
+    if "properties" in node:
+        return {**node, "properties": {key: _or_input(each) for key, each in node["properties"].items()}}
+    if not {"pattern", "enum"} & node.keys():
+        return node
+    hint = {key: node[key] for key in _HINT_KEYS if key in node}
+    return {"anyOf": [{key: value for key, value in node.items() if key not in hint}, TEMPLATE], **hint}
+
+
+def _filled(properties: Schema, step: Schema) -> Schema:
+    """The keys of a rule with what stands below `on` and `do`, which its model leaves to others."""
+    do = properties["do"]
+    steps = [{**each, "items": step} if each.get("type") == "array" else each for each in do.get("anyOf", [do])]
+    filled = {**do, "anyOf": steps} if len(steps) > 1 else steps[0]
+    return {**properties, "on": _on(properties["on"]), "do": filled}
 
 
 def tests_schema() -> Schema:
     """The schema of `*.test.yaml`."""
     schema = _Inlined(TestFileModel).schema
-    steps = schema["properties"]["tests"]["items"]["properties"]["steps"]["items"]["properties"]
+    steps = schema["properties"]["tests"]["items"]["properties"]["steps"]
+    steps["items"] = _test_step(steps["items"])
+    return {"$schema": DRAFT, **schema}
+
+
+def _test_step(schema: Schema) -> Schema:
+    steps = schema["properties"]
     steps["event"] = {**event_schema(), **_hint(HINTS["event"])}
     expected = {name: _kind(kind) for name, kind in STEPS.items()}
     steps["expect"]["properties"]["actions"]["items"] = {"type": "object", "properties": expected}
@@ -66,7 +98,7 @@ def tests_schema() -> Schema:
         **_hint(HINTS["state"]),
         "properties": {"instance": _part(Instance), "node": _part(Node)},
     }
-    return {"$schema": DRAFT, **schema}
+    return schema
 
 
 def config_schema() -> Schema:
@@ -163,10 +195,9 @@ def _with_types(node: Any) -> Any:
 
 def event_type_schema() -> Schema:
     """An event type: one of the daemon's, or hook.NAME, custom.NAME."""
-    kinds = [kind for kind in ADDS if kind not in later.EVENTS]
     return {
         "anyOf": [
-            {"type": "string", "enum": kinds, "enumDescriptions": [EVENTS[kind] for kind in kinds]},
+            {"type": "string", "enum": list(ADDS), "enumDescriptions": [EVENTS[kind] for kind in ADDS]},
             OWN_EVENT,
         ]
     }
@@ -206,14 +237,14 @@ def _kind(kind: StepKind) -> Schema:
 def _parameters(kind: StepKind) -> Schema:
     schema = _Inlined(kind.params).schema
     own = {
-        key: _written(key, each)
+        key: written(key, each)
         for key, each in schema["properties"].items()
         if not (kind.name == "pause_node" and key == "lease")
     }
     return {**schema, "properties": own}
 
 
-def _written(key: str, schema: Schema) -> Schema:
+def written(key: str, schema: Schema) -> Schema:
     """A parameter as it is written: an id may be a number, and any value a template."""
     hint = {key: schema[key] for key in _HINT_KEYS if key in schema}
     if key == "call":

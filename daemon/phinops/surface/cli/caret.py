@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import click
@@ -84,12 +85,8 @@ def _window(line: str, column: int, room: int) -> tuple[str, int]:
 
 def _index_at(widths: Sequence[int], cells: int) -> int:
     """The index of the first glyph that begins at or after so many cells."""
-    passed = 0
-    for index, width in enumerate(widths):
-        if passed >= cells:
-            return index
-        passed += width
-    return len(widths)
+    begins = accumulate(widths, initial=0)
+    return next(index for index, begin in enumerate(begins) if begin >= cells)
 
 
 def _glyph(char: str) -> str:

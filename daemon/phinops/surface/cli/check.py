@@ -13,9 +13,11 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from phinops.clock import SystemClock
 from phinops.config import Config, check_config, find_config, places_in
+from phinops.decide.calendarfile import unknown_days
 from phinops.decide.load import Loaded, load_rules
-from phinops.decide.printing import print_rules
+from phinops.decide.printing import print_rules, together
 from phinops.decide.rule import RuleSet, Setting
 from phinops.demand import quota_warnings
 from phinops.demand.ask import counted
@@ -65,8 +67,12 @@ def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None,
     config = checked[found.config][0] if found.config is not None else None
     loaded = load_rules(found.rules if paths else _own_rules(config), _setting(config))
     mistakes = (each for _, problems in checked.values() for each in problems)
-    unused = _unused(paths, found, config, loaded)
-    problems = sorted([*loaded.problems, *mistakes, *_beyond_the_quota(found, config, loaded.rules), *unused])
+    warnings = (
+        *_beyond_the_quota(found, config, loaded.rules),
+        *unknown_days(loaded.rules, SystemClock().now()),
+        *_unused(paths, found, config, loaded),
+    )
+    problems = sorted([*loaded.problems, *mistakes, *warnings])
     if printed:
         _print_rules(loaded.rules)
         for problem in problems:
@@ -157,7 +163,8 @@ def _line(problem: Problem) -> str:
 def _print_rules(rules: RuleSet) -> None:
     """The rules without a mistake, those of each file together below its name."""
     for file, listed in groupby(rules, key=lambda rule: rule.file):
-        click.echo(f"# {file}\n{print_rules(listed, STEPS)}", nl=False)
+        for group in together(listed):
+            click.echo(f"# {file}\n{print_rules(group, STEPS)}", nl=False)
 
 
 def _print_json(problems: Sequence[Problem]) -> None:
