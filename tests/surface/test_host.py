@@ -97,7 +97,7 @@ async def test_the_commands_speak_to_a_daemon_that_runs(config: Config) -> None:
         status = await typed("status", "--json")
         assert (status.exit_code, json.loads(status.stdout)["ready"]) == (0, True)
         assert json.loads((await typed("events", "--json")).stdout) == []
-        assert (await typed("reload")).stdout == "reloaded: nothing changed\n"
+        assert (await typed("reload")).stdout.splitlines()[0] == "reloaded: nothing changed"
         reply = json.loads((await typed("call", "GetMyTenants")).stdout)
         assert reply["Success"]
         assert (config.state_folder / "token").exists()
@@ -107,10 +107,10 @@ async def test_a_reload_with_a_mistake_is_refused(config: Config, tmp_path: Path
     async with hosted(config):
         (tmp_path / "rules" / "a.rules.yaml").write_text(RULES.replace("GetMyTenants", "GetMyTenantz"))
         refused = await typed("reload")
-        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert (refused.exit_code, "reloaded" in refused.stdout) == (1, False)
         assert "a.rules.yaml:5:" in refused.stderr
         (tmp_path / "rules" / "a.rules.yaml").write_text(RULES.replace("0 3", "0 4"))
-        assert (await typed("reload")).stdout == "reloaded: changed: look\n"
+        assert (await typed("reload")).stdout.splitlines()[0] == "reloaded: changed: look"
 
 
 async def test_systemd_hears_of_every_turn(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
