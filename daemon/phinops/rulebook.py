@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -30,11 +30,20 @@ class Reload:
     changed: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Rulebook:
-    """Holds the rules in force. `language` compiles what they say."""
+Read = Callable[[Config, Language], Loaded]
 
-    def __init__(self, config: Config, language: Language, *, shadow: bool) -> None:
-        self._language = language
+
+def read_rules(config: Config, language: Language) -> Loaded:
+    """The rules of the config's paths."""
+    return load_rules(config.rules.paths, setting_of(config), language)
+
+
+class Rulebook:
+    """Holds the rules in force, as `read` reads them. `language` compiles what they say."""
+
+    def __init__(self, config: Config, language: Language, *, shadow: bool, read: Read = read_rules) -> None:
+        self.language = language
+        self._read = read
         self._shadow = shadow
         self._loaded = Loaded(RuleSet())
         self.in_force = InForce(RuleSet())
@@ -53,7 +62,7 @@ class Rulebook:
     def load(self, config: Config) -> Reload:
         """Read the rules of the config's paths and put them in force, all at once."""
         before = self.in_force.rules
-        self._loaded = load_rules(config.rules.paths, setting_of(config), self._language)
+        self._loaded = self._read(config, self.language)
         rules = with_last_good(self._loaded, before)
         self.in_force = InForce(rules, self._shadow or config.rules.at_most == "shadow")
         # A folder that is not there holds no rules, and none at all is allowed; `check` is stricter.

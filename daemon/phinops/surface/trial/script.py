@@ -1,0 +1,155 @@
+"""A test as it stands in its file: steps with their places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from phinops.decide.document import Document, Node, read
+from phinops.decide.findings import Findings
+from phinops.decide.testmodel import AnswerModel, ExpectModel, TestModel, TestStepModel
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands; line and column count from 1."""
+
+    file: Path
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Happens:
+    """An event arrives; `fields` are those that the test says."""
+
+    place: Place
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """Time passes: `by` so much, or until the clock shows `until`."""
+
+    place: Place
+    by: timedelta = timedelta()
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Becomes:
+    """The tenant's state is another one."""
+
+    place: Place
+    parts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Calls of an API are answered otherwise."""
+
+    place: Place
+    model: AnswerModel
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """The daemon is killed and started again."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Reloads:
+    """Other rule files are read."""
+
+    place: Place
+    rules: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expects:
+    """What must have happened. `node` knows where each expectation stands."""
+
+    place: Place
+    model: ExpectModel
+    node: Node
+
+    def at(self, *path: str | int) -> Place:
+        """Where the expectation that the path leads to stands, as far as the file goes."""
+        found, rest = self.node.deepest(path)
+        if rest and isinstance(rest[0], str) and rest[0] in found.keys:
+            found = found.keys[rest[0]]
+        return Place(self.place.file, *found.place)
+
+
+Step = Happens | Passes | Becomes | Answers | Restarts | Reloads | Expects
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One test. `rules` are the files that it tries; `mode` and `start` are "" where it does not say."""
+
+    name: str
+    place: Place
+    rules: tuple[Path, ...]
+    steps: tuple[Step, ...]
+    mode: str = ""
+    start: str = ""
+
+
+def read_scripts(file: Path) -> list[Script]:
+    """The tests of a file whose form was checked, in order; of one that is not in form as many as can be read."""
+    document = _document(file)
+    tests = document.root.child("tests") if document.root else None
+    return [_script(file, node) for node in (tests.value if tests and isinstance(tests.value, list) else ())]
+
+
+def _document(file: Path) -> Document:
+    try:
+        return read(file.read_bytes(), Findings(str(file)))
+    except OSError:
+        return Document("", None, readable=False)
+
+
+def _script(file: Path, node: Node) -> Script:
+    model = TestModel.model_validate(node.plain())
+    steps = node.value["steps"].value
+    return Script(
+        name=model.name,
+        place=Place(file, *node.place),
+        rules=tuple(file.parent / name for name in model.rules),
+        steps=tuple(_steps(file, steps, model)),
+        mode=model.mode or "",
+        start=model.start or "",
+    )
+
+
+def _steps(file: Path, nodes: list[Node], model: TestModel) -> Iterator[Step]:
+    for node, step in zip(nodes, model.steps, strict=True):
+        place = Place(file, *node.place)
+        yield _step(place, node, step)
+
+
+def _step(place: Place, node: Node, step: TestStepModel) -> Step:
+    if step.event is not None:
+        return Happens(place, step.event)
+    if step.advance is not None:
+        return Passes(place, by=step.advance)
+    if step.at is not None:
+        return Passes(place, until=step.at)
+    if step.state is not None:
+        return Becomes(place, step.state)
+    if step.answer is not None:
+        return Answers(place, step.answer)
+    if step.reload is not None:
+        return Reloads(place, tuple(place.file.parent / name for name in step.reload))
+    if step.expect is not None:
+        return Expects(place, step.expect, node.value["expect"])
+    return Restarts(place)
