@@ -119,7 +119,7 @@ class ScheduleSource:
         # Half of a start's imports, and only needed by who runs for long.
         from phinops.arrive.wheel import Wheel
 
-        async with Wheel(self._wait, self._look.set) as wheel:
+        async with Wheel(self._clock, self._wait, self._look.set) as wheel:
             while True:
                 self._look.clear()
                 good = await self._attempt(once)
@@ -137,7 +137,7 @@ class ScheduleSource:
 
     def _wait(self) -> float:
         now = self._clock.now()
-        return self._clock.real((self.next_look(now) - now).total_seconds())
+        return (self.next_look(now) - now).total_seconds()
 
     def _latest(self, rule: str, cron: str, last: datetime, now: datetime) -> datetime | None:
         try:
