@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Generic, TypeVar
 
 from phinops.decide.defaults import PARTS
@@ -17,6 +17,9 @@ from phinops.surface.trial.values import fitted
 Item = TypeVar("Item")
 
 ENDED = ("SUCCESS", "FAILED")
+
+UNSEEN = timedelta(minutes=1)
+"""How long a run took whose beginning nobody saw."""
 
 
 @dataclass(slots=True)
@@ -127,8 +130,10 @@ class Tenant:
 
 
 def timed(run: Run | None, status: str, now: datetime) -> dict[str, Any]:
-    """When the run began and ended that is in this state now, and how long it took: a run that was asked for began
-    then, one that is under way began when it was said to, and another one begins now.
+    """When the run began and ended that is in this state now, and how long it took.
+
+    A run that was asked for began then, one that is under way began when it was said to. Of another one that has ended
+    already, nobody saw the beginning: it ran for a minute, or since the end of the one before.
     """
     if status in ("WAITING", "BLOCKED", "UNKNOWN"):
         return {"started_at": None, "ended_at": None, "duration_s": None}
@@ -137,6 +142,8 @@ def timed(run: Run | None, status: str, now: datetime) -> dict[str, Any]:
         began = run.rerun_at.astimezone(now.tzinfo)
     elif before.status not in ENDED and before.started_at is not None:
         began = before.started_at
+    elif status in ENDED:
+        began = max(now - UNSEEN, before.ended_at or now - UNSEEN)
     else:
         began = now
     if status not in ENDED:
