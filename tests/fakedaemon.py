@@ -57,6 +57,37 @@ UNLIMITED: JsonObject = {
 }
 
 
+ACCOUNT: JsonObject = {
+    "rule": "rerun",
+    "version": "0f2c",
+    "event_id": "ev_1",
+    "time": "2026-01-05T08:00:00+08:00",
+    "outcome": "fired",
+    "state": "done",
+    "reason": "",
+    "mode": "armed",
+    "key": "t_1",
+    "condition": {
+        "kind": "any", "text": "a || b", "holds": True, "reason": "", "values": {},
+        "parts": [
+            {"kind": "is", "text": "event.instance.paused", "holds": None, "reason": "it is null", "values": {},
+             "parts": []},
+            {"kind": "is", "text": "b", "holds": True, "reason": "",
+             "values": {"event.node.name": "x", "event.node.paused": None, "event.instance.attempts": 1}, "parts": []},
+        ],
+    },
+    "first_false": "",
+    "guards": [],
+    "history": None,
+    "firing": "fi_1",
+    "actions": [
+        {"step": "rerun_instance", "step_id": "again", "outcome": "verified", "reason": "it is SUCCESS",
+         "api": "OperateInstance", "target": "t_1"},
+        {"step": "notify", "step_id": "notify-2", "outcome": "", "reason": "", "api": "", "target": "oncall"},
+    ],
+}  # fmt: skip
+
+
 @dataclass
 class Reloaded:
     accepted: bool
@@ -94,6 +125,10 @@ class FakeService:
         if self.error is not None:
             raise self.error
         return [{"kind": "action", "limit": limit, "tenant": tenant}]
+
+    async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
+        self.asked.append((name, rule))
+        return [ACCOUNT] if name.startswith(("ev_", "fi_")) else None
 
     async def quota(self, by: QuotaKey | None = None, limit: int = 10, tenant: str = "") -> list[JsonObject]:
         self.asked.append((by, limit, tenant))

@@ -44,6 +44,7 @@ from phinops.spoken import SpokenWords
 from phinops.tenant import Common, Remembered, Serving, limiters, serving
 from phinops.vitals import Health, Vitals
 from phinops.watch import LONGEST_CALL, loop_of, watches_of
+from phinops.why import gather, why
 
 log = structlog.get_logger(__name__)
 
@@ -366,6 +367,16 @@ class Daemon:
     async def actions(self, limit: int, tenant: str = "") -> list[JsonObject]:
         """The newest actions, newest first."""
         return await self._parts.store.read(lambda tx: lists.list_actions(tx, limit, tenant, self._config.timezone))
+
+    async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
+        """Why each rule did what it did about an event, named by its id or a firing's; None when it is not on record.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        zone = self._config.timezone
+        record = await self._parts.store.read(lambda tx: gather(tx, name, zone))
+        return why(self._parts.language, record, rule, zone=zone) if record else None
 
     async def quota(self, by: Key | None = None, limit: int = 10, tenant: str = "") -> list[JsonObject]:
         """How every pool of the quota stands, and its `limit` biggest spenders, told apart by `by`.

@@ -7,15 +7,10 @@ the medians, for phinops as pip installs it: with its bytecode compiled.
 
 from __future__ import annotations
 
-import resource
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import anyio
 import httpx
@@ -24,12 +19,11 @@ import pytest
 from phinops.clock import SystemClock
 from phinops.simulate import Simulator, serve
 from running import Running, write_config
+from timed import PHINOPS, ROUNDS, Taken, middle, processor_of_children, table, time_of
 
-ROUNDS = 5
 RULES, RULES_IN_A_FILE = 1000, 40
 CHECK_WITHIN_S, READY_WITHIN_S, HELP_WITHIN_S = 2.0, 2.5, 0.25
 
-PHINOPS = (sys.executable, "-m", "phinops")
 BASELINE, CHECK = "python -c 'import yaml, pydantic'", "phinops check"
 READY, HELP = "phinops run, until ready", "phinops --help"
 
@@ -68,28 +62,6 @@ def write_rules(folder: Path) -> None:
         (folder / f"edge-{first:04}.rules.yaml").write_text("rules:\n" + "".join(rules))
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a process took: seconds by the clock, and of a processor."""
-
-    wall: float
-    processor: float
-
-
-def time_of(command: Sequence[str], folder: Path) -> Taken:
-    """What a process takes that ends with 0, start and end included."""
-    used, began = processor_of_children(), time.perf_counter()
-    ended = subprocess.run(command, cwd=folder, capture_output=True, check=False)
-    taken = time.perf_counter() - began
-    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
-    return Taken(taken, processor_of_children() - used)
-
-
-def processor_of_children() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
 async def time_to_ready(daemon: Running, port: int) -> Taken:
     """From the start of the process of `phinops run` to the first 200 of /readyz; the daemon is ended again.
 
@@ -121,25 +93,6 @@ def free_port() -> int:
         return port
 
 
-def table(title: str, figures: Mapping[str, Sequence[Taken]], bounds: Mapping[str, float]) -> str:
-    """Seconds of each, and the median in medians of the first row, the baseline."""
-    unit = middle(next(iter(figures.values())))
-    lines = [
-        f"\n{title}",
-        f"{'seconds':34}{'min':>7}{'median':>8}{'max':>7}{'bound':>7}{'× baseline':>12}{'processor':>11}",
-    ]
-    for name, found in figures.items():
-        bound = f"{bounds[name]:.2f}" if name in bounds else ""
-        walls, processor = [each.wall for each in found], median(each.processor for each in found)
-        spread = f"{min(walls):7.2f}{median(walls):8.2f}{max(walls):7.2f}"
-        lines.append(f"{name:34}{spread}{bound:>7}{median(walls) / unit:12.1f}{processor:11.2f}")
-    return "\n".join(lines)
-
-
-def middle(found: Sequence[Taken]) -> float:
-    return median(each.wall for each in found)
-
-
 def write_folder(folder: Path, simulator: Simulator, port: int) -> Path:
     """A config with a thousand rules, for a daemon at `port`; its path."""
     config = write_config(folder, simulator, "rules: []\n", NOTIFIER)
@@ -149,13 +102,6 @@ def write_folder(folder: Path, simulator: Simulator, port: int) -> Path:
         (folder / name).write_text(value)
     write_rules(folder / "rules")
     return config
-
-
-@pytest.fixture(autouse=True)
-def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytecode is kept, in a folder of the test's own: what is started a second time is compiled."""
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "bytecode"))
 
 
 @pytest.mark.serial

@@ -112,6 +112,24 @@ def reads(serialized: bytes) -> list[Read]:
     return [read for read in found if read is not None]
 
 
+def paths(serialized: bytes, roots: frozenset[str]) -> list[str]:
+    """The longest dotted names that a checked expression reads of the variables `roots`, each once, in order."""
+    found: dict[str, None] = {}
+    _gather_paths(_tree(serialized).expr, roots, found)
+    return list(found)
+
+
+def _gather_paths(node: Any, roots: frozenset[str], found: dict[str, None]) -> None:
+    kind = node.WhichOneof("kind")
+    if kind in ("ident_expr", "select_expr"):
+        text = _text(node)
+        if text.partition(".")[0] in roots:
+            found[text] = None
+            return
+    for child in _children(node):
+        _gather_paths(child, roots, found)
+
+
 @dataclass(frozen=True, slots=True)
 class Constant:
     """A text that is written out as the last argument of a function."""

@@ -15,7 +15,7 @@ from cel_expr_python import cel
 
 from phinops.decide import functions
 from phinops.decide.celtext import flaws_of, unknown_key, unknown_part
-from phinops.decide.checked import constants, guarded, reads
+from phinops.decide.checked import constants, guarded, paths, reads
 from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
 from phinops.decide.shape import ABSENT, OPTIONAL_TIMES, UNTYPED, environment, event_message, step_messages
 from phinops.durations import format_duration
@@ -125,6 +125,13 @@ class Conditions:
                 raise CannotEvaluate("it is null")
             case _:
                 raise CannotEvaluate("it is neither text nor a number")
+
+    def paths(self, source: str, roots: frozenset[str]) -> list[str]:
+        """The names below `roots` that the expression reads, as they are written; none of what is no expression."""
+        try:
+            return paths(self._env.compile(source).serialize(), roots)
+        except (RuntimeError, TypeError):
+            return []
 
     def _compile(self, source: str, parts: frozenset[str]) -> _Compiled:
         try:

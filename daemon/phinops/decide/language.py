@@ -6,7 +6,7 @@ from datetime import tzinfo
 from typing import Any
 
 from phinops.decide.conditions import SCALAR, Conditions
-from phinops.decide.scope import CannotEvaluate, Flaw, Names, Scope, Truth
+from phinops.decide.scope import ROOTS, CannotEvaluate, Flaw, Names, Scope, Truth
 from phinops.decide.templates import Templates
 
 TRUE = Truth(True)
@@ -55,6 +55,10 @@ class Language:
             CannotEvaluate: a template has no value for this event, or needs too much work or space.
         """
         return self._templates.render(value, scope)
+
+    def reads(self, source: str) -> list[str]:
+        """What a condition speaks of, such as `event.node.name`, each once."""
+        return self._conditions.paths(source, ROOTS)
 
     def check_condition(self, source: str, names: Names) -> list[Flaw]:
         """The mistakes in a condition."""

@@ -40,6 +40,11 @@ def judge(language: Language, rule: Rule, event: Event, now: datetime) -> Match:
         return Match(rule, "", Truth(False, f"key cannot be evaluated: {error}"))
 
 
+def looks_at(rule: Rule, event: Event) -> bool:
+    """Whether the rule looks at the event at all."""
+    return event.type in rule.types and _is_its_own(rule, event)
+
+
 def _is_its_own(rule: Rule, event: Event) -> bool:
     """A rule with a schedule looks at its own only: the event names its rule, one that names none goes by the cron."""
     if not rule.cron or event.schedule is None:

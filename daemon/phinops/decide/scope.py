@@ -26,6 +26,10 @@ class Scope:
     vars: Mapping[str, Any] = field(default_factory=dict)
 
 
+ROOTS = frozenset({"event", "steps", "vars", "now"})
+"""The names that everything else is reached by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """What may be spoken of, as `check` knows it: events of the types in `on`, the steps before, the vars."""

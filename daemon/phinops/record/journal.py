@@ -96,6 +96,11 @@ def open_firings(tx: Snapshot) -> list[Firing]:
     return [_firing(row) for row in tx.all("open_firings")]
 
 
+def firings_on(tx: Snapshot, event_id: str) -> list[Firing]:
+    """What rules made of an event, oldest first; skipped firings are among them."""
+    return [_firing(row) for row in tx.all("firings_on", event_id=event_id)]
+
+
 def supersede_queued(tx: Tx, tenant: str, rule: str, key: str, by: str) -> None:
     """The one that waits for its key gives way to the newer event."""
     row = tx.one("queued_firing", tenant=tenant, rule=rule, key=key)

@@ -29,6 +29,18 @@ def list_actions(tx: Snapshot, limit: int, tenant: str = "", zone: tzinfo = UTC)
     return [_action(row, zone) for row in tx.all("list_actions", limit=limit, tenant=tenant)]
 
 
+def actions_of(tx: Snapshot, firing_id: str, zone: tzinfo = UTC) -> list[JsonObject]:
+    """Every attempt of one firing in the order of its steps: as `list_actions` has it, with `step_id` and `reason`."""
+    return [
+        {**_action(row, zone), "step_id": row["step_id"], "reason": _reason(from_text(row["result"]))}
+        for row in tx.all("actions_of", firing_id=firing_id)
+    ]
+
+
+def _reason(result: JsonObject) -> str:
+    return str(next((result[name] for name in ("reason", "verify", "settled", "already") if result.get(name)), ""))
+
+
 def _firing(row: Row, zone: tzinfo) -> JsonObject:
     return {
         "id": row["id"],

@@ -45,6 +45,7 @@ def document() -> dict[str, Any]:
             "/api/v1/firings": {"get": _listing("Decisions, newest first", _firing())},
             "/api/v1/actions": {"get": _listing("Actions, newest first", _action())},
             "/api/v1/quota": {"get": _quota()},
+            "/api/v1/explain/{name}": {"get": _explain()},
             "/api/v1/reload": {"post": _reload()},
             "/api/v1/call": {"post": _call()},
             "/hooks/{name}": {"post": _hook()},
@@ -125,6 +126,23 @@ def _quota() -> dict[str, Any]:
     by = {"name": "by", "in": "query", "schema": {"type": "string", "enum": words}}
     few = {**limit, "schema": {**limit["schema"], "default": 10}, "description": "Spenders of each pool"}
     return {**listing, "parameters": [by, few, tenant]}
+
+
+def _explain() -> dict[str, Any]:
+    name = {"name": "name", "in": "path", "required": True, "schema": _TEXT, "description": "An event or a firing"}
+    rule = {"name": "rule", "in": "query", "schema": _TEXT}
+    guard = _object(guard=_TEXT, reason=_TEXT)
+    texts = ("rule", "version", "event_id", "outcome", "state", "reason", "mode", "key", "first_false", "firing")
+    account = _object(
+        **dict.fromkeys(texts, _TEXT),
+        time=_TIME,
+        condition={"type": ["object", "null"]},
+        guards=_array(guard),
+        history={"type": ["object", "null"]},
+        actions=_array({"type": "object"}),
+    )
+    answer = _json(_array(account))
+    return _operation("Why each rule did what it did about an event", answer, parameters=[name, rule])
 
 
 def _reload() -> dict[str, Any]:

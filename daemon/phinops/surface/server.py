@@ -81,6 +81,7 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/firings", api.firings),
         ("/api/v1/actions", api.actions),
         ("/api/v1/quota", api.quota),
+        ("/api/v1/explain/{name}", api.explain),
     ]
     changing = [("/api/v1/reload", api.reload), ("/api/v1/call", api.call)]
     routes = [
@@ -139,6 +140,13 @@ class _Api:
 
     async def actions(self, request: Request) -> Response:
         return JSONResponse(await self._service.actions(_limit(request), _tenant(request)))
+
+    async def explain(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        found = await self._service.explain(name, request.query_params.get("rule", ""))
+        if found is None:
+            raise HTTPException(404, f"no event or firing «{name}» is on record")
+        return JSONResponse(found)
 
     async def quota(self, request: Request) -> Response:
         by: Any = request.query_params.get("by") or None

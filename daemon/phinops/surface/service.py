@@ -66,6 +66,14 @@ class Service(Protocol):
         """The newest actions, newest first."""
         ...
 
+    async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
+        """Why each rule did what it did about an event, named by its id or a firing's; None when it is not on record.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
     async def quota(self, by: QuotaKey | None = None, limit: int = 10, tenant: str = "") -> list[JsonObject]:
         """How every pool of the quota stands, with its biggest spenders, as `phinops quota --json` prints it.
 

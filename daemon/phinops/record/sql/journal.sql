@@ -19,6 +19,10 @@ VALUES (:id, :event_id, :tenant, :rule, :rule_hash, :mode, :key, :plan, :ctx, :s
 -- One firing.
 SELECT * FROM firing WHERE id = :id;
 
+-- firings_on --
+-- What rules made of an event.
+SELECT * FROM firing WHERE event_id = :event_id ORDER BY seq;
+
 -- open_firings --
 -- Everything that was under way, oldest first: what a start takes up again.
 SELECT * FROM firing

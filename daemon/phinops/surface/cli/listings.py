@@ -45,13 +45,16 @@ def events(config_path: Path | None, tenant: str | None, limit: int, as_json: bo
 @limit_option
 @json_option
 def firings(config_path: Path | None, tenant: str | None, limit: int, as_json: bool) -> None:
-    """What the rules decided and why, newest first.
+    """What the rules decided and why, newest first. `phinops explain ID` tells all that led to one of them.
 
     \b
     Example:
       phinops firings --limit 20
     """
-    columns = {"TIME": "time", "RULE": "rule", "MODE": "mode", "STATE": "state", "REASON": "reason", "ID": "id"}
+    columns = {
+        "TIME": "time", "RULE": "rule", "MODE": "mode", "STATE": "state", "EVENT": "event_id", "REASON": "reason",
+        "ID": "id",
+    }  # fmt: skip
     _show("firings", config_of(config_path), tenant, limit, as_json, columns)
 
 

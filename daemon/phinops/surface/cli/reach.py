@@ -54,6 +54,15 @@ class Remote:
         """
         return self._ask("GET", path, params=query).body
 
+    def find(self, path: str, **query: str | int) -> Any | None:
+        """The JSON at `path`, or None when the daemon has nothing there.
+
+        Raises:
+            NobodyAnswers, NotLetIn: as their names say.
+        """
+        answer = self._ask("GET", path, params=query)
+        return None if answer.status == 404 else answer.body
+
     def post(self, path: str, body: Any = None, wait: timedelta = timedelta()) -> Answer:
         """Asks for a change that may take `wait` longer than other answers do.
 

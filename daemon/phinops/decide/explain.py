@@ -1,0 +1,118 @@
+"""Why a rule did what it did: the decision taken apart, by the very functions that took it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from phinops.decide.clauses import Clause, parse
+from phinops.decide.decision import Decision, Facts, decide
+from phinops.decide.language import Language
+from phinops.decide.match import judge
+from phinops.decide.permit import GUARDS, Case
+from phinops.decide.rule import Rule
+from phinops.decide.scope import Scope
+from phinops.event import Event, JsonObject, plain
+
+LONGEST_VALUE = 200
+"""Characters of a value that are shown; longer ones are cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToldClause:
+    """A part of a condition with what came of it: `holds` is None where it cannot be evaluated, and `reason` says why.
+
+    `values` are what it reads, by name; what the event does not have is not among them. `parts` are those of an «and»
+    (`all`) or an «or» (`any`).
+    """
+
+    kind: str
+    text: str
+    offset: int
+    holds: bool | None
+    reason: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[ToldClause, ...] = ()
+
+    def to_json(self) -> JsonObject:
+        """The clause as JSON."""
+        own = {"kind": self.kind, "text": self.text, "holds": self.holds, "reason": self.reason}
+        return {**own, "values": dict(self.values), "parts": [part.to_json() for part in self.parts]}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A decision, explained. `condition` is None for a rule that has none, `objections` are of guards by their name."""
+
+    decision: Decision
+    condition: ToldClause | None
+    objections: Mapping[str, str]
+
+    @property
+    def first_false(self) -> ToldClause | None:
+        """The first clause that did not hold and was needed, None where all that was needed held."""
+        return _first_false(self.condition) if self.condition else None
+
+
+def explain(language: Language, rule: Rule, event: Event, facts: Facts) -> Told:
+    """What the rule decides about the event, judged by the facts, and all that led to it."""
+    decision = decide(judge(language, rule, event, facts.now), event, facts)
+    condition = None
+    if rule.condition:
+        condition = _told(language, parse(rule.condition), Scope(event, facts.now, vars=rule.vars))
+    case = Case(rule, event, facts.history, facts.now)
+    objections = {guard.__name__: said for guard in GUARDS if (said := guard(case))} if decision.state != "no" else {}
+    return Told(decision, condition, objections)
+
+
+def _told(language: Language, clause: Clause, scope: Scope) -> ToldClause:
+    truth = language.holds(clause.text, scope)
+    impossible = "cannot be evaluated" in truth.reason
+    reason = truth.reason.partition(": ")[2] if impossible else ""
+    parts = tuple(_told(language, part, scope) for part in clause.parts)
+    values = {} if parts else _values(language, clause.text, scope)
+    return ToldClause(
+        clause.kind, clause.text, clause.offset, None if impossible else truth.holds, reason, values, parts
+    )
+
+
+def _first_false(clause: ToldClause) -> ToldClause | None:
+    if clause.holds:
+        return None
+    if clause.kind == "all":
+        # CEL lets a plain no win over what cannot be evaluated, wherever they stand.
+        return next((_first_false(part) for part in clause.parts if part.holds is clause.holds), clause)
+    return clause
+
+
+def _values(language: Language, text: str, scope: Scope) -> dict[str, Any]:
+    found = {}
+    for path in language.reads(text):
+        there, value = _at(scope, path)
+        if there:
+            found[path] = _short(plain(value))
+    return found
+
+
+def _at(scope: Scope, path: str) -> tuple[bool, Any]:
+    """Whether there is a value under the name, and the value."""
+    root, *rest = path.split(".")
+    value: Any = {"event": scope.event, "steps": scope.steps, "vars": scope.vars, "now": scope.now}[root]
+    for name in rest:
+        if isinstance(value, Mapping):
+            if name not in value:
+                return False, None
+            value = value[name]
+        else:
+            value = getattr(value, name, None)
+            if value is None:
+                return False, None
+    return True, value
+
+
+def _short(value: Any) -> Any:
+    text = value if isinstance(value, str) else str(value)
+    if len(text) <= LONGEST_VALUE or isinstance(value, bool | int | float):
+        return value
+    return text[: LONGEST_VALUE - 1] + "…"
