@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import dedent, indent
 
@@ -22,13 +22,18 @@ rules:
         verify: { within: 30m }
         on_error: continue
       - if: steps.again.outcome != "verified"
-        notify: { to: oncall, title: "{{ event.instance.id }}", message: "{{ steps.again.outcome }}: {{ steps.again.reason }}" }
+        notify:
+          to: oncall
+          title: "{{ event.instance.id }}"
+          message: "{{ steps.again.outcome }}: {{ steps.again.reason }}"
 """
 
 
-def session(folder: Path, rules: str, *tests: str, own: Config | None = None, **others: str) -> Session:
+def session(
+    folder: Path, rules: str, *tests: str, own: Config | None = None, others: Mapping[str, str] | None = None
+) -> Session:
     """The session of the tests, each written as its keys but `rules`; `others` are more rule files by name."""
-    for name, text in {"some": rules, **others}.items():
+    for name, text in {"some": rules, **(others or {})}.items():
         (folder / f"{name}.rules.yaml").write_text(dedent(text), encoding="utf-8")
     items = []
     for number, test in enumerate(tests):
@@ -44,7 +49,7 @@ def session(folder: Path, rules: str, *tests: str, own: Config | None = None, **
 
 def result(folder: Path, rules: str, test: str, **others: str) -> Result:
     """What came of one test; its form has no mistake."""
-    found = session(folder, rules, test, **others)
+    found = session(folder, rules, test, others=others)
     assert not found.mistakes, found.mistakes
     return found.results[0]
 

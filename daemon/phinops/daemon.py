@@ -376,7 +376,7 @@ class Daemon:
         """
         zone = self._config.timezone
         record = await self._parts.store.read(lambda tx: gather(tx, name, zone))
-        return why(self._parts.language, record, rule, zone=zone) if record else None
+        return why(self._parts.rulebook.language, record, rule, zone=zone) if record else None
 
     async def quota(self, by: Key | None = None, limit: int = 10, tenant: str = "") -> list[JsonObject]:
         """How every pool of the quota stands, and its `limit` biggest spenders, told apart by `by`.

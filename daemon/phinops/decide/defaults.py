@@ -61,7 +61,7 @@ FOLLOWS: Mapping[str, str] = {
     "instance.status": "that of the type; WAITING of instance.overdue, RUNNING of instance.stuck",
     "instance.previous_status": "what the test last said of the instance",
     "instance.biz_date": "the day before the event's time",
-    "instance.started_at": "that of the run under way; of one that has ended unseen a minute before, else the event's time",
+    "instance.started_at": "that of the run under way; else a minute before a run's end, or the event's time",
     "instance.ended_at": "the event's time, where the instance has failed or succeeded",
     "instance.duration_s": "from the one to the other",
     "instance.attempts": "the failures of the instance in the test so far, this one included",

@@ -78,7 +78,11 @@ OTHER = RERUN.replace("id: rerun", "id: other").replace("rerun_instance", "termi
             steps:
               - event: { type: instance.failed, node: { name: dws_a }, instance: { id: t_7 } }
               - expect:
-                  actions: [ { rerun_instance: { instance_id: t_7, project_id: 1 }, outcome: accepted, rule: rerun, step: again } ]
+                  actions:
+                    - rerun_instance: { instance_id: t_7, project_id: 1 }
+                      outcome: accepted
+                      rule: rerun
+                      step: again
                   firings: [ { rule: rerun, state: running, mode: armed, key: t_7, event: instance.failed } ]
                   pending: [ { rule: rerun, kind: verify, in: 30m, key: t_7 } ]
                   notifications: []
@@ -252,7 +256,10 @@ OTHER = RERUN.replace("id: rerun", "id: other").replace("rerun_instance", "termi
             HOLD,
             """
             steps:
-              - event: { type: alert.opened, alert: { id: 7, reason: A, params: { count: 3, on: true } }, raw: { Own: 1 } }
+              - event:
+                  type: alert.opened
+                  alert: { id: 7, reason: A, params: { count: 3, on: true } }
+                  raw: { Own: 1 }
               - event: { type: impact.opened, api: { id: 9 }, impact: { errors: 3 } }
               - advance: 5m
               - expect: { notifications: [] }
@@ -301,7 +308,10 @@ OTHER = RERUN.replace("id: rerun", "id: other").replace("rerun_instance", "termi
                     - { pause_node: { node_id: n_1 } }
                     - { pause_node: { node_id: n_2 } }
                     - { pause_node: { node_id: n_2 }, outcome: refused }
-                  ended: [ { rule: limited }, { rule: limited }, { rule: limited, state: failed, reason: limits.downstream } ]
+                  ended:
+                    - { rule: limited }
+                    - { rule: limited }
+                    - { rule: limited, state: failed, reason: limits.downstream }
             """,
             id="what hangs below is what the state says",
         ),
@@ -347,7 +357,8 @@ OTHER = RERUN.replace("id: rerun", "id: other").replace("rerun_instance", "termi
               - event: { type: schedule.fired }
               - expect: { notifications: [ { to: [oncall, boss] }, { to: log } ] }
               - advance: 2h
-              - expect: { notifications: [ { to: oncall }, { to: boss }, { to: log }, { to: oncall }, { to: boss }, { to: log } ] }
+              - expect:
+                  notifications: [ { to: [oncall, boss] }, { to: log }, { to: oncall }, { to: boss }, { to: log } ]
             """,
             id="schedules fire when they are due",
         ),
@@ -357,7 +368,11 @@ OTHER = RERUN.replace("id: rerun", "id: other").replace("rerun_instance", "termi
             steps:
               - event: { type: instance.failed, instance: { id: t_1 } }
               - event: { type: instance.failed, instance: { id: t_2 } }
-              - expect: { actions: [ { rerun_instance: { instance_id: t_1 } } ], pending: [ { rule: one-after-the-other, kind: verify }, { rule: one-after-the-other, kind: queued, key: "1" } ] }
+              - expect:
+                  actions: [ { rerun_instance: { instance_id: t_1 } } ]
+                  pending:
+                    - { rule: one-after-the-other, kind: verify }
+                    - { rule: one-after-the-other, kind: queued, key: "1" }
               - state: { instance: { id: t_1, status: SUCCESS } }
               - advance: 1m
               - expect: { actions: [ { rerun_instance: { instance_id: t_2 } } ] }
@@ -426,7 +441,8 @@ def test_is_as_expected(tmp_path: Path, rules: str, test: str) -> None:
               - event: { type: instance.failed, node: { name: dws_a } }
               - expect: { actions: [ { pause_node: {} } ] }
             """,
-            "6: actions: expected pause_node {}, but rerun_instance {project_id: 1, instance_id: t_1} by rerun, accepted came",
+            "6: actions: expected pause_node {}, but rerun_instance {project_id: 1, instance_id: t_1} by rerun, "
+            "accepted came",
             id="another step",
         ),
         pytest.param(
@@ -512,12 +528,13 @@ def test_is_as_expected(tmp_path: Path, rules: str, test: str) -> None:
               - expect: { skipped: [ { rule: rerun, reason: attempts } ] }
             """,
             "6: skipped: expected rerun {reason: attempts}, but its reason is "
-            '«if is false: event.node.name.startsWith("dws_")»',
+            '«if is false: event.node.name.startsWith("dws_") (event.node.name is node)»',
             id="another reason",
         ),
         pytest.param(
             "steps: [ { event: { type: instance.failed } }, { expect: { skipped: [] } } ]",
-            '4: skipped: rerun on instance.failed: if is false: event.node.name.startsWith("dws_") was not expected',
+            '4: skipped: rerun on instance.failed: if is false: event.node.name.startsWith("dws_") '
+            "(event.node.name is node) was not expected",
             id="a rule that did not fire where none was to be silent",
         ),
         pytest.param(
@@ -589,7 +606,8 @@ def test_says_what_happened_instead_and_why_a_rule_did_not_fire(tmp_path: Path) 
         "expected  rerun_instance {}",
         f"happened  pause_node {{project_id: 1, node_id: n_1}} by limited, refused: {refusal}",
         "this is what happened at 2026-01-05T00:00:00",
-        'did not fire: rerun on instance.failed: if is false: event.node.name.startsWith("dws_")',
+        'did not fire: rerun on instance.failed: if is false: event.node.name.startsWith("dws_") '
+        "(event.node.name is node)",
         f"refused: step pause_node-1 of limited: {refusal}",
         f"failed: limited: step pause_node-1: refused: {refusal}",
     ]

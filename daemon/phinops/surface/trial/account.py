@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from phinops.decide.clauses import clauses
+from phinops.decide.decision import Facts
+from phinops.decide.explain import explain
 from phinops.decide.language import FALSE, Language
 from phinops.decide.match import match
-from phinops.decide.rule import RuleSet
-from phinops.decide.scope import Scope
+from phinops.decide.rule import Rule, RuleSet
 from phinops.event import Event, JsonObject
 from phinops.firing import Firing, Intent
 from phinops.record.chronicle import Chronicle
+from phinops.record.timing import Received
+from phinops.surface.trial.values import shown
 from phinops.surface.trial.wire import Call
 
 Kind = Literal["for", "wait", "absent", "count", "queued", "verify"]
@@ -167,15 +169,15 @@ class Accountant:
             silent = RuleSet(rule for rule in looked if all(firing.rule != rule.id for firing in firings))
             for found in match(self.language, silent, received.event, received.at):
                 if found.verdict == FALSE:
-                    why = first_false(self.language, found.rule.condition, received.event, found.rule.vars, received.at)
-                    yield Skipped(found.rule.id, f"if is false: {why}", received.event)
+                    yield Skipped(found.rule.id, self._why(found.rule, received), received.event)
 
-
-def first_false(language: Language, condition: str, event: Event, variables: Mapping[str, Any], now: datetime) -> str:
-    """The first clause of a condition that does not hold; without one the condition itself."""
-    scope = Scope(event, now, vars=variables)
-    parts = [clause.text for clause in clauses(condition)]
-    return next((text for text in parts if not language.holds(text, scope).holds), condition)
+    def _why(self, rule: Rule, received: Received) -> str:
+        """Why the rule's condition is false, with the values of its first clause that is."""
+        clause = explain(self.language, rule, received.event, Facts(received.at)).first_false
+        if clause is None:
+            return FALSE.reason
+        values = ", ".join(f"{name} is {shown(value)}" for name, value in clause.values.items())
+        return f"{FALSE.reason}: {' '.join(clause.text.split())}" + (f" ({values})" if values else "")
 
 
 def _done(step: Intent, firing: Firing, kind: str) -> Done:

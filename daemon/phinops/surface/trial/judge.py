@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
 
-from phinops.decide.testfile import ABOUT_ACTIONS
 from phinops.decide.testmodel import FiringModel, NotificationModel, PendingModel, SkippedModel, ToldModel
 from phinops.durations import format_duration
-from phinops.surface.trial.account import Account, Done, Fired, Pending, Skipped, Told
-from phinops.surface.trial.script import Expects, Place
-from phinops.surface.trial.values import moment
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Something that is not as it was expected; `notes` say more, a line each."""
-
-    place: Place
-    message: str
-    notes: tuple[str, ...] = ()
+from phinops.surface.trial.account import Account, Fired, Pending, Skipped, Told
+from phinops.surface.trial.actions import ACTIONS
+from phinops.surface.trial.compare import Failure, Way, listed
+from phinops.surface.trial.script import Expects
+from phinops.surface.trial.values import moment, shown
 
 
 def judge(expects: Expects, account: Account, now: datetime) -> list[Failure]:
@@ -31,168 +21,21 @@ def judge(expects: Expects, account: Account, now: datetime) -> list[Failure]:
     model = expects.model
     found: list[Failure] = []
     if model.actions is not None:
-        found += _listed(expects, "actions", model.actions, account.done, _ACTIONS)
+        found += listed(expects, "actions", model.actions, account.done, ACTIONS)
     if model.notifications is not None:
         notices = [each for notice in model.notifications for each in _one_each(notice)]
-        found += _listed(expects, "notifications", notices, account.told, _NOTICES)
+        found += listed(expects, "notifications", notices, account.told, _NOTICES)
     if model.firings is not None:
-        found += _listed(expects, "firings", model.firings, account.fired, _FIRINGS)
+        found += listed(expects, "firings", model.firings, account.fired, _FIRINGS)
     if model.ended is not None:
-        found += _listed(expects, "ended", model.ended, account.ended, _FIRINGS)
+        found += listed(expects, "ended", model.ended, account.ended, _FIRINGS)
     if model.skipped is not None:
-        found += _listed(expects, "skipped", model.skipped, account.skipped, _SKIPPED)
+        found += listed(expects, "skipped", model.skipped, account.skipped, _SKIPPED)
     if model.pending is not None:
-        found += _listed(expects, "pending", model.pending, account.pending, _pendings(now))
+        found += listed(expects, "pending", model.pending, account.pending, _pendings(now))
     if model.calls is not None:
         found += _counted(expects, model.calls, account)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """How two lists are compared: `differs` says in what way one is not as expected, "" where it is; `tell` names what
-    happened, `wanted` what was expected; what is `quiet` may be left out. Of an `open` list also what is quiet is too
-    much where nothing is expected.
-    """
-
-    differs: Callable[[Any, Any], str]
-    tell: Callable[[Any], str]
-    wanted: Callable[[Any], str]
-    quiet: Callable[[Any], bool] = lambda _: False
-    ordered: bool = True
-    open: bool = False
-
-
-def _listed(expects: Expects, key: str, wanted: Sequence[Any], happened: Sequence[Any], way: _Way) -> Iterator[Failure]:
-    left = list(happened)
-    for index, each in enumerate(wanted):
-        place = expects.at(key, index)
-        found = _find(each, left, way)
-        if found is None:
-            yield Failure(place, _missing(key, each, left, way), _lists(wanted, happened, way))
-            return
-        del left[slice(0 if way.ordered else found, found + 1)]
-    beyond = [each for each in left if not way.quiet(each) or (way.open and not wanted)]
-    if beyond:
-        message = f"{key}: {way.tell(beyond[0])} was not expected"
-        yield Failure(expects.at(key), message, _lists(wanted, happened, way))
-
-
-def _find(wanted: Any, left: Sequence[Any], way: _Way) -> int | None:
-    """Where the wanted one is among those left, of which only quiet ones may come before it."""
-    for index, each in enumerate(left):
-        if not way.differs(wanted, each):
-            return index
-        if way.ordered and not way.quiet(each):
-            return None
-    return None
-
-
-def _missing(key: str, wanted: Any, left: Sequence[Any], way: _Way) -> str:
-    loud = [each for each in left if not way.quiet(each)] or list(left)
-    if not loud:
-        return f"{key}: {way.wanted(wanted)} did not happen"
-    return f"{key}: expected {way.wanted(wanted)}, but {way.differs(wanted, loud[0])}"
-
-
-def _lists(wanted: Sequence[Any], happened: Sequence[Any], way: _Way) -> tuple[str, ...]:
-    return (
-        *(f"expected  {way.wanted(each)}" for each in wanted or ()),
-        *(("expected  nothing",) if not wanted else ()),
-        *(f"happened  {way.tell(each)}" for each in happened),
-        *(("happened  nothing",) if not happened else ()),
-    )
-
-
-# Actions
-
-
-def _kind_of(wanted: Mapping[str, Any]) -> str:
-    return next((key for key in wanted if key not in ABOUT_ACTIONS and key != "with"), "")
-
-
-def _action_differs(wanted: Mapping[str, Any], done: Done) -> str:
-    kind = _kind_of(wanted)
-    if kind != done.kind:
-        return f"{_tell_action(done)} came"
-    about = {"outcome": done.outcome, "rule": done.rule, "step": done.step}
-    for name in ABOUT_ACTIONS:
-        if name in wanted and wanted[name] != about[name]:
-            return f"its {name} is {about[name] or 'open'}"
-    return _params_differ(kind, wanted, done)
-
-
-def _params_differ(kind: str, wanted: Mapping[str, Any], done: Done) -> str:
-    given = wanted[kind]
-    if kind == "call":
-        if given not in (None, done.api):
-            return f"{_tell_action(done)} came"
-        return _differ("with", wanted.get("with") or {}, done.params)
-    if not isinstance(given, Mapping):
-        return "" if given is None else _differ(kind, given, done.params.get(kind, done.params))
-    for name, value in given.items():
-        happened = done.given.get(name, done.params.get(name))
-        if found := _differ(name, value, happened):
-            return found
-    return ""
-
-
-def _differ(name: str, wanted: Any, happened: Any) -> str:
-    """How something differs from what is wanted, "" if it does not: of mappings only the keys that are named count."""
-    if isinstance(wanted, Mapping):
-        if not isinstance(happened, Mapping):
-            return f"{name} is {_shown(happened)}"
-        found = (_differ(f"{name}.{key}", value, happened.get(key)) for key, value in wanted.items())
-        return next((each for each in found if each), "")
-    if isinstance(wanted, list | tuple) and isinstance(happened, list | tuple) and len(wanted) == len(happened):
-        pairs = enumerate(zip(wanted, happened, strict=True))
-        return next((each for n, (one, two) in pairs if (each := _differ(f"{name}[{n}]", one, two))), "")
-    if wanted == happened and isinstance(wanted, bool) == isinstance(happened, bool):
-        return ""
-    if _plain(wanted) and _plain(happened) and str(wanted) == str(happened):
-        return ""  # an id of digits is a number to YAML
-    return f"{name} is {_shown(happened)}"
-
-
-def _plain(value: Any) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool)
-
-
-def _tell_action(done: Done) -> str:
-    said = {**done.given} or done.params
-    name = f"call: {done.api}" if done.kind == "call" else done.kind
-    outcome = f", {done.outcome}" if done.outcome else ""
-    reason = f": {done.reason}" if done.outcome == "refused" and done.reason else ""
-    return f"{name} {_shown(said)} by {done.rule}{outcome}{reason}"
-
-
-def _wanted_action(wanted: Mapping[str, Any]) -> str:
-    kind = _kind_of(wanted)
-    beside = {name: value for name, value in wanted.items() if name != kind}
-    inner = _shown(wanted.get(kind)) if wanted.get(kind) is not None else ""
-    return " ".join(
-        part
-        for part in (
-            f"call: {inner}" if kind == "call" else f"{kind} {inner}".strip(),
-            _shown(beside) if beside else "",
-        )
-        if part
-    )
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_shown, value)) + "]"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
-
-
-_ACTIONS = _Way(_action_differs, _tell_action, _wanted_action, lambda done: done.quiet)
 
 
 # Notices
@@ -230,13 +73,13 @@ def _tell_notice(told: Told) -> str:
 
 def _wanted_notice(wanted: NotificationModel) -> str:
     texts = ((name, getattr(wanted, name)) for name in ("title", "message"))
-    said = {name: _shown(text.model_dump(by_alias=True, exclude_none=True)) for name, text in texts if text}
+    said = {name: shown(text.model_dump(by_alias=True, exclude_none=True)) for name, text in texts if text}
     beside = {"severity": wanted.severity} if wanted.severity else {}
     to = f"to {', '.join(wanted.to)}" if wanted.to else "a notice"
-    return f"{to} {_shown({**beside, **said})}" if beside or said else to
+    return f"{to} {shown({**beside, **said})}" if beside or said else to
 
 
-_NOTICES = _Way(_notice_differs, _tell_notice, _wanted_notice)
+_NOTICES = Way(_notice_differs, _tell_notice, _wanted_notice)
 
 
 # Firings
@@ -268,16 +111,16 @@ def _tell_firing(fired: Fired) -> str:
     steps = {step: result.outcome for step, result in firing.results.items()}
     reason = f": {firing.reason}" if firing.reason else ""
     told = f"{firing.rule} on {fired.event}, {firing.mode}, {firing.state}{reason}"
-    return f"{told} {_shown(steps)}" if steps else told
+    return f"{told} {shown(steps)}" if steps else told
 
 
-def _wanted_model(wanted: Any) -> str:
+def _wanted_model(wanted: FiringModel | SkippedModel | PendingModel) -> str:
     said = wanted.model_dump(by_alias=True, exclude_none=True)
-    shown = {name: format_duration(value) if name == "in" else value for name, value in said.items() if name != "rule"}
-    return f"{wanted.rule} {_shown(shown)}" if shown else str(wanted.rule)
+    rest = {name: format_duration(value) if name == "in" else value for name, value in said.items() if name != "rule"}
+    return f"{wanted.rule} {shown(rest)}" if rest else str(wanted.rule)
 
 
-_FIRINGS = _Way(_firing_differs, _tell_firing, _wanted_model)
+_FIRINGS = Way(_firing_differs, _tell_firing, _wanted_model)
 
 
 # What did not fire
@@ -296,13 +139,13 @@ def tell_skipped(skipped: Skipped) -> str:
     return f"{skipped.rule} on {skipped.event.type}: {skipped.reason}"
 
 
-_SKIPPED = _Way(_skipped_differs, tell_skipped, _wanted_model, lambda _: True, open=True)
+_SKIPPED = Way(_skipped_differs, tell_skipped, _wanted_model, lambda _: True, open=True)
 
 
 # What waits
 
 
-def _pendings(now: datetime) -> _Way:
+def _pendings(now: datetime) -> Way:
     def differs(wanted: PendingModel, pending: Pending) -> str:
         if wanted.rule != pending.rule:
             return f"it is of {pending.rule}"
@@ -316,7 +159,7 @@ def _pendings(now: datetime) -> _Way:
     def tell(pending: Pending) -> str:
         return f"{pending.rule} {{kind: {pending.kind}, key: {pending.key}}} {_until(pending, now)}"
 
-    return _Way(differs, tell, _wanted_model, ordered=False)
+    return Way(differs, tell, _wanted_model, ordered=False)
 
 
 def _until(pending: Pending, now: datetime) -> str:

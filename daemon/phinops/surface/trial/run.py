@@ -12,7 +12,8 @@ from phinops.clock import SystemClock
 from phinops.decide.rule import RuleSet
 from phinops.record.chronicle import Chronicle
 from phinops.surface.trial.account import Account, Accountant
-from phinops.surface.trial.judge import Failure, judge, tell_skipped
+from phinops.surface.trial.compare import Failure
+from phinops.surface.trial.judge import judge, tell_skipped
 from phinops.surface.trial.made import Maker
 from phinops.surface.trial.script import (
     Answers,

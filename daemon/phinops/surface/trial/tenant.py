@@ -108,8 +108,8 @@ class Tenant:
         if "downstream" in given:
             self.below[id] = given["downstream"]
         if given.get("gone"):
-            table: dict[str, Any] = {"instance": self.runs, "node": self.nodes, "alert": self.alerts}[part]
-            table.pop(id, None)
+            tables: dict[str, dict[str, Any]] = {"instance": self.runs, "node": self.nodes, "alert": self.alerts}
+            tables[part].pop(id, None)
         elif part == "instance":
             self._instance(id, given, now)
         elif part == "node":

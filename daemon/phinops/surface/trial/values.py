@@ -41,3 +41,16 @@ def moment(text: str, zone: tzinfo) -> datetime:
     """The time that the text says, in `zone` where it says none."""
     found = datetime.fromisoformat(text)
     return found.astimezone(zone) if found.tzinfo else found.replace(tzinfo=zone)
+
+
+def shown(value: Any) -> str:
+    """The value in a line, as YAML would have it where that is plain."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {shown(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(shown, value)) + "]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
