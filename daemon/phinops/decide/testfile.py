@@ -193,13 +193,17 @@ def _check_expect(expect: Node, findings: Findings, setting: Setting) -> None:
 
 
 def _check_action(action: Node, findings: Findings, setting: Setting) -> None:
+    beside = {key for kind in setting.kinds.values() for key in kind.beside}
     known = (*setting.kinds, *later.STEPS)
+    steps = [key for key in action.value if key not in ABOUT_ACTIONS and key not in beside]
+    if len(steps) != 1:
+        findings.error("step-kind", action.place, "an action is told by the key of one step, and what came of it")
     for key, value in action.value.items():
         kind = setting.kinds.get(key)
         if key in ABOUT_ACTIONS:
             if not isinstance(value.value, str):
                 findings.error("bad-value", value.place, f"«{key}» must be text")
-        elif key not in known and not any(key in each.beside for each in setting.kinds.values()):
+        elif key not in known and key not in beside:
             near = did_you_mean(key, known) or f": there are {listed(setting.kinds)}"
             findings.error("step-kind", action.keys[key].place, f"there is no step «{key}»{near}")
         elif kind and isinstance(value.value, dict):
