@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from phinops.surface.trial.run import try_script
+from phinops.surface.trial.script import Happens
+from phinops.surface.trial.terms import make_terms
 from trials import RERUN, failures, notes, result, session, told
 
 SHADOW = RERUN.replace("mode: armed", "mode: shadow")
@@ -588,6 +592,74 @@ def test_is_as_expected(tmp_path: Path, rules: str, test: str) -> None:
 )
 def test_says_what_is_not_as_expected(tmp_path: Path, test: str, message: str) -> None:
     assert failures(tmp_path, RERUN, test) == [message]
+
+
+@pytest.mark.parametrize(
+    ("expect", "difference"),
+    [
+        ("skipped: [ { rule: rerun, event: alert.opened } ]", "it is on instance.failed"),
+        ("pending: [ { rule: other } ]", "it is of rerun"),
+        ("pending: [ { rule: rerun, kind: for } ]", "its kind is verify"),
+        ("pending: [ { rule: rerun, key: t_2 } ]", "its key is t_1"),
+        ("firings: [ { rule: rerun, mode: shadow } ]", "its mode is armed"),
+    ],
+)
+def test_says_in_what_way_it_is_different(tmp_path: Path, expect: str, difference: str) -> None:
+    test = f"""
+    steps:
+      - event: {{ type: instance.failed, node: {{ name: dws_a }} }}
+      - event: {{ type: instance.failed, instance: {{ id: t_2 }} }}
+      - expect: {{ {expect} }}
+    """
+    assert failures(tmp_path, RERUN, test)[0].endswith(f", but {difference}")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "difference"),
+    [
+        ("Operation: RERUN", "Operation is TERMINATE"),
+        ("InstanceIdList: [ { Id: x } ]", "InstanceIdList[0].Id is t_1"),
+        ("InstanceIdList: []", "InstanceIdList is [{Id: t_1}]"),
+        ("ProjectId: true", "ProjectId is 1"),
+        ("Operation: { a: b }", "Operation is TERMINATE"),
+    ],
+)
+def test_parameters_are_compared_as_far_as_they_are_named(tmp_path: Path, wanted: str, difference: str) -> None:
+    test = f"""
+    steps:
+      - state: {{ instance: {{ id: t_1, status: RUNNING }} }}
+      - event: {{ type: hook.go, body: {{ id: t_1 }} }}
+      - expect: {{ actions: [ {{ call: OperateInstance, with: {{ OperateCommand: {{ {wanted} }} }} }} ] }}
+    """
+    assert f", but with.OperateCommand.{difference}" in failures(tmp_path, CALL, test)[0]
+
+
+def test_another_call_is_another_action(tmp_path: Path) -> None:
+    test = """
+    steps:
+      - state: { instance: { id: t_1, status: RUNNING } }
+      - event: { type: hook.go, body: { id: t_1 } }
+      - expect: { actions: [ { call: PausePhysicalNode } ] }
+    """
+    assert ", but call: OperateInstance {" in failures(tmp_path, CALL, test)[0]
+
+
+def test_several_that_are_due_together_are_read_and_written_together(tmp_path: Path) -> None:
+    rule = HOLD.replace('- notify: { to: oncall, message: "{{ event.type }} {{ now }}" }', "- rerun_instance: {}")
+    rule = rule.replace("[instance.failed, alert.opened, impact.opened]", "instance.failed\n    mode: armed")
+    events = "\n".join(f"      - event: {{ type: instance.failed, instance: {{ id: t_{n} }} }}" for n in range(5))
+    actions = ", ".join(f"{{ rerun_instance: {{ instance_id: t_{n} }} }}" for n in range(5))
+    test = f"steps:\n{events}\n      - advance: 10m\n      - expect: {{ actions: [ {actions} ] }}"
+    found = result(tmp_path, rule, test.replace("\n      ", "\n  "))
+    assert found.passed, told(found)
+
+
+def test_what_trips_phinops_is_a_failure_of_the_test(tmp_path: Path) -> None:
+    found = session(tmp_path, RERUN, "steps: [ { expect: { actions: [] } } ]").results[0]
+    script = replace(found.script, steps=(Happens(found.script.place, {}),))
+    (tmp_path / "more").mkdir()
+    failed = try_script(make_terms(None, tmp_path / "more"), script)
+    assert told(failed)[0].startswith("2: phinops failed: KeyError: 'type' (make, ")
 
 
 def test_says_what_happened_instead_and_why_a_rule_did_not_fire(tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 from phinops.surface.trial.script import Expects, Place
 
+OF_ANOTHER = "it is of "
+"""How a difference begins that says whose something is instead."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -63,7 +66,9 @@ def _missing(key: str, wanted: Any, left: Sequence[Any], way: Way) -> str:
     loud = [each for each in left if not way.quiet(each)] or list(left)
     if not loud:
         return f"{key}: {way.wanted(wanted)} did not happen"
-    return f"{key}: expected {way.wanted(wanted)}, but {way.differs(wanted, loud[0])}"
+    # What is of another rule tells the least of why the wanted one is not there.
+    differences = sorted((way.differs(wanted, each) for each in loud), key=lambda told: told.startswith(OF_ANOTHER))
+    return f"{key}: expected {way.wanted(wanted)}, but {differences[0]}"
 
 
 def _lists(wanted: Sequence[Any], happened: Sequence[Any], way: Way) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from phinops.decide.testmodel import FiringModel, NotificationModel, PendingMode
 from phinops.durations import format_duration
 from phinops.surface.trial.account import Account, Fired, Pending, Skipped, Told
 from phinops.surface.trial.actions import ACTIONS
-from phinops.surface.trial.compare import Failure, Way, listed
+from phinops.surface.trial.compare import OF_ANOTHER, Failure, Way, listed
 from phinops.surface.trial.script import Expects
 from phinops.surface.trial.values import moment, shown
 
@@ -88,7 +88,7 @@ _NOTICES = Way(_notice_differs, _tell_notice, _wanted_notice)
 def _firing_differs(wanted: FiringModel, fired: Fired) -> str:
     firing = fired.firing
     if wanted.rule != firing.rule:
-        return f"it is of {firing.rule}"
+        return f"{OF_ANOTHER}{firing.rule}"
     for name, value, happened in (
         ("event", wanted.event, fired.event),
         ("key", wanted.key, firing.key),
@@ -128,7 +128,7 @@ _FIRINGS = Way(_firing_differs, _tell_firing, _wanted_model)
 
 def _skipped_differs(wanted: SkippedModel, skipped: Skipped) -> str:
     if wanted.rule != skipped.rule:
-        return f"it is of {skipped.rule}"
+        return f"{OF_ANOTHER}{skipped.rule}"
     if wanted.event is not None and wanted.event != skipped.event.type:
         return f"it is on {skipped.event.type}"
     return "" if (wanted.reason or "") in skipped.reason else f"its reason is «{skipped.reason}»"
@@ -148,7 +148,7 @@ _SKIPPED = Way(_skipped_differs, tell_skipped, _wanted_model, lambda _: True, op
 def _pendings(now: datetime) -> Way:
     def differs(wanted: PendingModel, pending: Pending) -> str:
         if wanted.rule != pending.rule:
-            return f"it is of {pending.rule}"
+            return f"{OF_ANOTHER}{pending.rule}"
         if wanted.kind is not None and wanted.kind != pending.kind:
             return f"its kind is {pending.kind}"
         if wanted.key is not None and wanted.key != pending.key:

@@ -25,6 +25,7 @@ class Places:
     """Places of what rules are made of; of what is not written where the rule is, the rule's own."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
+        """Raises OSError: a file of the rules cannot be read any more."""
         files = dict.fromkeys(rule.file for rule in rules if rule.file)
         self._written = {(file, written.node.line): written for file in files for written in _written_in(Path(file))}
 
@@ -53,10 +54,7 @@ def _child(written: _Written, *path: str | int) -> Node | None:
 
 
 def _written_in(file: Path) -> Iterator[_Written]:
-    try:
-        document = read(file.read_bytes(), Findings(str(file)))
-    except OSError:
-        return
+    document = read(file.read_bytes(), Findings(str(file)))
     rules = document.root.child("rules") if document.root else None
     for node in rules.value if rules and isinstance(rules.value, list) else ():
         yield _Written(document.text, node)

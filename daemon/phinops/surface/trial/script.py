@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from phinops.decide.document import Document, Node, read
+from phinops.decide.document import Node, read
 from phinops.decide.findings import Findings
 from phinops.decide.testmodel import AnswerModel, ExpectModel, TestModel, TestStepModel
 
@@ -83,9 +83,7 @@ class Expects:
 
     def at(self, *path: str | int) -> Place:
         """Where the expectation that the path leads to stands, as far as the file goes."""
-        found, rest = self.node.deepest(path)
-        if rest and isinstance(rest[0], str) and rest[0] in found.keys:
-            found = found.keys[rest[0]]
+        found, _ = self.node.deepest(path)
         return Place(self.place.file, *found.place)
 
 
@@ -105,17 +103,13 @@ class Script:
 
 
 def read_scripts(file: Path) -> list[Script]:
-    """The tests of a file whose form was checked, in order; of one that is not in form as many as can be read."""
-    document = _document(file)
-    tests = document.root.child("tests") if document.root else None
-    return [_script(file, node) for node in (tests.value if tests and isinstance(tests.value, list) else ())]
+    """The tests of a file whose form was checked, in order.
 
-
-def _document(file: Path) -> Document:
-    try:
-        return read(file.read_bytes(), Findings(str(file)))
-    except OSError:
-        return Document("", None, readable=False)
+    Raises:
+        OSError: the file cannot be read any more.
+    """
+    root = read(file.read_bytes(), Findings(str(file))).root
+    return [_script(file, node) for node in root.value["tests"].value] if root else []
 
 
 def _script(file: Path, node: Node) -> Script:
