@@ -174,8 +174,7 @@ class Accountant:
     def _why(self, rule: Rule, received: Received) -> str:
         """Why the rule's condition is false, with the values of its first clause that is."""
         clause = explain(self.language, rule, received.event, Facts(received.at)).first_false
-        if clause is None:
-            return FALSE.reason
+        assert clause
         values = ", ".join(f"{name} is {shown(value)}" for name, value in clause.values.items())
         return f"{FALSE.reason}: {' '.join(clause.text.split())}" + (f" ({values})" if values else "")
 
@@ -184,7 +183,8 @@ def _done(step: Intent, firing: Firing, kind: str) -> Done:
     given = {"project_id": step.project_id} if step.project_id else {}
     if step.target_kind in ("instance", "node") and kind != "call":
         given[f"{step.target_kind}_id"] = step.target_id
-    guarded = step.outcome == "refused" and not step.request_id and firing.mode != "shadow"
+    # What was refused by somebody else has their answer.
+    guarded = step.outcome == "refused" and not step.request_id and "status" not in step.result
     reason = step.result.get("reason") or step.result.get("verify") or step.result.get("settled") or ""
     return Done(
         kind=kind,

@@ -33,7 +33,7 @@ def _params_differ(kind: str, wanted: Mapping[str, Any], done: Done) -> str:
             return f"{_tell_action(done)} came"
         return _differ("with", wanted.get("with") or {}, done.params)
     if not isinstance(given, Mapping):
-        return "" if given is None else _differ(kind, given, done.params.get(kind, done.params))
+        return "" if given is None else _differ(kind, given, done.params.get(kind))
     for name, value in given.items():
         happened = done.given.get(name, done.params.get(name))
         if found := _differ(name, value, happened):
