@@ -17,8 +17,10 @@ from phinops.decide.mistakes import InNode, validated
 from phinops.decide.rule import Setting
 from phinops.decide.scope import Names
 from phinops.decide.shape import item_type
-from phinops.decide.testmodel import STATES, TestModel
+from phinops.decide.testmodel import STATES, TestFileModel, TestModel, TestStepModel
 from phinops.event import ADDS, ALWAYS, Event, field_types, parts_of
+
+__all__ = ["ABOUT_ACTIONS", "TestFileModel", "TestModel", "TestStepModel", "check_tests"]
 
 _STEPS = ("event", "advance", "at", "state", "answer", "restart", "reload", "expect")
 _BESIDE: Mapping[str, Any] = {"downstream": int, "gone": bool}
