@@ -36,6 +36,7 @@ from phinops.pulse import Pulse
 from phinops.quota import Quotas
 from phinops.record import journal, lists
 from phinops.record.book import Book
+from phinops.record.recorded import page
 from phinops.record.spends import Key
 from phinops.record.sqlite import Store
 from phinops.report import Report
@@ -367,6 +368,14 @@ class Daemon:
     async def actions(self, limit: int, tenant: str = "") -> list[JsonObject]:
         """The newest actions, newest first."""
         return await self._parts.store.read(lambda tx: lists.list_actions(tx, limit, tenant, self._config.timezone))
+
+    async def recorded(self, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
+        """A page of the events of a tenant with what was decided on them, as `record.recorded.page` tells it.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await self._parts.store.read(lambda tx: page(tx, tenant, since, after, limit))
 
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         """Why each rule did what it did about an event, named by its id or a firing's; None when it is not on record.

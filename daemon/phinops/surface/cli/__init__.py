@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Entry] = {
     "run": Entry(f"{_HERE}.run", "run", "The daemon in the foreground."),
     "check": Entry(f"{_HERE}.check", "check", "Validate rule, test and config files."),
     "test": Entry(f"{_HERE}.test", "test", "Run rule tests on a virtual clock."),
+    "backtest": Entry(f"{_HERE}.backtest", "backtest", "Try rules on what was recorded."),
     "init": Entry(f"{_HERE}.init", "init", "Write a config that explains itself, and a rule to start from."),
     "status": Entry(f"{_HERE}.status", "status", "What the daemon sees and has spent."),
     "events": Entry(f"{_HERE}.listings", "events", "What changed, newest first."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,9 +18,10 @@ from phinops.clock import LoopClock
 from phinops.daemon import Daemon
 from phinops.decide.language import Language
 from phinops.decide.rule import RuleSet
-from phinops.event import Event
+from phinops.event import Event, JsonObject
 from phinops.execute.desk import Starter
 from phinops.record.chronicle import Chronicle, chronicle
+from phinops.record.recorded import page
 from phinops.record.sqlite import MEMORY, Store
 from phinops.rulebook import Reload, Rulebook
 from phinops.surface.trial.tenant import Tenant
@@ -31,20 +33,23 @@ AT_ONCE = 0.2
 """Seconds that lie between things that still happen at once: what the machine takes for itself, such as the moment in
 which reads wait for company. The shortest pause of rules, verifications and repetitions is longer."""
 
+DAWN = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 class StageClock(LoopClock):
-    """Shows whole seconds and never a later time than the one that the trial has come to: what the machine takes for
-    itself is not seen.
+    """Never shows a later time than the one that the trial has come to, and unless it is `exact` whole seconds only:
+    what the machine takes for itself is not seen.
     """
 
-    def __init__(self, start: datetime) -> None:
+    def __init__(self, start: datetime, *, exact: bool = False) -> None:
         # What the loop has run for already is none of the trial's time.
         super().__init__(start - timedelta(seconds=asyncio.get_running_loop().time()))
         self.latest = start
+        self._exact = exact
 
     def now(self) -> datetime:
-        exact = super().now() + timedelta(milliseconds=500)
-        return min(self.latest, exact.replace(microsecond=0))
+        now = super().now()
+        return min(self.latest, now if self._exact else (now + timedelta(milliseconds=500)).replace(microsecond=0))
 
     @property
     def behind(self) -> float:
@@ -121,6 +126,12 @@ class Stage:
         """Everything that is on record by now."""
         return await self._store.read(chronicle)
 
+    async def recorded(self) -> list[JsonObject]:
+        """The events by now with what was decided on them, as `record.recorded.page` tells them."""
+        found: JsonObject = await self._store.read(lambda tx: page(tx, self.name, DAWN, 0, sys.maxsize))
+        events: list[JsonObject] = found["events"]
+        return events
+
     @property
     def _running(self) -> _Life:
         assert self._life
@@ -157,9 +168,14 @@ class _Life:
 
 
 @asynccontextmanager
-async def on_stage(terms: Terms, rules: Sequence[Path], mode: str, start: datetime) -> AsyncGenerator[Stage]:
-    """A stage on which the daemon runs from `start` on; to be used in the loop of `phinops.virtual.run`."""
-    clock = StageClock(start.astimezone(UTC))
+async def on_stage(
+    terms: Terms, rules: Sequence[Path], mode: str, start: datetime, *, exact: bool = False
+) -> AsyncGenerator[Stage]:
+    """A stage on which the daemon runs from `start` on; to be used in the loop of `phinops.virtual.run`.
+
+    Its clock shows whole seconds unless it is to be `exact`.
+    """
+    clock = StageClock(start.astimezone(UTC), exact=exact)
     async with Store.open(MEMORY, clock) as store, anyio.create_task_group() as group:
         stage = Stage(terms, rules, mode, clock, store, group)
         await stage.start()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from phinops.config import Config
+from phinops.config import Config, Tenant
 from phinops.decide.language import Language
 from phinops.decide.load import Loaded, load_rules
 from phinops.decide.rule import Rule, RuleSet, Setting, hash_of
@@ -23,11 +23,14 @@ ZONE = ZoneInfo("Asia/Shanghai")
 
 @dataclass(slots=True)
 class Terms:
-    """The terms of trials. `config` is the one made up; rules that were read are kept by their files."""
+    """The terms of trials. `config` is the one made up; rules that were read are kept by their files. With `shadow`
+    no rule is armed, whatever it says.
+    """
 
     config: Config
     setting: Setting
     language: Language
+    shadow: bool = False
     _read: dict[tuple[tuple[Path, ...], str], Loaded] = field(default_factory=dict)
 
     def load(self, paths: Sequence[Path], mode: str = "") -> Loaded:
@@ -39,25 +42,29 @@ class Terms:
 
     def rulebook(self, config: Config, mode: str) -> Rulebook:
         """A rulebook of the files that `config` names, and of others that a reload names."""
-        return Rulebook(config, self.language, shadow=False, read=lambda config, _: self.load(config.rules.paths, mode))
+
+        def read(config: Config, _: Language) -> Loaded:
+            return self.load(config.rules.paths, mode)
+
+        return Rulebook(config, self.language, shadow=self.shadow, read=read)
 
     def config_of(self, paths: Sequence[Path]) -> Config:
         """The made-up config with these rules."""
         return self.config.model_copy(update={"rules": self.config.rules.model_copy(update={"paths": tuple(paths)})})
 
 
-def make_terms(own: Config | None, folder: Path) -> Terms:
+def make_terms(own: Config | None, folder: Path, tenant: str = "") -> Terms:
     """The terms for rules that run with the config `own`, or with any. Keys that open nothing are put into `folder`.
 
-    No secret of `own` is read. Its time zone, its edition, its first tenant's ways, its ceiling of writes and the names
-    of its notifiers and hooks hold in trials too.
+    No secret of `own` is read. Its time zone, the edition and the ways of the tenant, which is its first unless another
+    is named, its ceiling of writes and the names of its notifiers and hooks hold in trials too.
     """
-    config = Config.model_validate(_document(own, folder))
+    config = Config.model_validate(_document(own, folder, tenant))
     setting = Setting(STEPS, config.timezone) if own is None else setting_of(own)
     return Terms(config, setting, Language(config.timezone))
 
 
-def _document(own: Config | None, folder: Path) -> dict[str, Any]:
+def _document(own: Config | None, folder: Path, tenant: str) -> dict[str, Any]:
     for name in ("key-id", "key-secret"):
         path = folder / name
         path.touch(mode=0o600)
@@ -74,15 +81,14 @@ def _document(own: Config | None, folder: Path) -> dict[str, Any]:
                 "access_key_secret": {"file": folder / "key-secret"},
                 # Tests are about rules: calls are counted, and none has to wait.
                 "quota": {"qps": {}, "daily": {}},
-                **(_ways(own) if own else {}),
+                **(_ways(own.tenant(tenant) or own.tenants[0]) if own else {}),
             }
         ],
         **({"safety": own.safety.model_dump()} if own else {}),
     }
 
 
-def _ways(own: Config) -> dict[str, Any]:
-    tenant = own.tenants[0]
+def _ways(tenant: Tenant) -> dict[str, Any]:
     return {
         "name": tenant.name,
         "edition": "intelligent" if tenant.edition == "private" else tenant.edition,
