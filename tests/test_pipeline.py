@@ -422,3 +422,37 @@ def test_an_event_keeps_the_rules_that_decided_and_a_firing_what_it_was_judged_b
             assert kept == rulesets.KeptSet(here.rules.hash, True, (began.plan,))
 
     run(scenario())
+
+
+def test_what_happens_outside_of_a_rule_s_hours_is_skipped_and_recorded(tmp_path: Path) -> None:
+    hour = START.astimezone(SHANGHAI).hour
+    hours = f"    active: {{ hours: {(hour + 1) % 24:02}:00-{(hour + 2) % 24:02}:00 }}"
+
+    async def main() -> None:
+        async with belt(rule(tmp_path, hours)) as here:
+            taken = await here.take(failed())
+            assert (taken.begun, taken.skipped) == (0, 1)
+            (firing,) = await here.firings()
+            assert firing.state == "skipped"
+            assert firing.reason.startswith("active: ")
+            assert "next at" in firing.reason
+
+    run(main())
+
+
+def test_the_hours_are_asked_again_of_what_waited(tmp_path: Path) -> None:
+    begin = START.astimezone(SHANGHAI)
+    over = begin + 20 * MINUTE
+    hours = f'    for: 10m\n    active: {{ hours: "{begin:%H:%M}-{over:%H:%M}" }}'
+
+    async def main() -> None:
+        async with belt(rule(tmp_path, hours)) as here:
+            await here.take(failed())
+            assert [each.reason for each in await here.firings()] == [""]
+            ((firing, event),) = here.begun.firings
+            assert firing.state == "waiting"
+            await here.clock.sleep(600)
+            reason = await here.store.read(lambda tx: permit_again(cast(Tx, tx), firing, event))
+            assert reason.startswith("active: ")
+
+    run(main())

@@ -16,6 +16,8 @@ import anyio
 import pytest
 
 from nights import Deed, Night, Told, night
+from phinops.decide.blueprint import make_rule
+from phinops.decide.language import Language
 from phinops.decide.load import load_rules
 from phinops.event import JsonObject
 from phinops.simulate import Fault
@@ -139,11 +141,27 @@ def _mend(shown: Night, name: str) -> None:
 def test_there_are_eight_example_rules_each_with_its_tests_and_none_has_a_mistake() -> None:
     found = load_rules([RULES], SETTING)
     assert [str(problem) for problem in found.problems] == []
-    assert len(found.rules) == len(FILES) == 8
+    assert len(found.rules) == len(FILES) - 1 == 8
     for rule in found.rules:
         assert rule.description
         assert Path(rule.file).name == f"{rule.id}.rules.yaml"
         assert Path(rule.file).with_name(f"{rule.id}.test.yaml").is_file()
+
+
+def test_the_example_blueprints_carry_their_tests_and_can_be_used(tmp_path: Path) -> None:
+    own = tmp_path / "own.rules.yaml"
+    shown = (RULES / "blueprints.rules.yaml").read_text("utf-8").partition("\n#\n")[2].partition("\n#\n")[0]
+    own.write_text(re.sub("(?m)^# ", "", shown), encoding="utf-8")
+    found = load_rules([own, RULES], SETTING)
+    assert [str(problem) for problem in found.problems] == []
+    assert [each.id for each in found.blueprints] == ["rerun-with-notice", "escalate-alert"]
+    assert all(len(each.tests) >= 2 for each in found.blueprints)
+    for blueprint in found.blueprints:
+        assert blueprint.description
+        assert all(each.description or each.choices for each in blueprint.inputs.values())
+        for test in blueprint.tests:
+            assert make_rule(blueprint, test.values, SETTING, Language(SETTING.zone)).id == blueprint.id
+    assert {"rerun-dws", "escalate-quality"} <= {rule.id for rule in found.rules}
 
 
 def test_what_failed_is_rerun_and_what_that_does_not_cure_twice(seen: Seen) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from phinops.decide.inputs import inputs_json
 from phinops.decide.language import Language
 from phinops.event import Instance
 from phinops.execute.steps.kind import BadStep
@@ -49,3 +51,10 @@ def test_texts_are_rendered_through_lists_and_keep_the_type_of_a_single_expressi
 def test_a_text_that_cannot_be_rendered_refuses_the_step(words: SpokenWords) -> None:
     with pytest.raises(BadStep):
         words.render("{{ event.body.missing.deeper }}", SCENE)
+
+
+def test_words_know_the_inputs_of_a_blueprint() -> None:
+    scene = replace(SCENE, inputs=inputs_json({"pause": timedelta(minutes=5), "most": 3}))
+    words = SpokenWords(Language(SHANGHAI), HandClock(MORNING))
+    assert words.holds('inputs.pause == duration("5m") && inputs.most > 2', scene) == (True, "")
+    assert words.render("after {{ inputs.pause }}", scene) == "after 5m"

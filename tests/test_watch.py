@@ -115,7 +115,9 @@ def _tenant(name: str = "t", **every: timedelta) -> Tenant:
 
 def _serving(tenant: Tenant, account: Account, *sources: Source) -> Serving:
     nothing: Any = None
-    return Serving(tenant, nothing, cast(Any, account), nothing, nothing, nothing, sources, cast(Any, Nothing()))
+    return Serving(
+        tenant, nothing, cast(Any, account), nothing, nothing, nothing, nothing, sources, cast(Any, Nothing())
+    )
 
 
 def _hut(*servings: Serving, wanted: set[str] | None = None) -> Hut:

@@ -17,16 +17,18 @@ from phinops.clock import LoopClock
 from phinops.course import Courses
 from phinops.errors import Ambiguous, Forbidden, QuotaSpent, Refused, StoreUnwritable, Throttled, Transient
 from phinops.event import Event, Instance, JsonObject, Node, Project, event_id
-from phinops.execute.act import Actor
+from phinops.execute.act import Actor, Kit
+from phinops.execute.bells import Bells
 from phinops.execute.carry import Hands
 from phinops.execute.desk import Alarm, Desk
-from phinops.execute.fresh import Glass
+from phinops.execute.fresh import Eyes, Glass
 from phinops.execute.guard import Ceiling
 from phinops.execute.hold import Holds
 from phinops.execute.settle import Settler
 from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Target
 from phinops.execute.steps.table import STEPS
 from phinops.execute.walk import Scene
+from phinops.execute.web import Web
 from phinops.firing import Firing, Intent
 from phinops.record import journal
 from phinops.record.book import Book
@@ -63,6 +65,8 @@ class World:
     shows_after: float = 0.0
     lasts: float = 60.0
     ends: str = "SUCCESS"
+    calls_left: int | None = None
+    web: Web = field(default_factory=Web)
     _runs: dict[str, datetime] = field(default_factory=dict)
 
     def add_failed(self, instance_id: str) -> Instance:
@@ -198,13 +202,17 @@ class Reading:
 class PlainWords:
     """Conditions are `True`, `False` or a results test in Python's words; templates are left as they are."""
 
-    def holds(self, condition: str, scene: Scene) -> tuple[bool, str]:
+    def holds(self, condition: str, scene: Scene, name: str = "if") -> tuple[bool, str]:
         wanted = re.fullmatch(r"steps\.(\w+)\.outcome == '(\w+)'", condition)
         if wanted:
             return scene.results[wanted[1]].outcome == wanted[2], ""
         if condition in ("", "True"):
             return True, ""
-        return False, "if is false" if condition == "False" else "cannot be evaluated"
+        shown = re.fullmatch(r"event.instance.status == '(\w+)'", condition)
+        if shown:
+            instance = scene.event.instance
+            return instance is not None and instance.status == shown[1], f"{name} is false"
+        return False, f"{name} is false" if condition == "False" else "cannot be evaluated"
 
     def render(self, value: Any, scene: Scene) -> Any:
         return value
@@ -218,6 +226,8 @@ class Stage:
     world: World
     courses: Courses
     desk: Desk
+    bells: Bells
+    actor: Actor
     alarms: list[Alarm]
     events: list[Event]
     permit_reason: str = ""
@@ -231,13 +241,17 @@ class Stage:
         """Record a firing with its event as the pipeline does, and let it begin; one that is ready starts now."""
         if firing.state == "ready":
             firing = replace(firing, started_at=self.world.clock.now())
+        await self.record(firing, event)
+        self.courses.begin(firing, event)
+
+    async def record(self, firing: Firing, event: Event) -> None:
+        """Put a firing into the store with its event, and no more."""
 
         def op(tx: Any) -> None:
             journal.put_event(tx, event)
             journal.put_firing(tx, firing)
 
         await self.store.write(op)
-        self.courses.begin(firing, event)
 
     async def ended(self, *firing_ids: str, within: float = 90_000.0) -> list[Firing]:
         """The firings once all of them are over, in virtual time."""
@@ -279,10 +293,16 @@ async def stage(store: Store | None = None, world: World | None = None, *, most:
     async with anyio.create_task_group() as group:
         desk = Desk(world, book, Ceiling(most), clock, group, tell)
         settler = Settler(reading, book, clock, 15.0)
-        hands = {"t": Hands(desk, settler, reading, world.read)}
-        actor = Actor(book, STEPS, PlainWords(), hands, clock, Holds(), told)
         glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
-        shown = Stage(store, world, None, desk, alarms, events)  # type: ignore[arg-type]
+        hands = {"t": Hands(desk, settler, reading, world.read, Eyes(glass, glass, lambda: world.calls_left))}
+        bells = Bells()
+
+        async def alarmed(tenant: str, alarm: Alarm) -> None:
+            alarms.append(alarm)
+
+        kit = Kit(book, PlainWords(), hands, clock, Holds(), bells, world.web, Ceiling(most), told, alarmed)
+        actor = Actor(kit, STEPS)
+        shown = Stage(store, world, None, desk, bells, actor, alarms, events)  # type: ignore[arg-type]
         shown.courses = Courses(
             store, actor, PlainWords(), {"t": glass}, clock, group, lambda tx, firing, event: shown.permit_reason
         )

@@ -17,7 +17,7 @@ from phinops.errors import StoreError, StoreLost
 from phinops.event import Event
 from phinops.execute.act import Actor
 from phinops.execute.desk import Starter
-from phinops.execute.fresh import Glass
+from phinops.execute.fresh import Glass, object_of
 from phinops.execute.patience import patiently
 from phinops.execute.steps.kind import BadStep
 from phinops.execute.walk import Scene, Words
@@ -141,7 +141,8 @@ class Courses:
         if now is None:
             await self._end(firing, "skipped", f"the object has left the state of {event.type}")
             return None
-        holds, why = self._words.holds(firing.plan.get("if") or "", Scene(now, {}, firing.plan.get("vars", {})))
+        scene = Scene(now, {}, firing.plan.get("vars", {}), inputs=firing.plan.get("inputs", {}))
+        holds, why = self._words.holds(firing.plan.get("if") or "", scene)
         if not holds:
             await self._end(firing, "skipped", f"of the fresh record, {why}")
             return None
@@ -155,6 +156,8 @@ class Courses:
         reason = self._permit(tx, firing, event)
         if not reason:
             journal.start(tx, firing.id)
+            if object_of(event):
+                journal.keep_now(tx, firing.id, event)  # what every step sees, after a restart too
         return reason
 
     async def _until(self, moment: datetime | None) -> None:

@@ -13,6 +13,7 @@ import structlog
 
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.hooks import HookRefused, receive
+from phinops.arrive.lasting import Asked
 from phinops.arrive.schedule import ScheduleSource
 from phinops.channels import Notices
 from phinops.clock import Clock
@@ -23,12 +24,14 @@ from phinops.decide.language import Language
 from phinops.decide.rule import Cares
 from phinops.errors import ConfigError, StoreError, StoreLost
 from phinops.event import Event, JsonObject
-from phinops.execute.act import Actor
+from phinops.execute.act import Actor, Kit
+from phinops.execute.bells import Bells
 from phinops.execute.guard import Ceiling
 from phinops.execute.hold import Holds
 from phinops.execute.notify.post import Post
 from phinops.execute.send import Transport
 from phinops.execute.steps.table import STEPS
+from phinops.execute.web import Web
 from phinops.firing import Firing
 from phinops.operator_call import OperatorCalls
 from phinops.pipeline import InForce, Pipeline, Taken, permit_again
@@ -43,6 +46,7 @@ from phinops.report import Report
 from phinops.rulebook import Reload, Rulebook
 from phinops.spoken import SpokenWords
 from phinops.tenant import Common, Remembered, Serving, limiters, serving
+from phinops.timers import SPENDER, Timers
 from phinops.vitals import Health, Vitals
 from phinops.watch import LONGEST_CALL, loop_of, watches_of
 from phinops.why import gather, why
@@ -68,6 +72,7 @@ class _Parts:
     rulebook: Rulebook
     notices: Notices
     servings: Mapping[str, Serving]
+    web: Web
     crew: Crew
     pulse: Pulse
     polls: bool
@@ -92,11 +97,25 @@ class Daemon:
         self.report = Report(clock)
         words = SpokenWords(parts.rulebook.language, clock)
         hands = {name: each.hands for name, each in parts.servings.items()}
-        actor = Actor(parts.book, STEPS, words, hands, clock, Holds(), self._take_own)
+        self._bells = Bells()
+        kit = Kit(
+            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.ceiling, self._take_own,
+            parts.notices.tell,
+        )  # fmt: skip
+        actor = Actor(kit, STEPS)
         glasses = {name: each.glass for name, each in parts.servings.items()}
         self._courses = Courses(parts.store, actor, words, glasses, clock, parts.crew, permit_again)
         self._pipeline = Pipeline(
             parts.store, parts.rulebook.language, self._in_force, self._courses, clock, self._tell
+        )
+        self._timers = Timers(
+            parts.store,
+            self._pipeline,
+            {name: each.watched for name, each in parts.servings.items()},
+            lambda: _asked(parts.rulebook),
+            clock,
+            config.timezone,
+            lambda silent: parts.pulse.beat(SPENDER, silent),
         )
         self._calls = OperatorCalls(parts.store, parts.common)
         polled = parts.servings.values() if parts.polls else ()
@@ -136,6 +155,7 @@ class Daemon:
             limiter_of = await stack.enter_async_context(limiters(config.tenants, store, clock, config.timezone))
             rules = rulebook or Rulebook(config, Language(config.timezone), shadow=shadow)
             notices = Notices(config.notifiers, store, await stack.enter_async_context(Post(transport=mail)), clock)
+            web = await stack.enter_async_context(Web(transport=mail))
             crew, pulse, book = Crew(), Pulse(clock), Book(store, notices.wake)
             common = Common(
                 store=store,
@@ -145,6 +165,7 @@ class Daemon:
                 ceiling=Ceiling(config.safety.max_writes_per_hour),
                 group=crew,
                 wanted=lambda: rules.in_force.rules.event_types,
+                lasting=lambda: _asked(rules),
                 tell=notices.tell,
                 moves=lambda: pulse.moves(LONGEST_CALL),
                 transport=transport,
@@ -155,9 +176,10 @@ class Daemon:
             }
             await stack.enter_async_context(crew.working())
             log.info("rules.loaded", rules=len(rules.in_force.rules), quarantined=rules.quarantined)
-            daemon = cls(config, _Parts(common, book, rules, notices, servings, crew, pulse, polls))
+            daemon = cls(config, _Parts(common, book, rules, notices, servings, web, crew, pulse, polls))
             # Read here: once the daemon is in somebody's hands a hook may bring firings, which begin at once.
             daemon._left = await daemon._courses.left_open()
+            await daemon._timers.load()
             yield daemon
 
     async def run(self) -> None:
@@ -175,6 +197,7 @@ class Daemon:
                 loops.start_soon(watch.run)
             for name, schedule in self._schedules.items():
                 loops.start_soon(schedule.run, self._polling(schedule, name))
+            loops.start_soon(self._timers.run)
             loops.start_soon(self._parts.notices.run)
             loops.start_soon(self._watch_store)
             loops.start_soon(self._quotas.run)
@@ -205,7 +228,7 @@ class Daemon:
             StoreError: nothing was recorded; the same arrival may be brought again.
         """
         try:
-            return await self._pipeline.take(arrival)
+            return await self._timers.take(arrival)
         except StoreError:
             self._doubt.set()
             raise
@@ -217,6 +240,7 @@ class Daemon:
 
     def _tell(self, events: Sequence[Event]) -> None:
         self.report.saw(events)
+        self._bells.saw(events)
 
     def _in_force(self) -> InForce:
         """Asked anew for each arrival: a reload puts others in force."""
@@ -289,6 +313,7 @@ class Daemon:
             self._reloads["refused"] += 1
             log.warning("reload.refused", reason=str(error))
             return Reload(False, error.problems, {"refused": str(error)})
+        asked = _asked(self._parts.rulebook)
         found = self._parts.rulebook.load(config)
         needs = _needs_restart(self._config, config)
         self._config = self._config.model_copy(
@@ -296,8 +321,10 @@ class Daemon:
         )
         for schedule in self._schedules.values():
             schedule.changed()
+        more = _asked(self._parts.rulebook) - asked
         for watch in self._watches:
-            watch.pacer.nudge()
+            watch.pacer.nudge(look=bool(more) and watch.source.name == "instances")
+        self._timers.changed()
         self._untold = True
         self._doubt.set()
         self._reloads["accepted" if found.accepted else "refused"] += 1
@@ -416,6 +443,11 @@ class Daemon:
             "reloads_total": [({"result": name}, float(count)) for name, count in self._reloads.items()],
             "loop_age_seconds": self._vitals.loop_ages(),
         }
+
+
+def _asked(rulebook: Rulebook) -> frozenset[Asked]:
+    """What the rules in force call too long."""
+    return frozenset(Asked(*each) for each in rulebook.in_force.rules.lasting)
 
 
 def _needs_restart(before: Config, after: Config) -> list[str]:

@@ -67,6 +67,18 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
+class Lasting:
+    """What lasts too long: `state` since `since`, for more than `after_s` seconds.
+
+    Of an instance that is overdue, `since` is its due time and `state` what it waits in.
+    """
+
+    state: str = ""
+    after_s: int | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AlertObject:
     """What an alert is about: its name, Dataphin's object type (VDM_BATCH_..., OS_API, ...) and source system."""
 
@@ -204,6 +216,7 @@ class Event:
     alert: Alert | None = None
     instance: Instance | None = None
     node: Node | None = None
+    lasting: Lasting | None = None
     api: Api | None = None
     impact: Impact | None = None
     schedule: Schedule | None = None
@@ -230,8 +243,8 @@ ADDS: Mapping[str, tuple[str, ...]] = {
     "instance.running": _INSTANCE,
     "instance.waiting": _INSTANCE,
     "instance.blocked": _INSTANCE,
-    "instance.overdue": _INSTANCE,
-    "instance.stuck": _INSTANCE,
+    "instance.overdue": (*_INSTANCE, "lasting"),
+    "instance.stuck": (*_INSTANCE, "lasting"),
     "impact.opened": ("api", "impact"),
     "impact.changed": ("api", "impact"),
     "impact.closed": ("api", "impact"),
@@ -246,6 +259,9 @@ ADDS: Mapping[str, tuple[str, ...]] = {
 """What each type adds to `ALWAYS`. `hook.NAME` adds `body`, `custom.NAME` adds `data`: see `parts_of`."""
 
 INSTANCE_STATES = ("WAITING", "BLOCKED", "RUNNING", "SUCCESS", "FAILED", "UNKNOWN")
+
+NOT_STARTED = ("WAITING", "BLOCKED")
+"""The states of an instance that has not started."""
 
 STATE_EVENTS: Mapping[str, str] = {
     "FAILED": "instance.failed",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from phinops.event import JsonObject
+from phinops.event import Event, JsonObject
 
 FiringState = Literal[
     "waiting",  # `for` is running out; `wake_at` says when the object is read again
@@ -25,6 +25,9 @@ FiringState = Literal[
 ]
 
 Outcome = Literal["verified", "failed", "timed_out", "accepted", "unknown", "refused", "skipped", "shadow"]
+
+INWARD = frozenset({"notify", "read", "wait", "emit"})
+"""Kinds of the journal's rows that change nothing outside of phinops."""
 
 Mode = Literal["off", "shadow", "armed"]
 """What a rule may do: nothing at all, everything but write and tell, or all of it."""
@@ -51,7 +54,8 @@ def step_result(document: Mapping[str, Any]) -> StepResult:
 @dataclass(frozen=True, slots=True)
 class Firing:
     """One rule on one event. `plan` is the rule's JSON as it was; `cursor` is the index of the next step; `facts` are
-    what of the past the decision was judged by.
+    what of the past the decision was judged by; `now` is the event with its object as it was last read, None while
+    that was not read again; `stop` says why it is to end at the next safe point, "" when it is not to.
     """
 
     id: str
@@ -71,6 +75,8 @@ class Firing:
     ended_at: datetime | None = None
     results: Mapping[str, StepResult] = field(default_factory=dict)
     facts: JsonObject = field(default_factory=dict)
+    now: Event | None = None
+    stop: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,8 @@ class Intent:
     """One write to one target, recorded before it is sent.
 
     `state` is `intent` while its fate is open, then `done`, `absent` (known not to have happened), `failed` (refused)
-    or `unknown` (a person must decide). `probe` is what the target looked like before.
+    or `unknown` (a person must decide); a step that waits is `waiting`, until `verify_until` at the latest. `probe` is
+    what the target looked like before.
     """
 
     action_id: str
@@ -99,6 +106,7 @@ class Intent:
     request_id: str = ""
     result: JsonObject = field(default_factory=dict)
     t_intent: datetime | None = None
+    t_done: datetime | None = None
     verify_until: datetime | None = None
 
 

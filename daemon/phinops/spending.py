@@ -15,7 +15,9 @@ from datetime import date
 
 @dataclass(frozen=True, slots=True)
 class Spender:
-    """Who has calls made: a polled source, "rules" for a firing with its rule, "operator" for a person's own call."""
+    """Who has calls made: a polled source, "rules" for a firing with its rule, "timers" for looking after what may have
+    lasted too long, "operator" for a person's own call.
+    """
 
     source: str
     rule: str = ""

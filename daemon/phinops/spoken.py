@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from phinops.clock import Clock
+from phinops.decide.inputs import inputs_from_json
 from phinops.decide.language import Language
 from phinops.decide.scope import CannotEvaluate, Scope
 from phinops.execute.steps.kind import BadStep
@@ -18,9 +19,9 @@ class SpokenWords:
         self._language = language
         self._clock = clock
 
-    def holds(self, condition: str, scene: Scene) -> tuple[bool, str]:
-        """Whether the condition is true, and if not, why."""
-        verdict = self._language.holds(condition, self._scope(scene))
+    def holds(self, condition: str, scene: Scene, name: str = "if") -> tuple[bool, str]:
+        """Whether the condition is true, and if not, why; `name` is what the text calls it."""
+        verdict = self._language.holds(condition, self._scope(scene), name)
         return verdict.holds, verdict.reason
 
     def render(self, value: Any, scene: Scene) -> Any:
@@ -35,4 +36,5 @@ class SpokenWords:
             raise BadStep(str(error)) from error
 
     def _scope(self, scene: Scene) -> Scope:
-        return Scope(scene.event, self._clock.now(), scene.results, scene.variables)
+        inputs = inputs_from_json(scene.inputs)
+        return Scope(scene.event, self._clock.now(), scene.results, scene.variables, inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -13,10 +13,12 @@ import anyio
 import structlog
 
 from phinops.arrive.arrival import Arrival, Part
+from phinops.arrive.lasting import Asked
 from phinops.arrive.poll.alerts import AlertSource
 from phinops.arrive.poll.impacts import ImpactSource
 from phinops.arrive.poll.instances import InstanceSource
 from phinops.arrive.projects import data_service_projects, tenant_projects
+from phinops.arrive.ration import CHECKS, LISTS, rationed
 from phinops.catalog.catalog import load_catalog
 from phinops.catalog.quotas import level_of, plan_for
 from phinops.clock import Clock
@@ -25,13 +27,14 @@ from phinops.errors import StoreError
 from phinops.event import JsonObject
 from phinops.execute.carry import Hands
 from phinops.execute.desk import Alarm, Desk, Starter
-from phinops.execute.fresh import Glass
+from phinops.execute.fresh import Eyes, Glass
 from phinops.execute.guard import Ceiling
 from phinops.execute.journal import Journal
 from phinops.execute.limit import Limiter, PoolUse, Priority
 from phinops.execute.look import Look
 from phinops.execute.send import Client, Endpoint, Transport
 from phinops.execute.settle import Settler
+from phinops.lookout import CountedReads, Watched
 from phinops.record import seen
 from phinops.record.changes import changes
 from phinops.record.documents import from_text, to_text
@@ -158,6 +161,7 @@ class Serving:
     desk: Desk
     hands: Hands
     glass: Glass
+    watched: Watched
     sources: tuple[Source, ...]
     past: Remembered
 
@@ -166,8 +170,9 @@ class Serving:
 class Common:
     """What all tenants share.
 
-    `wanted` are the event types that rules look at, `tell` hears of a tenant and what people must know of it, `moves`
-    of every call that a source makes. `transport` carries calls in the network's stead.
+    `wanted` are the event types that rules look at, `lasting` what they call too long. `tell` hears of a tenant and
+    what people must know of it, `moves` of every call that a source makes. `transport` carries calls in the network's
+    stead.
     """
 
     store: Store
@@ -177,6 +182,7 @@ class Common:
     ceiling: Ceiling
     group: Starter
     wanted: Callable[[], frozenset[str]]
+    lasting: Callable[[], Collection[Asked]]
     tell: Callable[[str, Alarm], Coroutine[Any, Any, None]]
     moves: Callable[[], None]
     transport: Transport | None = None
@@ -262,18 +268,39 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
 
         desk = Desk(client, common.journal, common.ceiling, common.clock, common.group, tell, common.zone)
         quiet, levels = config.settle_after.total_seconds(), _levels_of(READ_BACK, config)
-        settler = Settler(verifying, common.journal, common.clock, quiet, lambda: calls_left(limiter.usage(), levels))
+
+        def left() -> int | None:
+            return calls_left(limiter.usage(), levels)
+
+        settler = Settler(verifying, common.journal, common.clock, quiet, left)
         read = Reads(client, Priority.DECIDE).read
+        window = config.sources.impacts.window
+        glass = Glass(deciding, read, common.clock, common.zone, window)
+        watching = Glass(verifying, Reads(client, Priority.VERIFY).read, common.clock, common.zone, window)
         yield Serving(
             config,
             client,
             limiter,
             desk,
-            Hands(desk, settler, deciding, read),
-            Glass(deciding, read, common.clock, common.zone, config.sources.impacts.window),
+            Hands(desk, settler, deciding, read, Eyes(glass, watching, left)),
+            glass,
+            _watched(client, limiter, config, common),
             _sources(config, client, common),
             Remembered(common.store, config.name),
         )
+
+
+def _watched(client: Client, limiter: Limiter, config: Tenant, common: Common) -> Watched:
+    counted, levels = CountedReads(Reads(client, Priority.DECIDE).read), _levels_of(READ_BACK, config)
+    eyes = Look(counted.read, common.zone, biz_date_format=config.biz_date_format)
+
+    def spare() -> bool:
+        left = calls_left(
+            (replace(use, limit=use.limit and use.limit - use.reserve) for use in limiter.usage()), levels
+        )
+        return left is None or left > 0
+
+    return Watched(eyes, rationed(config, CHECKS, common.clock), lambda: counted.made, spare)
 
 
 def calls_left(pools: Iterable[PoolUse], levels: Collection[int]) -> int | None:
@@ -319,6 +346,8 @@ def _sources(config: Tenant, client: Client, common: Common) -> tuple[Source, ..
             projects,
             common.wanted,
             zone=common.zone,
+            lasting=common.lasting,
+            ration=rationed(config, LISTS, common.clock),
             biz_date_format=config.biz_date_format,
             lookback=lookback,
         ),

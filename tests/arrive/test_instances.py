@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 
 from fake_dataphin import START, ZONE, FakeDataphin, FakeMemory, kinds, millis, paged, projects, text
 from phinops.arrive.arrival import Arrival, Part
+from phinops.arrive.lasting import Asked
 from phinops.arrive.poll.instances import InstanceSource
 from phinops.arrive.projects import tenant_projects
+from phinops.arrive.ration import Ration
 from phinops.errors import Forbidden, Refused, StoreError, Transient
 from phinops.event import Event, JsonObject
 from phinops.vendor import STATES
+from simulated import HandClock
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -479,3 +482,93 @@ def _failures(tenant: Tenant, key: str) -> int:
 
 def _node_of(row: Mapping[str, Any]) -> Any:
     return (row["NodeInfo"] or {}).get("Id")
+
+
+# What lasts too long
+
+
+OVERDUE = Asked("instance.overdue", "", 1800)
+RUNS = Asked("instance.stuck", "RUNNING", 1200)
+
+
+def standing(arrival: Arrival) -> dict[str, str]:
+    return {each.instance.id: each.instance.status for each in arrival.standing}
+
+
+async def test_what_rules_call_too_long_is_listed_and_makes_no_event_of_its_own(tenant: Tenant) -> None:
+    tenant.running.put("t_1", "RUNNING", START)
+    tenant.running.put("t_2", "DISPATCH_BLOCKED")
+    tenant.running.put("t_3", "FAILED", START, START)
+    stuck = [RUNS, RUNS._replace(state="BLOCKED"), RUNS._replace(state="FAILED")]
+    arrival = await tenant.look(START, lasting=lambda: stuck)
+    assert standing(arrival) == {"t_1": "RUNNING", "t_2": "BLOCKED", "t_3": "FAILED"}
+    assert (kinds(arrival.events), list(arrival.seen)) == (["instance.failed"], ["t_3"])
+    assert arrival.roll is not None
+    assert arrival.roll.states == {"RUNNING", "BLOCKED", "FAILED"}
+    assert (arrival.roll.first, arrival.roll.last) == ((START - 15 * DAY).date(), START.date())
+    assert arrival.old == START - timedelta(hours=1)
+    assert arrival.calls == 1
+
+
+async def test_what_is_known_of_earlier_runs_stands_with_the_instance(tenant: Tenant) -> None:
+    tenant.running.put("t_1", "FAILED", START, START)
+    await tenant.poll(START)
+    tenant.running.put("t_1", "RUNNING", START + MINUTE)
+    arrival = await tenant.look(START + 2 * MINUTE, lasting=lambda: [RUNS])
+    (found,) = arrival.standing
+    assert (found.instance.attempts, found.instance.previous_status, found.raw["Id"]) == (1, "FAILED", "t_1")
+    assert (found.project.name, arrival.old) == ("orders", None)
+
+
+async def test_few_that_wait_come_with_the_others_and_many_by_themselves_as_often_as_the_ration_allows(
+    tenant: Tenant,
+) -> None:
+    clock = HandClock()
+    more = {"lasting": lambda: [OVERDUE], "ration": Ration(240, clock)}  # ten an hour
+
+    async def look(minute: int) -> tuple[int, int, bool]:
+        arrival = await tenant.look(START + minute * MINUTE, **more)
+        tenant.memory.commit(arrival)
+        assert arrival.roll is not None
+        return arrival.calls, len(arrival.standing), "WAITING" in arrival.roll.states
+
+    tenant.running.put("t_0", "INIT")
+    assert await look(0) == (2, 1, True)
+    assert await look(1) == (1, 1, True)
+    for n in range(1500):
+        tenant.running.put(f"t_{n}", "INIT")
+    assert (await look(2))[1:] == (1500, True)
+    assert await look(3) == (16, 1500, True)
+    assert await look(4) == (1, 0, False)
+    clock.turn(3600)
+    assert await look(5) == (16, 1500, True)
+    for n in range(1460):
+        del tenant.running.rows[f"t_{n}"]
+    clock.turn(36_000)
+    assert await look(6) == (2, 40, True)
+    assert await look(7) == (1, 40, True)
+    more["lasting"] = lambda: [RUNS]
+    arrival = await tenant.look(START + 8 * MINUTE, **more)
+    assert "waiting" not in arrival.cursor
+
+
+async def test_where_something_was_not_seen_nothing_is_said_of_who_is_not_there(tenant: Tenant) -> None:
+    tenant.running.put("t_1", "RUNNING", START)
+    tenant.running.rows["t_1"]["StatusList"] = ["RUNNING"]
+    tenant.running.put("t_2", "RUNNING", START)
+    tenant.running.rows["t_2"]["DueTime"] = "some day"
+    arrival = await tenant.look(START, lasting=lambda: [RUNS])
+    assert (standing(arrival), arrival.roll, len(arrival.faults)) == ({"t_1": "RUNNING"}, None, 1)
+    tenant.running.rows["t_2"]["StatusList"] = ["INIT"]
+    arrival = await tenant.look(START, lasting=lambda: [OVERDUE])
+    assert (standing(arrival), arrival.roll, len(arrival.faults)) == ({}, None, 1)
+
+
+async def test_where_a_rule_listens_to_what_waits_it_is_listed_with_the_others(tenant: Tenant) -> None:
+    tenant.wanted = frozenset({"instance.waiting"})
+    for n in range(60):
+        tenant.running.put(f"t_{n}", "INIT")
+    arrival = await tenant.look(START, lasting=lambda: [OVERDUE])
+    assert (len(arrival.standing), len(arrival.seen)) == (60, 60)
+    assert arrival.roll is not None
+    assert arrival.roll.first == (START - 3 * DAY).date()

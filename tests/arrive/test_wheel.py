@@ -34,7 +34,7 @@ def test_a_cron_fires_at_its_minutes_through_a_virtual_day_that_takes_no_time() 
 
     began = time.monotonic()
     memory = run(main())
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 10  # a third of a second, unless others want the machine
     assert [event.time for event in memory.events] == [START + n * HOUR / 2 + timedelta(minutes=7) for n in range(48)]
 
 

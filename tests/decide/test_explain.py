@@ -15,6 +15,7 @@ from phinops.event import Event, Instance, Node
 from settings import SHANGHAI
 from worlds import START
 
+HOUR = timedelta(hours=1)
 LANGUAGE = Language(SHANGHAI)
 RULE = Rule(id="r", types=("instance.failed",), steps=(), vars={"most": 3, "team": {"name": "x"}})
 EVENT = Event(
@@ -99,3 +100,11 @@ def test_a_told_clause_is_json() -> None:
             {"kind": "is", "text": "true", "holds": True, "reason": "", "values": {}, "parts": []},
         ],
     }  # fmt: skip
+
+
+def test_the_inputs_of_a_blueprint_are_told_as_they_are_written() -> None:
+    condition = "inputs.pause < duration('1h') && inputs.most < 3"
+    rule = replace(RULE, condition=condition, inputs={"pause": HOUR / 2, "most": 3})
+    found = explain(LANGUAGE, rule, EVENT, Facts(START)).condition
+    assert found
+    assert [dict(part.values) for part in found.parts] == [{"inputs.pause": "30m"}, {"inputs.most": 3}]

@@ -19,10 +19,10 @@ from pydantic import BaseModel
 
 from phinops.decide import findings as finding
 from phinops.decide.document import MAX_NODES, read
+from phinops.decide.filemodel import FileModel
 from phinops.decide.findings import Findings
 from phinops.decide.load import load_rules, with_last_good
 from phinops.decide.mistakes import InNode, validated
-from phinops.decide.model import FileModel
 from phinops.decide.rule import Limits, Rule, RuleSet, Setting, Window
 from phinops.execute.steps.table import STEPS
 from settings import SETTING, loaded, only_rule
@@ -305,6 +305,35 @@ def test_for_on_what_has_no_state_is_warned_of(tmp_path: Path) -> None:
     assert [(problem.code, problem.severity) for problem in found.problems] == [("only-delays", "warning")]
 
 
+WAITED = """rules:
+  - id: one
+    on: instance.failed
+    mode: armed
+    do:
+      - rerun_instance: {}
+      - wait: 10m
+      - notify: { to: oncall, message: x }
+      - %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "codes"),
+    [
+        ("rerun_instance: {}", ["step-unasked"]),
+        ("pause_node:", ["step-unasked"]),
+        ("{ rerun_instance: {}, if: 'event.instance.status == \"FAILED\"' }", []),
+        ("rerun_instance: { instance_id: t_1, project_id: 7 }", []),
+        ("call: ListInstances", []),
+    ],
+)
+def test_a_write_after_a_wait_that_nothing_asks_for_is_warned_of(tmp_path: Path, step: str, codes: list[str]) -> None:
+    found = [problem for problem in loaded(tmp_path, WAITED % step).problems if problem.code == "step-unasked"]
+    assert [(problem.code, problem.severity, problem.line, problem.column) for problem in found] == [
+        (code, "warning", 9, 9) for code in codes
+    ]
+
+
 def test_a_comment_that_looks_like_text_is_warned_of(tmp_path: Path) -> None:
     text = "rules:\n  - id: one\n    on: instance.failed\n    do:\n      - notify:\n          to: oncall\n"
     found = loaded(tmp_path, text + "          message: Order#{{ event.id }}\n          title: x # fine\n")
@@ -346,6 +375,22 @@ def test_the_models_describe_rule_files_to_editors() -> None:
     assert "from 10s to 24h" in keys["within"]["description"]
     assert keys["on"]["anyOf"][2]["required"] == ["schedule"]
     assert schema["$defs"]["RuleModel"]["additionalProperties"] is False
+
+
+def test_the_models_describe_what_stands_beside_the_rules() -> None:
+    schema = FileModel.model_json_schema()
+    assert set(schema["properties"]) == {"vars", "defaults", "calendars", "blueprints", "rules"}
+    assert {"required": ["rules"]} in schema["anyOf"]
+    calendar = schema["$defs"]["CalendarModel"]["properties"]
+    assert [kind["type"] for kind in calendar["days"]["anyOf"]] == ["string", "array"]
+    blueprint = schema["$defs"]["BlueprintModel"]["properties"]
+    assert "inputs" in blueprint["for"]["anyOf"][1]["pattern"]
+    assert "anyOf" not in blueprint["inputs"]
+    assert set(schema["$defs"]["UseModel"]["properties"]) >= {"id", "use", "with", "active", "mode"}
+    for name in ("UseModel", "InputModel", "CalendarModel", "BlueprintTestModel"):
+        for key, value in schema["$defs"][name]["properties"].items():
+            old = key in ("id", "mode", "cooldown", "concurrency", "limits", "max_age")
+            assert old or value["description"], (name, key)
 
 
 def test_rules_that_mean_the_same_have_the_same_hash(tmp_path: Path) -> None:
@@ -400,10 +445,34 @@ def test_no_bytes_make_the_loader_raise(data: bytes) -> None:
     _load_bytes(data)
 
 
+PARTS = """\
+vars: { team: x }
+defaults: { mode: armed, cooldown: 1h, limits: { firings: { max: 2, per: 1h } }, on_error: continue, active: nights }
+calendars:
+  nights: { hours: [22:00-08:00], days: workdays, zone: Asia/Shanghai }
+blueprints:
+  - id: tell
+    inputs:
+      prefix: { type: string }
+      times: { type: int, default: 2, min: 1 }
+      pause: { type: duration, default: 5m, choices: [5m, 10m] }
+    on: instance.failed
+    if: event.node.name.startsWith(inputs.prefix)
+    for: "{{ inputs.pause }}"
+    do: [ { notify: { to: oncall, message: "{{ inputs.times }} times" } } ]
+    tests: [ { name: x, with: { prefix: a }, steps: [ { expect: { actions: [] } } ] } ]
+rules:
+  - id: one
+    use: tell
+    with: { prefix: dws_ }
+    active: [nights, { days: mon-fri }]
+"""
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_no_change_to_a_good_file_makes_the_loader_raise(data: st.DataObject) -> None:
-    text = EXAMPLE
+    text = data.draw(st.sampled_from([EXAMPLE, PARTS]))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(text)))
         cut = data.draw(st.integers(0, 12))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 
 from happenings import FAILED, NOW
+from phinops.decide.calendar import Calendar, Hours
 from phinops.decide.permit import ALLOWED, History, Verdict, permit
 from phinops.decide.rule import Limits, Rule, Window
 
@@ -67,3 +68,16 @@ def test_only_what_may_fire_at_all_waits_for_its_turn() -> None:
     rule = replace(RULE, cooldown=timedelta(hours=1))
     verdict = permit(rule, FAILED, History(last_started=NOW, busy=True), NOW)
     assert (verdict.allowed, verdict.queue) == (False, False)
+
+
+def test_a_rule_outside_of_its_hours_does_not_fire_and_says_when_it_will() -> None:
+    rule = replace(RULE, active=(Calendar("UTC", (Hours(0, 60),), name="late"),))
+    inside = NOW.replace(hour=0, minute=30, tzinfo=UTC)
+    event = replace(FAILED, time=inside)
+    assert permit(rule, event, History(), inside) == ALLOWED
+    verdict = permit(rule, event, History(busy=True), inside + timedelta(hours=1))
+    assert verdict == Verdict(
+        False, "active: 01:30 on 2026-01-05 is outside late (00:00-01:00); next at 00:00 on 2026-01-06 (UTC)"
+    )
+    off = replace(rule, mode="off")
+    assert permit(off, event, History(), inside + timedelta(hours=1)) == Verdict(False, "mode is off")

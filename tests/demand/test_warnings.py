@@ -285,3 +285,23 @@ def test_the_limits_are_those_that_the_daemon_keeps(calls: int, share: float, re
         assert Day(of.quota, of.edition).limits("1+2") == (kept.limit, kept.limit - kept.reserve)
 
     run(main())
+
+
+def test_a_rule_on_what_waits_takes_its_part_of_the_day(tmp_path: Path) -> None:
+    """Three tenths of the 80 calls that polls have, once for all such rules; one on what runs takes nothing more."""
+    overdue = "on: { event: instance.overdue, after: 1h }\n" + NOTICE
+    wish = f"on: instance.failed\nwithin: 2h\n{NOTICE}"
+    stuck = "on: { event: instance.stuck, state: RUNNING, after: 1h }\n" + NOTICE
+    assert warned(config(), rules_of(tmp_path, overdue)) == []
+    assert warned(config(), rules_of(tmp_path, wish, stuck)) == []
+    ((code, message),) = warned(config(), rules_of(tmp_path, wish, overdue, overdue))
+    assert code == "quota-together"
+    assert "together with rule r2 it comes to 84" in message
+    private = tenant(edition="private", quota={"qps": {"2": 5}})
+    assert warned(config(private), rules_of(tmp_path, wish, overdue)) == []
+    assert warned(config(tenant(projects=[])), rules_of(tmp_path, overdue))[0][0] == "never-fires"
+    larger = rules_of(tmp_path, f"on: instance.failed\nwithin: 8h\n{NOTICE}", overdue)
+    two = [tenant("a", projects=[1], quota={"account": "x"}), tenant("b", quota={"account": "x"})]
+    assert warned(config(*two), larger) == []
+    ((code, message),) = warned(config(*two, tenant("c", projects=[1], quota={"account": "x"})), larger)
+    assert message.startswith("r2: looking for what waits may take 24 calls a day of tenant a; together with ")

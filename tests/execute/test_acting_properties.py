@@ -38,12 +38,17 @@ LATEST = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """One instance's firing: when it is born, in which state, and whether its rerun is verified."""
+    """One instance's firing: when it is born, in which state, and whether its rerun is verified.
+
+    `rests` is how long a step before the last waits, `retry` how often the rerun may be repeated.
+    """
 
     after: float
     verified: bool
     waits: float | None
     alerts_first: bool
+    rests: float | None = None
+    retry: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,8 @@ courses = st.builds(
     verified=st.booleans(),
     waits=st.none() | st.floats(0.1, 30),
     alerts_first=st.booleans(),
+    rests=st.none() | st.floats(0.1, 90),
+    retry=st.integers(0, 2),
 )
 stories = st.builds(
     Story,
@@ -118,7 +125,11 @@ class Play:
             event = failed_event(self.world.add_failed(f"t_{number}"))
             rerun: JsonObject = {"kind": "rerun_instance", "verify_s": 300 if course.verified else None}
             notice: JsonObject = {"kind": "notify", "params": {"to": "oncall", "message": "m"}}
+            if course.retry:
+                rerun["retry"] = course.retry
             steps = [notice, rerun] if course.alerts_first else [rerun, notice]
+            if course.rests is not None:
+                steps.insert(1, {"kind": "wait", "params": {"duration": f"{course.rests:.3f}s"}})
             waiting: dict[str, Any] = {}
             if course.waits is not None:
                 waiting = {"state": "waiting", "started_at": None, "wake_at": START + timedelta(seconds=course.waits)}
@@ -132,7 +143,11 @@ class Play:
             await anyio.sleep(max(0.0, course.after + 1000 - self.world.clock.monotonic()))
             if firing.id not in done:
                 done.add(firing.id)
-                await Stage.add(Stage(self.store, self.world, shown.courses, shown.desk, [], []), firing, event)
+                await Stage.add(
+                    Stage(self.store, self.world, shown.courses, shown.desk, shown.bells, shown.actor, [], []),
+                    firing,
+                    event,
+                )
 
     async def go(self) -> list[Firing]:
         failing = FailingStore(self.store, self.world.clock, list(self.story.outages))

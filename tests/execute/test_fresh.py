@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from phinops.event import Alert, Api, Event, Impact, Instance, JsonObject, Node, Project
-from phinops.execute.fresh import Glass
+from phinops.event import Alert, Api, Event, Impact, Instance, JsonObject, Lasting, Node, Project
+from phinops.execute.fresh import Glass, object_of, refreshed
 from simulated import HandClock
 from stillness import NOON, StillLook, after
 
@@ -118,3 +118,55 @@ async def test_what_has_no_object_in_dataphin_is_as_it_was() -> None:
 @pytest.mark.parametrize("type", ["instance.failed", "alert.opened", "impact.opened"])
 async def test_an_event_without_its_object_is_over(type: str) -> None:
     assert await _glass().again(_event(type)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "lasting", "status", "still"),
+    [
+        ("instance.stuck", Lasting("RUNNING", 60, NOON), "RUNNING", True),
+        ("instance.stuck", Lasting("RUNNING", 60, NOON), "SUCCESS", False),
+        ("instance.stuck", None, "RUNNING", True),
+        ("instance.stuck", None, "WAITING", False),
+        ("instance.overdue", Lasting("WAITING", 60, NOON), "BLOCKED", True),
+        ("instance.overdue", Lasting("WAITING", 60, NOON), "RUNNING", False),
+    ],
+)
+async def test_what_lasted_too_long_may_last_still(
+    kind: str, lasting: Lasting | None, status: str, still: bool
+) -> None:
+    event = _event(kind, instance=Instance(id="t_1", status="RUNNING"), lasting=lasting)
+    found = await _glass(StillLook({"t_1": Instance(id="t_1", status=status)})).again(event)
+    assert (found is not None) == still
+
+
+async def test_after_a_wait_an_instance_comes_in_whatever_state_it_is() -> None:
+    now = replace(BEFORE, status="SUCCESS", previous_status="", attempts=None, started_at=after(-1))
+    found = await _glass(StillLook({"t_1": now})).now(FAILED)
+    assert found
+    assert found.instance == replace(now, previous_status="RUNNING", attempts=2)
+    assert await _glass(StillLook()).now(FAILED) is None
+
+
+async def test_after_a_wait_an_alert_and_an_impact_are_as_they_are() -> None:
+    replies = Replies({"AlertEventInfo": {"Id": 5, "Status": "FINISH"}})
+    found = await _glass(replies=replies).now(_event("alert.opened", alert=Alert(id="5", status="ALERTING")))
+    assert found
+    assert found.alert
+    assert found.alert.status == "FINISH"
+    quiet = Replies({"Data": {"ErrorApiList": []}})
+    found = await _glass(replies=quiet).now(_event("impact.opened", api=Api(id="11"), impact=Impact(errors=7)))
+    assert found
+    assert found.impact == Impact(errors=0)
+    event = _event("schedule.fired")
+    assert await _glass().now(event) is event
+
+
+def test_an_object_is_named_the_same_by_all_its_events_and_a_newer_one_shows_it() -> None:
+    assert object_of(FAILED) == ("t", "instance", "t_1")
+    assert object_of(_event("alert.opened", alert=Alert(id="5"))) == ("t", "alert", "5")
+    assert object_of(_event("impact.opened", api=Api(id="11"))) == ("t", "api", "7", "11")
+    assert object_of(_event("schedule.fired")) is None
+    newer = _event("instance.succeeded", instance=replace(BEFORE, status="SUCCESS"), raw={"x": 1})
+    assert refreshed(replace(FAILED, node=Node(id="n_1")), newer) == replace(
+        FAILED, instance=newer.instance, node=Node(id="n_1"), raw={"x": 1}
+    )

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -23,6 +24,8 @@ from phinops.clock import SystemClock
 from phinops.errors import ConfigError, Transient
 from phinops.execute.limit import Limiter, Priority
 from phinops.execute.send import Client, Endpoint
+from phinops.execute.steps.http import Request
+from phinops.execute.web import NotSent, Reply, Web
 
 INSTANCE = {"ProjectId": 7, "InstanceId": "t_1"}
 
@@ -41,6 +44,9 @@ def client(url: str, **more: Any) -> Client:
     return Client(endpoint, OneKey(), limiter, load_catalog(), clock)
 
 
+_NAMES = [x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName("ops.example")]
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate of 127.0.0.1 with its key, as private deployments have them."""
@@ -55,7 +61,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .serial_number(1)
         .not_valid_before(begin)
         .not_valid_after(begin + timedelta(days=36500))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_NAMES), critical=False)
         .sign(key, hashes.SHA256())
     )
     path = tmp_path_factory.mktemp("tls") / "private-ca.pem"
@@ -64,6 +70,36 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + private)
     return path
+
+
+async def _on_loopback(host: str, port: int) -> Sequence[str]:
+    return ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(("host", "reached"), [("ops.example", True), ("other.example", False)])
+async def test_a_request_by_name_goes_to_its_address_and_believes_only_that_name(
+    certificate: Path, host: str, reached: bool
+) -> None:
+    trusting = httpx.AsyncHTTPTransport(verify=ssl.create_default_context(cafile=certificate))
+    async with (
+        serving(lambda got: ok(), tls=server_side(certificate)) as server,
+        Web(transport=trusting, resolve=_on_loopback) as web,
+    ):
+        request = Request("GET", server.url.replace("127.0.0.1", host), {}, b"")
+        if reached:
+            assert isinstance(await web.send(request), Reply)
+            assert server.got[0].headers["host"].startswith("ops.example:")
+        else:
+            with pytest.raises(NotSent, match="no connection"):
+                await web.send(request)
+            assert server.got == []
+
+
+async def test_a_request_to_whom_nobody_vouches_for_does_not_leave(certificate: Path) -> None:
+    async with serving(lambda got: ok(), tls=server_side(certificate)) as server, Web() as web:
+        with pytest.raises(NotSent, match="no connection"):
+            await web.send(Request("POST", server.url, {}, b"{}"))
+        assert server.got == []
 
 
 def server_side(certificate: Path) -> ssl.SSLContext:

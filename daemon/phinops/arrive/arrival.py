@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
-from phinops.event import Event, JsonObject
+from phinops.event import Event, Instance, JsonObject, Node, Project
 
 
 class ReadApi(Protocol):
@@ -63,15 +63,45 @@ WHOLE = Part()
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """An instance as it was just seen, in a state that may come to last too long. `raw` is the service's record."""
+
+    project: Project
+    instance: Instance
+    node: Node
+    raw: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """What was listed to the end: who of the project is in one of `states`, and of a business date in between, was
+    seen; who was not is not there any more.
+    """
+
+    project: str
+    states: frozenset[str]
+    first: date
+    last: date
+
+    def holds(self, biz_date: str) -> bool:
+        """Whether instances of that business date were listed."""
+        return self.first.isoformat() <= biz_date <= self.last.isoformat()
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """What one poll found: to be committed as a whole, or not at all.
 
-    `events` are in the order of their times. `seen` holds the states that changed; one whose `open` is true belongs
-    to `Memory.tracked`. States that are not open and were last written before `forget_before` may be deleted: the
-    source will not be shown these objects again. `calls` is what the poll cost, `follow_ups` how many of those were
-    made because of what it found; `complete` is false where `faults` tell that something is missing. `part` is what
-    was polled, the id of a project or "" for the whole tenant; None where nothing was polled. `hinted` are objects of
-    which something else had told before.
+    `events` are in the order of their times. `seen` holds the states that changed; one whose `open` is true belongs to
+    `Memory.tracked`. States that are not open and were last written before `forget_before` may be deleted: the source
+    will not be shown these objects again. `calls` is what the poll cost, `follow_ups` how many of those were made
+    because of what it found, and `apart` how many for what is not read with every poll; `complete` is false where
+    `faults` tell that something is missing. `part` is what was polled, the id of a project or "" for the whole tenant;
+    None where nothing was polled. `hinted` are objects of which something else had told before.
+
+    `standing` are instances that were just seen in states that may last too long, or that were looked at because of
+    it; `roll` says of whom it would have been known, and `gone` are those that do not exist any more. What lasted too
+    long before `old` is no news.
     """
 
     source: str
@@ -83,8 +113,13 @@ class Arrival:
     faults: tuple[Fault, ...] = ()
     calls: int = 0
     follow_ups: int = 0
+    apart: int = 0
     part: str | None = None
     hinted: frozenset[str] = frozenset()
+    standing: tuple[Standing, ...] = ()
+    roll: Roll | None = None
+    gone: frozenset[str] = frozenset()
+    old: datetime | None = None
 
     @property
     def place(self) -> str:

@@ -93,9 +93,12 @@ class Pacer:
 
     # What others say and ask
 
-    def nudge(self) -> None:
-        """Look at once: the rules are other ones."""
+    def nudge(self, *, look: bool = False) -> None:
+        """The rules are other ones; with `look` they ask for what was not asked before, and every part is polled."""
         self._planner.changed()
+        for each in self._parts.values():
+            if look and not each.failures:
+                each.hinted.add("")
         self._nudged.set()
 
     def hint(self, part: str, object_id: str, at: datetime) -> None:
@@ -269,7 +272,8 @@ class Pacer:
         polling.failures, polling.failing_since = 0, None
         polling.last_good, polling.good_at, self._silent_since = self._clock.now(), now, now
         plain = polled.arrival.calls - polled.arrival.follow_ups
-        polling.unit.polled(began, plain, self._chance)
+        # Nor is a list that is read now and then what a poll costs.
+        polling.unit.polled(began, plain - polled.arrival.apart, self._chance)
         # What changes cause is planned for by changes, and so is a poll that one caused.
         self._planner.others.polled(0 if hinted else plain, polled.found)
         polling.patience = polling.unit.interval

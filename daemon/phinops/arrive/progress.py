@@ -15,6 +15,9 @@ FORGET_AFTER = timedelta(days=30)
 and longer than any window reaches back."""
 
 
+UNKNOWN = -1
+"""As `Progress.waiting`: they were never listed."""
+
 FORGET_EVERY = timedelta(hours=1)
 """How often a source looks for what it may forget: that reads all that it remembers."""
 
@@ -38,13 +41,15 @@ class Progress:
     """Of one list: its last good read, and since when its changes are news.
 
     `since` is kept by what was listened to (an instance's state), because a rule may come later than the list.
-    `far_at` and `far_rows` are when a far window was last read and how many rows it had.
+    `far_at` and `far_rows` are when a far window was last read and how many rows it had. `waiting` is how many waited
+    when they were last listed.
     """
 
     good: datetime
     since: Mapping[str, datetime]
     far_at: datetime
     far_rows: int = 0
+    waiting: int = UNKNOWN
 
     def to_json(self) -> JsonObject:
         """What `read_progress` reads back: times in epoch seconds."""
@@ -53,7 +58,7 @@ class Progress:
             "since": {name: seconds(moment) for name, moment in self.since.items()},
             "far_at": seconds(self.far_at),
             "far_rows": self.far_rows,
-        }
+        } | ({} if self.waiting == UNKNOWN else {"waiting": self.waiting})
 
     def far_is_due(self, now: datetime, every: timedelta, free: int) -> bool:
         """A far window of up to `free` rows costs no more than a near one: it is always read, others now and then."""
@@ -69,6 +74,7 @@ def read_progress(document: Mapping[str, Any] | None) -> Progress | None:
         since={name: _moment(value) for name, value in document["since"].items()},
         far_at=_moment(document["far_at"]),
         far_rows=document["far_rows"],
+        waiting=document.get("waiting", UNKNOWN),
     )
 
 

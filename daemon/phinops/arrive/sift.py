@@ -192,7 +192,7 @@ def sift_instance(
     entered = known is None or _entered(instance.status, started, known)
     state = _follow(known or InstanceSeen(), instance.status, started, entered=entered)
     state = replace(state, ended=ended, project=project.id, biz_date=instance.biz_date, node=node.id)
-    if not entered or (known is None and sight.is_old(_dated(instance))):
+    if not entered or (known is None and sight.is_old(dated(instance))):
         return Sifted((), _changed(state, known))
     nth = state.entered[instance.status]
     event = Event(
@@ -250,7 +250,8 @@ def _enter(state: InstanceSeen, status: str) -> InstanceSeen:
     )
 
 
-def _dated(instance: Instance) -> datetime | None:
+def dated(instance: Instance) -> datetime | None:
+    """When the service says that the instance came to its state; None of a state that it does not date."""
     if instance.status in ("FAILED", "SUCCESS"):
         return instance.ended_at or instance.started_at
     return instance.started_at if instance.status == "RUNNING" else None
@@ -258,8 +259,8 @@ def _dated(instance: Instance) -> datetime | None:
 
 def _fresh_date(instance: Instance, known: InstanceSeen | None) -> datetime | None:
     """When the service says that it happened, unless it said the same of the state before."""
-    dated = _dated(instance)
-    return None if known and seconds(dated) in (known.started, known.ended) else dated
+    told = dated(instance)
+    return None if known and seconds(told) in (known.started, known.ended) else told
 
 
 @dataclass(frozen=True, slots=True)

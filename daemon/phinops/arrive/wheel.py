@@ -41,8 +41,8 @@ class _Hours(tzinfo):
     def utcoffset(self, _: datetime | None) -> timedelta:
         return timedelta()
 
-    def dst(self, _: datetime | None) -> timedelta:
-        return timedelta()
+    def dst(self, _: datetime | None) -> None:
+        return None
 
     def tzname(self, _: datetime | None) -> str:
         return "wheel"

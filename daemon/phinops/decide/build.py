@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from phinops.decide import later
+from phinops.decide.calendarfile import read_active
 from phinops.decide.document import Node
 from phinops.decide.mistakes import InNode, keys_at, misspelt, validated
 from phinops.decide.model import LimitsModel, RuleModel, WindowModel
@@ -39,27 +40,34 @@ def build_rule(node: Node, reading: Reading) -> Rule | None:
     steps = Steps(reading, types, trigger is not None)
     do = node.value.get("do")
     plan = steps.read(do.value) if do and isinstance(do.value, list) else ()
+    active = read_active(node.value.get("active"), reading.calendars, reading.findings)
+    reading.blamed.extend(active.blamed)
     if trigger:
         _check_hold(node, trigger, reading)
         _check_within(node, trigger, reading)
     if steps.writes and "mode" not in node.value and not misspelt("mode", node.value, keys_at(RuleModel, ())):
-        message = "the rule writes to Dataphin, so it must say `mode: shadow` or `mode: armed`"
+        message = "the rule writes to Dataphin or elsewhere, so it must say `mode: shadow` or `mode: armed`"
         reading.findings.error("mode-missing", node.place, message)
     if model is None or trigger is None:
         return None
-    return _rule(node, reading, model, trigger, plan, writes=steps.writes)
+    rule = _rule(node, reading, model, trigger, plan)
+    return hashed(replace(rule, writes=steps.writes, active=active.calendars))
 
 
-def _rule(
-    node: Node, reading: Reading, model: RuleModel, trigger: Trigger, plan: tuple[RuleStep, ...], *, writes: bool
-) -> Rule:
-    rule = Rule(
+def hashed(rule: Rule) -> Rule:
+    """The rule with the hash of what it means."""
+    return replace(rule, hash=hash_of(rule.to_json()))
+
+
+def _rule(node: Node, reading: Reading, model: RuleModel, trigger: Trigger, plan: tuple[RuleStep, ...]) -> Rule:
+    return Rule(
         id=model.id,
         types=trigger.types,
         steps=plan,
         mode=model.mode or "armed",
         description=model.description,
         cron=trigger.cron,
+        lasting=trigger.lasting,
         condition=model.if_ or "",
         hold=model.for_,
         key=model.key or "",
@@ -68,12 +76,11 @@ def _rule(
         limits=_limits(model.limits),
         max_age=model.max_age,
         within=model.within,
+        inputs=reading.inputs,
         vars=reading.vars,
-        writes=writes,
         file=reading.findings.file,
         line=node.line,
     )
-    return replace(rule, hash=hash_of(rule.to_json()))
 
 
 def _check_hold(node: Node, trigger: Trigger, reading: Reading) -> None:

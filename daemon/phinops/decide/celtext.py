@@ -135,13 +135,32 @@ def _unknown_name(name: str, offset: int, source: str, names: Names) -> Flaw:
         begin = offset - len(name) if source[:offset].endswith(name) else offset
         near = did_you_mean(name, _FUNCTIONS)
         return Flaw("expression-name", begin, f"there is no function «{name}» of these arguments{near}")
-    root = name.split(".")[0]
+    root, _, rest = name.partition(".")
+    if root == "inputs":
+        return Flaw("expression-name", *_unknown_input(rest, offset, source, names))
     begin = max(0, source.rfind(root, 0, offset + len(root)))  # of a.b.c CEL points at the last dot
     for owner, known in (("event", names.event_fields()), ("vars", names.vars), ("steps", names.steps)):
         if root in known:
             return Flaw("expression-name", begin, f"unknown name «{root}»: did you mean «{owner}.{name}»?")
     near = did_you_mean(name, _NAMES) or ": an expression speaks of event, steps, vars and now; text needs quotes"
     return Flaw("expression-name", begin, f"unknown name «{name}»{near}")
+
+
+def _unknown_input(name: str, offset: int, source: str, names: Names) -> tuple[int, str]:
+    """Where the name of the input begins, and what is wrong with it."""
+    begin = max(0, source.rfind("inputs", 0, offset + len("inputs")))
+    if not names.inputs:
+        return begin, "a rule has no «inputs»: a blueprint has"
+    if not name:
+        return begin, f"«inputs» is read by name: there is {listed(f'inputs.{each}' for each in names.inputs)}"
+    found = re.compile(rf"\.\s*({re.escape(name.split('.')[0])})\b").search(source, begin)
+    return found.start(1) if found else begin, unknown_input(name.split(".")[0], names)
+
+
+def unknown_input(name: str, names: Names) -> str:
+    """The blueprint declares no such input."""
+    near = did_you_mean(name, names.inputs) or f": it has {listed(names.inputs)}"
+    return f"the blueprint has no input «{name}»{near}"
 
 
 def _kind(text: str) -> str:

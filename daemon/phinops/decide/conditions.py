@@ -16,8 +16,19 @@ from cel_expr_python import cel
 from phinops.decide import functions
 from phinops.decide.celtext import flaws_of, unknown_key, unknown_part
 from phinops.decide.checked import constants, guarded, paths, reads
+from phinops.decide.inputs import Inputs
 from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
-from phinops.decide.shape import ABSENT, OPTIONAL_TIMES, UNTYPED, environment, event_message, step_messages
+from phinops.decide.shape import (
+    ABSENT,
+    OPTIONAL_TIMES,
+    UNTYPED,
+    InputTypes,
+    environment,
+    event_message,
+    input_types,
+    input_variables,
+    step_messages,
+)
 from phinops.durations import format_duration
 from phinops.event import Event, parts_of
 
@@ -39,8 +50,10 @@ class Conditions:
     def __init__(self, zone: tzinfo, kept: int = _KEPT) -> None:
         self._zone = zone
         self._kept = kept
-        self._env = environment(_functions(zone))
-        self._compiled: dict[tuple[str, frozenset[str]], _Compiled] = {}
+        self._functions = _functions(zone)
+        self._env = environment(self._functions)
+        self._with_inputs: dict[InputTypes, Any] = {}
+        self._compiled: dict[tuple[str, frozenset[str], InputTypes], _Compiled] = {}
         self._constants = {name: self._env.compile(source) for name, source in _WITH_CONSTANT.items()}
         self._bindings: _Bindings | None = None
 
@@ -49,8 +62,9 @@ class Conditions:
 
         `wanted` is BOOL for a condition, SCALAR for a key.
         """
+        inputs = _types_of(names.inputs, source)
         try:
-            expression = self._env.compile(source)
+            expression = self._environment(inputs).compile(source)
         except (RuntimeError, TypeError) as error:  # TypeError: half a surrogate pair is no text to CEL
             return flaws_of(str(error), source, names)
         flaws = self._check_reads(expression, source, names) + self._check_constants(expression, source)
@@ -61,7 +75,7 @@ class Conditions:
             flaws.append(Flaw("expression-type", 0, f"is {_type_text(kind)}, and a key must be one text or number"))
         if not flaws:
             for parts in {frozenset(parts_of(kind) or ()) for kind in names.types}:
-                self._keep(expression, source, parts)
+                self._keep(expression, source, parts, inputs)
         return flaws
 
     def _check_reads(self, expression: Any, source: str, names: Names) -> list[Flaw]:
@@ -97,7 +111,8 @@ class Conditions:
             CannotEvaluate: it has no value for this event: something is absent, null, or of the wrong type.
         """
         parts = frozenset(parts_of(scope.event.type) or ())
-        compiled = self._compiled.get((source, parts)) or self._compile(source, parts)
+        inputs = _types_of(scope.inputs, source)
+        compiled = self._compiled.get((source, parts, inputs)) or self._compile(source, parts, inputs)
         result = compiled.expression.eval(self._activation(compiled, scope))
         if result.type() == cel.Type.ERROR:
             raise CannotEvaluate(_error_text(str(result.value())))
@@ -126,48 +141,59 @@ class Conditions:
             case _:
                 raise CannotEvaluate("it is neither text nor a number")
 
-    def paths(self, source: str, roots: frozenset[str]) -> list[str]:
+    def paths(self, source: str, roots: frozenset[str], inputs: Inputs) -> list[str]:
         """The names below `roots` that the expression reads, as they are written; none of what is no expression."""
         try:
-            return paths(self._env.compile(source).serialize(), roots)
+            return paths(self._environment(_types_of(inputs, source)).compile(source).serialize(), roots)
         except (RuntimeError, TypeError):
             return []
 
-    def _compile(self, source: str, parts: frozenset[str]) -> _Compiled:
+    def _environment(self, inputs: InputTypes) -> Any:
+        """The environment that declares the inputs of a blueprint beside what every rule knows."""
+        if not inputs:
+            return self._env
+        if inputs not in self._with_inputs:
+            self._with_inputs[inputs] = environment(self._functions, inputs)
+        return self._with_inputs[inputs]
+
+    def _compile(self, source: str, parts: frozenset[str], inputs: InputTypes) -> _Compiled:
         try:
-            expression = self._env.compile(source)
+            expression = self._environment(inputs).compile(source)
         except (RuntimeError, TypeError) as error:
             raise CannotEvaluate(f"not a valid expression: {error}") from None
-        return self._keep(expression, source, parts)
+        return self._keep(expression, source, parts, inputs)
 
-    def _keep(self, expression: Any, source: str, parts: frozenset[str]) -> _Compiled:
+    def _keep(self, expression: Any, source: str, parts: frozenset[str], inputs: InputTypes) -> _Compiled:
         if _may_be_absent(parts).search(source):
-            expression = self._env.deserialize(guarded(expression.serialize(), PARTS - parts))
+            expression = self._environment(inputs).deserialize(guarded(expression.serialize(), PARTS - parts))
         if len(self._compiled) >= self._kept:
             self._compiled.clear()
-        compiled = _Compiled(expression, "vars" in source, "steps" in source)
-        self._compiled[source, parts] = compiled
+        compiled = _Compiled(expression, "vars" in source, "steps" in source, inputs)
+        self._compiled[source, parts, inputs] = compiled
         return compiled
 
     def _activation(self, compiled: _Compiled, scope: Scope) -> Any:
         bindings = self._bindings
         if bindings is None or bindings.event is not scope.event or bindings.now != scope.now:
             bindings = self._bindings = _Bindings(self._env, scope.event, scope.now)
-        if not compiled.reads_vars and not compiled.reads_steps:
+        if not compiled.reads_vars and not compiled.reads_steps and not compiled.inputs:
             return bindings.shared
-        extra = {"vars": scope.vars} if compiled.reads_vars else {}
+        extra: dict[str, Any] = input_variables(scope.inputs) if compiled.inputs else {}
+        if compiled.reads_vars:
+            extra["vars"] = scope.vars
         if compiled.reads_steps:
             extra["steps"] = step_messages(scope.steps)
-        return bindings.with_names(extra)
+        return bindings.with_names(extra, self._environment(compiled.inputs))
 
 
 class _Compiled:
     """An expression ready to be evaluated, and whether it speaks of what differs from rule to rule."""
 
-    __slots__ = ("expression", "reads_steps", "reads_vars")
+    __slots__ = ("expression", "inputs", "reads_steps", "reads_vars")
 
-    def __init__(self, expression: Any, reads_vars: bool, reads_steps: bool) -> None:
+    def __init__(self, expression: Any, reads_vars: bool, reads_steps: bool, inputs: InputTypes) -> None:
         self.expression = expression
+        self.inputs = inputs
         self.reads_vars = reads_vars
         self.reads_steps = reads_steps
 
@@ -175,19 +201,23 @@ class _Compiled:
 class _Bindings:
     """The values of one event, made once and shared by every rule that looks at it."""
 
-    __slots__ = ("_env", "_values", "event", "now", "shared")
+    __slots__ = ("_values", "event", "now", "shared")
 
     def __init__(self, env: Any, event: Event, now: datetime) -> None:
         self.event = event
         self.now = now
-        self._env = env
         untyped = {f"@{name}": getattr(event, name) for name in UNTYPED}
         self._values: Mapping[str, Any] = {"event": event_message(event), "now": now, **untyped}
         self.shared = env.Activation(self._values)
 
-    def with_names(self, extra: Mapping[str, Any]) -> Any:
-        """An activation that knows more than the event."""
-        return self._env.Activation({**self._values, **extra})
+    def with_names(self, extra: Mapping[str, Any], env: Any) -> Any:
+        """An activation that knows more than the event, all of which `env` declares."""
+        return env.Activation({**self._values, **extra})
+
+
+def _types_of(inputs: Inputs, source: str) -> InputTypes:
+    """The types of the inputs for an expression that may speak of them; others share what they are compiled to."""
+    return input_types(inputs) if inputs and "inputs" in source else ()
 
 
 _WITH_CONSTANT: Mapping[str, str] = {

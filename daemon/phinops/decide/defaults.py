@@ -21,6 +21,7 @@ PARTS: Mapping[str, JsonObject] = {
     },
     "instance": {"id": "t_1"},
     "node": {"id": "n_1", "name": "node"},
+    "lasting": {},
     "api": {"id": "1", "name": "api"},
     "impact": {},
     "schedule": {},
@@ -58,13 +59,14 @@ FOLLOWS: Mapping[str, str] = {
     "alert.status": "that of the type: ALERTING, SILENCING or FINISH",
     "alert.first_time": "the event's time, or that of the alert's first event in the test",
     "alert.latest_time": "the event's time",
-    "instance.status": "that of the type; WAITING of instance.overdue, RUNNING of instance.stuck",
+    "instance.status": "that of the type; of what lasts that of `lasting`, else WAITING of overdue, RUNNING of stuck",
     "instance.previous_status": "what the test last said of the instance",
     "instance.biz_date": "the day before the event's time",
     "instance.started_at": "that of the run under way; else a minute before a run's end, or the event's time",
     "instance.ended_at": "the event's time, where the instance has failed or succeeded",
     "instance.duration_s": "from the one to the other",
     "instance.attempts": "the failures of the instance in the test so far, this one included",
+    "lasting": "none: every rule on what lasts too long looks at the event",
     "impact.errors": "1, of impact.closed 0",
     "schedule.cron": "that of the only rule with a schedule",
     "schedule.due": "the event's time",
@@ -82,7 +84,7 @@ def event_schema() -> JsonObject:
     fields["project"] |= {"default": PROJECT}
     for part, kind in field_types(Event).items():
         if part in PARTS:
-            fields[part] = {**_part(part, kind), "default": PARTS[part]}
+            fields[part] = _described(part, {**_part(part, kind), **({"default": PARTS[part]} if PARTS[part] else {})})
     return {"type": "object", "properties": fields, "required": ["type"], "additionalProperties": False}
 
 

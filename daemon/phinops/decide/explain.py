@@ -8,6 +8,7 @@ from typing import Any
 
 from phinops.decide.clauses import Clause, parse
 from phinops.decide.decision import Decision, Facts, decide
+from phinops.decide.inputs import inputs_text
 from phinops.decide.language import Language
 from phinops.decide.match import judge
 from phinops.decide.permit import GUARDS, Case
@@ -60,7 +61,7 @@ def explain(language: Language, rule: Rule, event: Event, facts: Facts) -> Told:
     decision = decide(judge(language, rule, event, facts.now), event, facts)
     condition = None
     if rule.condition:
-        condition = _told(language, parse(rule.condition), Scope(event, facts.now, vars=rule.vars))
+        condition = _told(language, parse(rule.condition), Scope(event, facts.now, vars=rule.vars, inputs=rule.inputs))
     case = Case(rule, event, facts.history, facts.now)
     objections = {guard.__name__: said for guard in GUARDS if (said := guard(case))} if decision.state != "no" else {}
     return Told(decision, condition, objections)
@@ -88,7 +89,7 @@ def _first_false(clause: ToldClause) -> ToldClause | None:
 
 def _values(language: Language, text: str, scope: Scope) -> dict[str, Any]:
     found = {}
-    for path in language.reads(text):
+    for path in language.reads(text, scope.inputs):
         there, value = _at(scope, path)
         if there:
             found[path] = _short(plain(value))
@@ -98,7 +99,8 @@ def _values(language: Language, text: str, scope: Scope) -> dict[str, Any]:
 def _at(scope: Scope, path: str) -> tuple[bool, Any]:
     """Whether there is a value under the name, and the value."""
     root, *rest = path.split(".")
-    value: Any = {"event": scope.event, "steps": scope.steps, "vars": scope.vars, "now": scope.now}[root]
+    roots = {"event": scope.event, "steps": scope.steps, "vars": scope.vars, "now": scope.now}
+    value: Any = {**roots, "inputs": inputs_text(scope.inputs)}[root]
     for name in rest:
         if isinstance(value, Mapping):
             if name not in value:

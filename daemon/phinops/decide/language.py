@@ -6,6 +6,7 @@ from datetime import tzinfo
 from typing import Any
 
 from phinops.decide.conditions import SCALAR, Conditions
+from phinops.decide.inputs import Inputs
 from phinops.decide.scope import ROOTS, CannotEvaluate, Flaw, Names, Scope, Truth
 from phinops.decide.templates import Templates
 
@@ -23,20 +24,23 @@ class Language:
         self._conditions = Conditions(zone)
         self._templates = Templates(zone)
 
-    def holds(self, source: str, scope: Scope) -> Truth:
-        """Whether the condition is true; without one it is. What cannot be evaluated does not hold, and says why."""
+    def holds(self, source: str, scope: Scope, name: str = "if") -> Truth:
+        """Whether the condition is true; without one it is. What cannot be evaluated does not hold, and says why.
+
+        `name` is the key that it stands under.
+        """
         if not source:
             return TRUE
         try:
             value = self._conditions.value(source, scope)
         except CannotEvaluate as error:
-            return Truth(False, f"if cannot be evaluated: {error}")
+            return Truth(False, f"{name} cannot be evaluated: {error}")
         if value is True:
             return TRUE
         if value is False:
-            return FALSE
+            return FALSE if name == "if" else Truth(False, f"{name} is false")
         what = "null" if value is None else f"a {type(value).__name__}"
-        return Truth(False, f"if cannot be evaluated: it is {what}, neither true nor false")
+        return Truth(False, f"{name} cannot be evaluated: it is {what}, neither true nor false")
 
     def value(self, source: str, scope: Scope) -> str:
         """The text of a key.
@@ -56,9 +60,9 @@ class Language:
         """
         return self._templates.render(value, scope)
 
-    def reads(self, source: str) -> list[str]:
-        """What a condition speaks of, such as `event.node.name`, each once."""
-        return self._conditions.paths(source, ROOTS)
+    def reads(self, source: str, inputs: Inputs) -> list[str]:
+        """What a condition speaks of, such as `event.node.name`, each once; `inputs` are those of its blueprint."""
+        return self._conditions.paths(source, ROOTS, inputs)
 
     def check_condition(self, source: str, names: Names) -> list[Flaw]:
         """The mistakes in a condition."""

@@ -5,24 +5,24 @@ from __future__ import annotations
 import gc
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from phinops.decide import later
+from phinops.decide.blueprint import Blueprint, read_blueprints, use_blueprint
 from phinops.decide.build import build_rule
-from phinops.decide.document import Document, Node, read
-from phinops.decide.findings import Findings, did_you_mean
+from phinops.decide.document import Node, read
+from phinops.decide.findings import Findings
 from phinops.decide.language import Language
 from phinops.decide.reading import Reading
 from phinops.decide.rule import Rule, RuleSet, Setting
+from phinops.decide.ruledefaults import with_defaults, with_step_defaults
+from phinops.decide.rulefile import RuleFile, take_apart
 from phinops.decide.trigger import SCHEDULE
 from phinops.problem import Problem
 
 RULES, TESTS = ".rules.yaml", ".test.yaml"
-_FILE_KEYS = ("rules", "vars")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class Loaded:
     quarantined: tuple[Quarantined, ...] = ()
     broken_files: frozenset[str] = frozenset()
     files: tuple[str, ...] = ()
+    blueprints: tuple[Blueprint, ...] = ()
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -60,6 +61,7 @@ class _Gathered:
     setting: Setting
     language: Language
     rules: dict[str, Rule] = field(default_factory=dict)
+    blueprints: dict[str, Blueprint] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
@@ -74,8 +76,12 @@ def load_rules(paths: Iterable[str | Path], setting: Setting, language: Language
     gathered = _Gathered(setting, language or Language(setting.zone))
     files = list(_files(paths, gathered.problems))
     with _uncollected():
-        for file in files:
-            _read_file(file, gathered)
+        opened = [found for file in files if (found := _open(file, gathered))]
+        # A rule may use a blueprint of any file, whatever their order.
+        for each in opened:
+            read_blueprints(each, setting, gathered.language, gathered.blueprints)
+        for each in opened:
+            _read_rules(each, gathered)
     _warn_of_schedules(gathered)
     return Loaded(
         rules=RuleSet(gathered.rules.values()),
@@ -83,6 +89,7 @@ def load_rules(paths: Iterable[str | Path], setting: Setting, language: Language
         quarantined=tuple(gathered.quarantined),
         broken_files=frozenset(gathered.broken),
         files=tuple(map(str, files)),
+        blueprints=tuple(gathered.blueprints.values()),
     )
 
 
@@ -142,8 +149,10 @@ def _walk(folder: Path, unreadable: Callable[[OSError], None]) -> Iterator[Path]
         yield from (Path(here, name) for name in sorted(names) if name.endswith((RULES, TESTS)))
 
 
-def _read_file(file: Path, gathered: _Gathered) -> None:
+def _open(file: Path, gathered: _Gathered) -> RuleFile | None:
+    """The parts of a rule file. A test file is done with here, and one that cannot be read is left out."""
     findings = Findings(str(file))
+    found = None
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -156,11 +165,15 @@ def _read_file(file: Path, gathered: _Gathered) -> None:
             from phinops.decide.testfile import check_tests
 
             check_tests(file, document, findings, gathered.setting)
+        elif document.readable:
+            found = take_apart(document, findings, gathered.setting)
         else:
-            _read_rules(document, findings, gathered)
-    gathered.problems += findings.problems
-    if not file.name.endswith(TESTS):
-        _quarantine_file(findings, gathered)
+            gathered.broken.add(findings.file)
+    if found is None:
+        gathered.problems += findings.problems
+        if not file.name.endswith(TESTS):
+            _quarantine_file(findings, gathered)
+    return found
 
 
 def _quarantine_file(findings: Findings, gathered: _Gathered) -> None:
@@ -170,24 +183,14 @@ def _quarantine_file(findings: Findings, gathered: _Gathered) -> None:
         gathered.quarantined.append(Quarantined("", findings.file, first.line, str(first)))
 
 
-def _read_rules(document: Document, findings: Findings, gathered: _Gathered) -> None:
-    root = document.root
-    if not document.readable:
-        gathered.broken.add(findings.file)
-        return
-    items = _items(root, findings)
-    variables = _variables(root, findings)
-    first = items[0].line if items else 0
-    # Those of the text as such, before the rules add theirs: two rules may share a line.
-    found = tuple(each for each in findings.problems if each.severity == "error")
-    whole = any(_about_the_file(each, root, first) for each in found)
-    for index, node in enumerate(items):
-        end = items[index + 1].line if index + 1 < len(items) else None
-        _read_rule(node, _Span(node.line, end), Reading(
-            gathered.setting, gathered.language, document, Findings(findings.file), variables
-        ), _Place(findings, gathered, found, whole))  # fmt: skip
-    if whole:
-        gathered.broken.add(findings.file)
+def _read_rules(file: RuleFile, gathered: _Gathered) -> None:
+    for index, node in enumerate(file.rules):
+        end = file.rules[index + 1].line if index + 1 < len(file.rules) else None
+        _read_rule(node, _Span(node.line, end), file, gathered)
+    if file.broken:
+        gathered.broken.add(file.findings.file)
+    gathered.problems += file.findings.problems
+    _quarantine_file(file.findings, gathered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,78 +204,38 @@ class _Span:
         return self.first <= line and (self.end is None or line < self.end)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a rule goes. `errors` are those of the file's text; `broken` says that the file as a whole has one."""
-
-    findings: Findings
-    gathered: _Gathered
-    errors: tuple[Problem, ...]
-    broken: bool
-
-
-def _read_rule(node: Node, span: _Span, reading: Reading, place: _Place) -> None:
-    rule = build_rule(node, reading)
+def _read_rule(node: Node, span: _Span, file: RuleFile, gathered: _Gathered) -> None:
+    reading = file.reading(gathered.setting, gathered.language)
+    rule = _build(node, file, reading, gathered)
     mistakes = [each for each in reading.findings.problems if each.severity == "error"]
-    mistakes += [each for each in place.errors if each.line in span]
-    rules = place.gathered.rules
+    mistakes += [each for each in file.errors if each.line in span]
+    rules = gathered.rules
     if rule is not None and rule.id in rules:
         first = rules[rule.id]
         id_node = node.value["id"]
         message = f"the rule id «{rule.id}» is taken: it stands in {first.file}, line {first.line}"
         reading.findings.error("duplicate-id", id_node.place, message)
         mistakes.append(reading.findings.problems[-1])
-    place.findings.problems += reading.findings.problems
-    if rule is not None and not mistakes and not place.broken:
+    file.findings.problems += reading.findings.problems
+    if rule is not None and not mistakes and not reading.blamed and not file.broken:
         rules[rule.id] = rule
         return
-    reason = str(min(mistakes)) if mistakes else "something is wrong with the file as a whole"
-    place.gathered.quarantined.append(Quarantined(_id_of(node), place.findings.file, node.line, reason))
+    reasons = [str(min(mistakes))] if mistakes else reading.blamed or ["something is wrong with the file as a whole"]
+    gathered.quarantined.append(Quarantined(_id_of(node), file.findings.file, node.line, reasons[0]))
+
+
+def _build(node: Node, file: RuleFile, reading: Reading, gathered: _Gathered) -> Rule | None:
+    if not isinstance(node.value, dict):
+        return build_rule(node, reading)
+    if "use" in node.value or "with" in node.value:
+        return use_blueprint(node, file, reading, gathered.blueprints)
+    node = with_defaults(node, file.defaults, node.child("on"), reading.blamed)
+    return build_rule(with_step_defaults(node, file.defaults, reading.setting.kinds, reading.blamed), reading)
 
 
 def _id_of(node: Node) -> str:
     found = node.child("id")
     return found.value if found and isinstance(found.value, str) else ""
-
-
-def _items(root: Node | None, findings: Findings) -> list[Node]:
-    if root is None or not isinstance(root.value, dict):
-        at = root.place if root else (1, 1)
-        findings.error("file-shape", at, "a rule file is a mapping with the key `rules`")
-        return []
-    for key, node in root.keys.items():
-        if key in later.FILE_KEYS:
-            findings.error("not-yet", node.place, later.not_yet(f"«{key}» ({later.FILE_KEYS[key]})"))
-        elif key not in _FILE_KEYS:
-            near = did_you_mean(key, _FILE_KEYS) or ": a rule file has `rules` and `vars`"
-            findings.error("unknown-key", node.place, f"«{key}» is not a key of a rule file{near}")
-    rules = root.value.get("rules")
-    if rules is None or not isinstance(rules.value, list):
-        at = rules.place if rules else root.place
-        if rules is None or rules.value is not None:  # `rules:` with nothing below is an empty file
-            findings.error("file-shape", at, "`rules` must be a list of rules, each beginning with `-`")
-        return []
-    items: Sequence[Node] = rules.value
-    return list(items)
-
-
-def _variables(root: Node | None, findings: Findings) -> dict[str, Any]:
-    node = root.child("vars") if root else None
-    if node is None or node.value is None:
-        return {}
-    if not isinstance(node.value, dict):
-        findings.error("bad-value", node.place, "«vars» must be a mapping")
-        return {}
-    found: dict[str, Any] = node.plain()
-    return found
-
-
-def _about_the_file(problem: Problem, root: Node | None, first: int) -> bool:
-    """Whether the mistake touches every rule: it stands before the first one, or in another key of the file."""
-    if problem.line < first or root is None:
-        return True
-    others = [key.line for name, key in root.keys.items() if name != "rules" and key.line > first]
-    return any(line <= problem.line for line in others)
 
 
 def _warn_of_schedules(gathered: _Gathered) -> None:

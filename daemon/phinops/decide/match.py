@@ -30,7 +30,7 @@ def match(language: Language, rules: RuleSet, event: Event, now: datetime) -> li
 
 def judge(language: Language, rule: Rule, event: Event, now: datetime) -> Match:
     """What the rule says of the event now."""
-    scope = Scope(event, now, vars=rule.vars)
+    scope = Scope(event, now, vars=rule.vars, inputs=rule.inputs)
     verdict = language.holds(rule.condition, scope)
     if not verdict.holds:
         return Match(rule, "", verdict)
@@ -46,7 +46,12 @@ def looks_at(rule: Rule, event: Event) -> bool:
 
 
 def _is_its_own(rule: Rule, event: Event) -> bool:
-    """A rule with a schedule looks at its own only: the event names its rule, one that names none goes by the cron."""
+    """A rule looks at no schedule but its own, nor at what lasts too long for another.
+
+    A schedule's event names its rule; one that names none goes by the cron.
+    """
+    if rule.lasting is not None:
+        return rule.lasting.is_of(event)
     if not rule.cron or event.schedule is None:
         return True
     owner = event.raw.get("rule") if isinstance(event.raw, dict) else None
@@ -54,13 +59,16 @@ def _is_its_own(rule: Rule, event: Event) -> bool:
 
 
 def default_key(rule: Rule, event: Event) -> str:
-    """What a rule without `key` is keyed on: the event's object; for a schedule, and where there is none, the rule."""
+    """What a rule without `key` is keyed on: the event's object; for a schedule, and where there is none, the rule.
+
+    So is an event that a rule emitted: what rules cause themselves is counted by key.
+    """
     if event.instance is not None:
         return event.instance.id
     if event.alert is not None:
         return event.alert.id
     if event.api is not None:
         return f"{event.project.id}/{event.api.id}"
-    if event.type.startswith(("hook.", "custom.")):
+    if event.type.startswith("hook."):
         return event.id
     return rule.id

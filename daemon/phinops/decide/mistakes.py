@@ -127,6 +127,8 @@ def _wanted(kind: str, details: ErrorDetails) -> str:
         return "must not be empty"
     if kind == "greater_than_equal":
         return f"must be at least {details['ctx']['ge']}, not {_shown(value)}"
+    if kind == "less_than_equal":
+        return f"must be at most {details['ctx']['le']}, not {_shown(value)}"
     said = _WANTED.get(kind) or details["msg"].replace("Input should", "should")
     quotes = ": put it in quotes" if kind == "string_type" and not isinstance(value, dict | list) else ""
     return f"{said}, not {_shown(value)}{quotes}"

@@ -6,36 +6,34 @@ A step's own parameters have their models beside the step; expressions and templ
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from phinops.decide import later
+from phinops.decide.calendarmodel import ACTIVE, ACTIVE_SCHEMA
+from phinops.decide.lasting import STATES
+from phinops.decide.strict import Given, Model, shown
 from phinops.durations import format_duration, parse_duration
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 # Words that CEL keeps for itself cannot follow `steps.`.
-_RESERVED = frozenset(
+RESERVED = frozenset(
     ["true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import",
      "let", "loop", "package", "namespace", "return", "var", "void", "while"]
 )  # fmt: skip
-
-
-class Model(BaseModel):
-    """A mapping of a rule file: unknown keys are mistakes, and values are of the type that was written."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
 def _span(value: object) -> timedelta:
     try:
         span = parse_duration(str(value))
     except ValueError:
-        shown = _with_unit(value)
-        raise ValueError(f"must be a duration, a number with a unit such as {shown}, not {_shown(value)}") from None
+        unit = _with_unit(value)
+        raise ValueError(f"must be a duration, a number with a unit such as {unit}, not {shown(value)}") from None
     except OverflowError:
         raise ValueError(f"«{value}» is longer than any calendar") from None
     if span <= timedelta():
@@ -45,10 +43,6 @@ def _span(value: object) -> timedelta:
 
 def _with_unit(value: object) -> str:
     return f"{value}s or {value}m" if isinstance(value, int) and not isinstance(value, bool) else "90s, 15m or 2d"
-
-
-def _shown(value: object) -> str:
-    return "a collection" if isinstance(value, dict | list) else f"«{value}»"
 
 
 _SPAN_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
@@ -64,6 +58,8 @@ Span = Annotated[
 SOONEST, LATEST = timedelta(seconds=10), timedelta(hours=24)
 """The least and the most that `within` may say."""
 
+MOST_RETRIES = 20
+
 WITHIN = (
     "How soon after a change in Dataphin the rule would like to hear of it, from 10s to 24h. Polls are paced by it as "
     "far as the day's calls allow: a wish, not a guarantee."
@@ -73,7 +69,7 @@ WITHIN = (
 def _wish(value: object) -> timedelta:
     span = _span(value)
     if not SOONEST <= span <= LATEST:
-        raise ValueError(f"must be from {format_duration(SOONEST)} to 24h, not {_shown(value)}")
+        raise ValueError(f"must be from {format_duration(SOONEST)} to 24h, not {shown(value)}")
     return span
 
 
@@ -97,26 +93,20 @@ Expression = Annotated[str, BeforeValidator(_expression), WithJsonSchema({"type"
 """A CEL expression."""
 
 
-def _given(value: object) -> object:
-    if value is None:
-        raise ValueError("has no value")
-    return value
-
-
-Given = BeforeValidator(_given)
-"""Marks what may be left out, but not left empty: an empty key is a forgotten value."""
-
-
 def _rule_id(value: object) -> object:
     if isinstance(value, str) and not _RULE_ID.fullmatch(value):
         raise ValueError("must be letters, digits, `-`, `_` and `.`, at most 100, beginning with a letter or digit")
     return value
 
 
+RuleId = Annotated[str, BeforeValidator(_rule_id)]
+"""The name of a rule or a blueprint."""
+
+
 def _step_id(value: object) -> object:
     if isinstance(value, str) and not IDENTIFIER.fullmatch(value):
         raise ValueError("must be letters, digits and `_`, not beginning with a digit: conditions say steps.ID.outcome")
-    if value in _RESERVED:
+    if value in RESERVED:
         raise ValueError(f"«{value}» is a word of CEL: conditions could not say steps.{value}.outcome")
     return value
 
@@ -125,12 +115,6 @@ def _concurrency(value: object) -> object:
     if value in later.CONCURRENCY:
         raise PydanticCustomError("not-yet", "{text}", {"text": later.not_yet(f"as «{value}»")})
     return value
-
-
-def _retry(value: object) -> object:
-    if value == 0 and not isinstance(value, bool):
-        return 0
-    raise PydanticCustomError("not-yet", "{text}", {"text": later.not_yet("(repeating a step, but for 0)")})
 
 
 class WindowModel(Model):
@@ -165,46 +149,62 @@ def _mapping_schema(key: str, description: str) -> dict[str, Any]:
     return {"type": "object", "properties": {key: value}, "required": [key], "additionalProperties": False}
 
 
+def _lasting_schema(event: str, description: str, states: Sequence[str] = ()) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "event": {"const": event, "description": description},
+        "after": {"type": "string", "pattern": _SPAN_PATTERN, "description": description, "examples": ["30m", "2h"]},
+    }
+    if states:
+        properties["state"] = {"enum": list(states), "description": "the state that it must not be in for so long"}
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+
 _ON_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "string", "description": "an event type"},
         {"type": "array", "items": {"type": "string"}, "minItems": 1},
         _mapping_schema("schedule", "a cron expression of five fields"),
         _mapping_schema("hook", "the name of a hook in the config"),
+        _lasting_schema("instance.overdue", "not started so long past its due time"),
+        _lasting_schema("instance.stuck", "so long in one state", STATES),
     ]
 }
 
 
-class StepModel(Model):
+class Outcome(Model):
+    """What becomes of a step that does not end well; a file may have defaults for it."""
+
+    on_error: Literal["stop", "continue"] = "stop"
+    retry: int = Field(0, ge=0, le=MOST_RETRIES)
+    verify: Annotated[VerifyModel | None, Given] = None
+
+
+class StepModel(Outcome):
     """The keys that every step takes beside the one that names its kind."""
 
     id: Annotated[str | None, BeforeValidator(_step_id), Given] = None
     if_: Annotated[Expression | None, Given] = Field(None, alias="if")
-    on_error: Literal["stop", "continue"] = "stop"
-    retry: Annotated[int, BeforeValidator(_retry)] = 0
-    verify: Annotated[VerifyModel | None, Given] = None
 
 
-class RuleModel(Model):
-    """One rule. `on` and the items of `do` are read apart from it, with their own places."""
+class Bounds(Model):
+    """When and how often a rule may act: what a file may have defaults for, and a rule say over its blueprint."""
 
-    id: Annotated[str, BeforeValidator(_rule_id)]
-    description: str = ""
-    on: Annotated[Any, WithJsonSchema(_ON_SCHEMA)]
-    if_: Annotated[Expression | None, Given] = Field(None, alias="if")
-    for_: Annotated[Span | None, Given] = Field(None, alias="for")
     mode: Annotated[Literal["off", "shadow", "armed"] | None, Given] = None
-    key: Annotated[Expression | None, Given] = None
+    active: Annotated[Any, Given, WithJsonSchema(ACTIVE_SCHEMA)] = Field(None, description=ACTIVE)
     cooldown: Annotated[Span | None, Given] = None
     concurrency: Annotated[Literal["single", "queued"], BeforeValidator(_concurrency)] = "queued"
     limits: Annotated[LimitsModel | None, Given] = None
     max_age: Annotated[Span | None, Given] = None
     within: Annotated[Wish | None, Given] = Field(None, description=WITHIN)
+
+
+class RuleModel(Bounds):
+    """One rule. `on` and the items of `do` are read apart from it, with their own places."""
+
+    id: RuleId
+    description: str = ""
+    on: Annotated[Any, WithJsonSchema(_ON_SCHEMA)]
+    if_: Annotated[Expression | None, Given] = Field(None, alias="if")
+    for_: Annotated[Span | None, Given] = Field(None, alias="for")
+    key: Annotated[Expression | None, Given] = None
     do: Annotated[list[Any], Field(min_length=1)]
-
-
-class FileModel(Model):
-    """The outermost level of a rule file."""
-
-    vars: dict[str, Any] = Field(default_factory=dict)
-    rules: list[RuleModel]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from phinops.decide.calendar import objection
 from phinops.decide.rule import Rule
 from phinops.durations import about, format_duration
 from phinops.event import Event
@@ -62,6 +63,11 @@ def switched_off(case: Case) -> str:
     return "mode is off" if case.rule.mode == "off" else ""
 
 
+def outside_hours(case: Case) -> str:
+    """It is none of the rule's hours."""
+    return objection(case.rule.active, case.now)
+
+
 def too_old(case: Case) -> str:
     """The event happened longer ago than `max_age`."""
     age, most = case.now - case.event.time, case.rule.max_age
@@ -94,7 +100,7 @@ def too_many(case: Case) -> str:
     return f"limits.firings: {fired} firings in {format_duration(limit.per)}, {limit.max} are allowed"
 
 
-GUARDS: Sequence[Guard] = (switched_off, too_old, own_doing, cooling_down, too_many)
+GUARDS: Sequence[Guard] = (switched_off, outside_hours, too_old, own_doing, cooling_down, too_many)
 
 
 def permit(rule: Rule, event: Event, history: History, now: datetime) -> Verdict:

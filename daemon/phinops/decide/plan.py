@@ -14,6 +14,7 @@ from phinops.decide.model import StepModel
 from phinops.decide.reading import Reading
 from phinops.decide.rule import RuleStep, StepKind
 
+_WAIT = "wait"
 _SHARED = keys_at(StepModel, ())
 _WITH_TARGET = ("instance.", "alert.")
 """Events that bear an instance, and through it a node and a project of nodes."""
@@ -30,6 +31,7 @@ class Steps:
         self._types_known = types_known
         self._named: dict[str, Node] = {}
         self._steps: list[RuleStep] = []
+        self._waited = False
         self.writes = False
 
     def read(self, nodes: list[Node]) -> tuple[RuleStep, ...]:
@@ -57,6 +59,7 @@ class Steps:
         params = self._params(node, name, kind) if kind else None
         if kind and params is not None:
             self._check_params(node, kind, params)
+            self._check_wanted(node, kind, params)
         if model:
             self._keep(node, name, kind, params or {}, model)
 
@@ -120,10 +123,7 @@ class Steps:
 
     def _check_params(self, node: Node, kind: StepKind, params: dict[str, Any]) -> None:
         where = _InStep(node, kind)
-        names = self._reading.names(self._types, tuple(self._named))
-        for part in (kind.name, *sorted(kind.beside)):
-            if part in node.value:
-                self._reading.templates(node.value[part], names)
+        self._check_texts(node, kind)
         model = validated(kind.params, params, where, self._findings, code="step-parameter")
         self.writes = self.writes or (kind.writes(model) if model else kind.target is not None)
         if model:
@@ -135,6 +135,28 @@ class Steps:
         if kind.target and self._types_known:
             self._check_target(node, kind, params)
 
+    def _check_texts(self, node: Node, kind: StepKind) -> None:
+        """Templates wherever a parameter may hold them, and conditions where it is one."""
+        names = self._reading.names(self._types, tuple(self._named))
+        for part in (kind.name, *sorted(kind.beside)):
+            own = node.value.get(part)
+            if own is None:
+                continue
+            inside = own.value if part == kind.name and isinstance(own.value, dict) else {}
+            conditions = kind.conditions & inside.keys()
+            for key in conditions:
+                self._reading.expression(key, inside[key], self._reading.language.check_condition, names)
+            for each in [item for key, item in inside.items() if key not in conditions] if conditions else [own]:
+                self._reading.templates(each, names)
+
+    def _check_wanted(self, node: Node, kind: StepKind, params: Mapping[str, Any]) -> None:
+        """Warn of a write to the event's own object after a wait, if nothing asks what has become of that."""
+        own = kind.target is not None and params.get(f"{kind.target}_id") is None
+        if self._waited and own and "if" not in node.value:
+            message = "the object may have gone on during the wait: ask in «if» whether the step is still wanted"
+            self._findings.warning("step-unasked", node.keys[kind.name].place, message)
+        self._waited = self._waited or kind.name == _WAIT
+
     def _check_target(self, node: Node, kind: StepKind, params: Mapping[str, Any]) -> None:
         given = {name for name in (f"{kind.target}_id", "project_id") if params.get(name) is not None}
         without = [each for each in self._types if not each.startswith(_WITH_TARGET)]
@@ -145,7 +167,7 @@ class Steps:
 
 
 def _step(step_id: str, name: str, params: dict[str, Any], model: StepModel, within: timedelta | None) -> RuleStep:
-    return RuleStep(step_id, name, params, model.if_ or "", model.on_error, within)
+    return RuleStep(step_id, name, params, model.if_ or "", model.on_error, within, model.retry)
 
 
 class _InStep:

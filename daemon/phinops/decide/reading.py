@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from phinops.decide.calendarfile import Calendars
 from phinops.decide.document import Document, Node
 from phinops.decide.findings import Findings
+from phinops.decide.inputs import Inputs
 from phinops.decide.language import Language
 from phinops.decide.offsets import locate
 from phinops.decide.rule import Setting
@@ -21,17 +23,24 @@ _COMMENT = re.compile(r"[ \t]+#([^\n]*)")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One rule being read."""
+    """One rule being read.
+
+    `inputs` are those of the blueprint that it is. `blamed` are mistakes that keep it from being used and that were
+    told at the place where they stand: of a calendar, a default or a blueprint.
+    """
 
     setting: Setting
     language: Language
     document: Document
     findings: Findings
     vars: dict[str, Any]
+    calendars: Calendars
+    inputs: Inputs = field(default_factory=dict)
+    blamed: list[str] = field(default_factory=list)
 
     def names(self, types: tuple[str, ...], steps: tuple[str, ...] = ()) -> Names:
         """What expressions of the rule may speak of."""
-        return Names(types, steps, frozenset(self.vars))
+        return Names(types, steps, frozenset(self.vars), inputs=self.inputs)
 
     def expression(self, name: str, node: Node | None, check: Check, names: Names) -> None:
         """Report what is wrong with the expression of the key `name`."""

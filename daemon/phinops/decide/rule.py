@@ -11,6 +11,9 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
+from phinops.decide.calendar import Calendar
+from phinops.decide.inputs import Inputs, inputs_from_json, inputs_json
+from phinops.decide.lasting import TooLong, too_long_of
 from phinops.event import JsonObject
 from phinops.firing import Mode
 
@@ -48,12 +51,17 @@ class StepKind(Protocol):
         ...
 
     @property
+    def conditions(self) -> frozenset[str]:
+        """Parameters that are conditions and no texts."""
+        ...
+
+    @property
     def verifiable(self) -> bool:
         """Whether reading can tell what became of it, so that `verify` has a meaning."""
         ...
 
     def writes(self, params: Any) -> bool:
-        """Whether it changes anything in Dataphin; `params` is an instance of the model."""
+        """Whether it changes anything outside of phinops; `params` is an instance of the model."""
         ...
 
     def problems(self, params: Any, setting: Any) -> list[tuple[Path, str]]:
@@ -91,7 +99,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RuleStep:
-    """One step of a plan. `params` are as written, with their templates; `verify` is how long it may take."""
+    """One step of a plan. `params` are as written, with their templates; `verify` is how long it may take,
+    `retry` how often it is repeated when it came to no good.
+    """
 
     id: str
     kind: str
@@ -99,6 +109,7 @@ class RuleStep:
     condition: str = ""
     on_error: OnError = "stop"
     verify: timedelta | None = None
+    retry: int = 0
 
     def to_json(self) -> JsonObject:
         """The step as a firing keeps it."""
@@ -109,6 +120,7 @@ class RuleStep:
             "if": self.condition,
             "on_error": self.on_error,
             "verify_s": _seconds(self.verify),
+            **({"retry": self.retry} if self.retry else {}),
         }
 
     @classmethod
@@ -121,15 +133,18 @@ class RuleStep:
             condition=document["if"],
             on_error=document["on_error"],
             verify=_span(document["verify_s"]),
+            retry=document.get("retry", 0),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `types` are the event types that it looks at, `cron` its own schedule or "".
+    """One rule. `types` are the event types that it looks at, `cron` its own schedule or "", `lasting` what it calls
+    too long where its events are about that.
 
     `condition` and `key` are CEL, "" where the rule has none; `hold` is its `for`. `within` is how soon after a change
     the rule would like to hear of it: a wish that polls are paced by, and no part of what the rule decides or does.
+    It is active within any of `active`, always if that is empty. `inputs` are the values given to its blueprint.
     """
 
     id: str
@@ -138,6 +153,7 @@ class Rule:
     mode: Mode = "armed"
     description: str = ""
     cron: str = ""
+    lasting: TooLong | None = None
     condition: str = ""
     hold: timedelta | None = None
     key: str = ""
@@ -146,6 +162,8 @@ class Rule:
     limits: Limits = Limits()
     max_age: timedelta | None = None
     within: timedelta | None = None
+    active: tuple[Calendar, ...] = ()
+    inputs: Inputs = field(default_factory=dict)
     vars: JsonObject = field(default_factory=dict)
     writes: bool = False
     file: str = ""
@@ -156,6 +174,10 @@ class Rule:
         """The rule's meaning as JSON: the plan of its firings. Without `file`, `line`, `description` and `within`:
         a rule that wants to hear sooner decides and does the same.
         """
+        # A key that came later is written only where it is set, so that what rules were before keeps its hash.
+        later: JsonObject = {"active": [each.to_json() for each in self.active]} if self.active else {}
+        later |= {"inputs": inputs_json(self.inputs)} if self.inputs else {}
+        later |= {"lasting": self.lasting.to_json()} if self.lasting else {}
         return {
             "id": self.id,
             "on": list(self.types),
@@ -171,6 +193,7 @@ class Rule:
             "vars": self.vars,
             "writes": self.writes,
             "steps": [step.to_json() for step in self.steps],
+            **later,
         }
 
     @classmethod
@@ -184,6 +207,7 @@ class Rule:
             steps=tuple(map(RuleStep.from_json, document["steps"])),
             mode=document["mode"],
             cron=document["cron"],
+            lasting=too_long_of(document.get("lasting")),
             condition=document["if"],
             hold=_span(document["for_s"]),
             key=document["key"],
@@ -191,6 +215,8 @@ class Rule:
             concurrency=document["concurrency"],
             limits=Limits(_window(limits, "firings"), _window(limits, "targets"), downstream and downstream["max"]),
             max_age=_span(document["max_age_s"]),
+            active=tuple(map(Calendar.from_json, document.get("active", ()))),
+            inputs=inputs_from_json(document.get("inputs", {})),
             vars=document["vars"],
             writes=document["writes"],
             hash=hash_of(document),
@@ -234,7 +260,10 @@ class Cares:
 
 
 class RuleSet:
-    """The rules in force, found by what they look at. `hash` names this very set."""
+    """The rules in force, found by what they look at. `hash` names this very set.
+
+    `lasting` is what somebody has to watch the time for: event type, state and seconds, for each rule that is not off.
+    """
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules = {rule.id: rule for rule in rules}
@@ -243,6 +272,11 @@ class RuleSet:
             for kind in rule.types:
                 self._by_type.setdefault(kind, []).append(rule)
         self._cares = _cares(self)
+        self.lasting = frozenset(
+            (rule.types[0], rule.lasting.state, rule.lasting.after_s)
+            for rule in self
+            if rule.lasting and rule.mode != "off"
+        )
         self.hash = hash_of({rule.id: rule.hash for rule in self})
 
     def __iter__(self) -> Iterator[Rule]:

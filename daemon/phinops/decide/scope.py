@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from phinops.decide.inputs import Inputs
 from phinops.errors import PhinopsError
 from phinops.event import ADDS, ALWAYS, Event, parts_of
 from phinops.firing import StepResult
@@ -18,25 +19,28 @@ class CannotEvaluate(PhinopsError):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The names of rules with their values: `steps` are the results so far, by step id."""
+    """The names of rules with their values: `steps` are the results so far, by step id, `inputs` a blueprint's."""
 
     event: Event
     now: datetime
     steps: Mapping[str, StepResult] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Inputs = field(default_factory=dict)
 
 
-ROOTS = frozenset({"event", "steps", "vars", "now"})
+ROOTS = frozenset({"event", "steps", "vars", "now", "inputs"})
 """The names that everything else is reached by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What may be spoken of, as `check` knows it: events of the types in `on`, the steps before, the vars."""
+    """What may be spoken of, as `check` knows it: events of the types in `on`, the steps before, the vars,
+    and the inputs of a blueprint with values of their types."""
 
     types: tuple[str, ...]
     steps: tuple[str, ...] = ()
     vars: frozenset[str] = frozenset()
+    inputs: Inputs = field(default_factory=dict)
 
     def parts(self) -> frozenset[str]:
         """The parts that an event of any of the types has."""

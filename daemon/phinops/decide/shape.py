@@ -12,6 +12,7 @@ from typing import Any
 from cel_expr_python import cel
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, struct_pb2, timestamp_pb2, wrappers_pb2
 
+from phinops.decide.inputs import Inputs
 from phinops.event import Event, field_types
 from phinops.firing import StepResult
 
@@ -123,13 +124,37 @@ _EVENT = message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{PACKAGE}
 _STEP = message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{PACKAGE}.Step"))
 
 
-def environment(functions: list[Any]) -> Any:
+InputTypes = tuple[tuple[str, str], ...]
+"""The inputs of a blueprint by name, each with a key of `_INPUT_TYPES`."""
+
+_INPUT_TYPES: Mapping[str, Any] = {
+    "str": cel.Type.STRING,
+    "int": cel.Type.INT,
+    "float": cel.Type.DOUBLE,
+    "bool": cel.Type.BOOL,
+    "timedelta": cel.Type.DURATION,
+    "list": cel.Type.List(cel.Type.STRING),
+}
+
+
+def input_types(inputs: Inputs) -> InputTypes:
+    """The types of the values, by which an environment is declared."""
+    return tuple(sorted((name, type(value).__name__) for name, value in inputs.items()))
+
+
+def input_variables(inputs: Inputs) -> dict[str, Any]:
+    """The inputs as variables: a name with a point in it is found before a field is looked for."""
+    return {f"inputs.{name}": value for name, value in inputs.items()}
+
+
+def environment(functions: list[Any], inputs: InputTypes = ()) -> Any:
     """CEL's environment in which the names of rules are declared, with `functions` beside CEL's own."""
     variables = {
         "event": cel.Type(f"{PACKAGE}.Event"),
         "steps": cel.Type.Map(cel.Type.STRING, cel.Type(f"{PACKAGE}.Step")),
         "vars": cel.Type.DYN,
         "now": cel.Type.TIMESTAMP,
+        **{f"inputs.{name}": _INPUT_TYPES.get(kind, cel.Type.DYN) for name, kind in inputs},
         **{f"@{name}": cel.Type.DYN for name in UNTYPED},
     }
     return cel.NewEnv(descriptor_pool=_POOL, variables=variables, functions=functions)

@@ -15,8 +15,9 @@ from typing import Any
 from minijinja import Environment, TemplateError
 
 from phinops.decide import functions
-from phinops.decide.celtext import unknown_field
+from phinops.decide.celtext import unknown_field, unknown_input
 from phinops.decide.findings import did_you_mean, listed
+from phinops.decide.inputs import inputs_text
 from phinops.decide.jinja import Code, Token, blocks, is_template, sole_expression
 from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
 from phinops.decide.shape import MODELS, STEP_FIELDS, item_type
@@ -28,7 +29,7 @@ MAX_TEMPLATE = 64 * 1024
 """Steps of work, characters of a result, and characters of a template."""
 
 _FUNCTIONS = ("bizdate", "days_before", "range", "dict", "namespace")
-_ROOTS = ("event", "steps", "vars", "now")
+_ROOTS = ("event", "steps", "vars", "now", "inputs")
 _REFUSED_TAGS = ("include", "import", "from", "extends", "block", "do", "autoescape")
 _SINGLE = re.compile(r"\s+")
 
@@ -131,6 +132,7 @@ class _LazyContext:
                     for name, result in scope.steps.items()
                 },
                 "vars": plain(scope.vars),
+                "inputs": inputs_text(scope.inputs),
                 "now": scope.now.astimezone(self._zone).isoformat(),
             }
         return self._values
@@ -294,6 +296,8 @@ def _walk(path: list[str], names: Names) -> tuple[int, str]:
         return 0, ""
     if root not in _ROOTS:
         return 0, _unknown_root(root, names)
+    if root == "inputs":
+        return _walk_inputs(rest, names)
     if not rest:
         return 0, ""
     match root:
@@ -312,8 +316,14 @@ def _unknown_root(root: str, names: Names) -> str:
     for owner, known in (("event", names.event_fields()), ("vars", names.vars), ("steps", names.steps)):
         if root in known:
             return f"unknown name «{root}»: did you mean «{owner}.{root}»?"
-    near = did_you_mean(root, (*_ROOTS, *_FUNCTIONS)) or ": a template speaks of event, steps, vars and now"
+    near = did_you_mean(root, (*_ROOTS[:-1], *_FUNCTIONS)) or ": a template speaks of event, steps, vars and now"
     return f"unknown name «{root}»{near}"
+
+
+def _walk_inputs(rest: list[str], names: Names) -> tuple[int, str]:
+    if not names.inputs:
+        return 0, "a rule has no «inputs»: a blueprint has"
+    return 1, unknown_input(rest[0], names) if rest and rest[0] not in names.inputs else ""
 
 
 def _walk_steps(rest: list[str], names: Names) -> tuple[int, str]:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from phinops.decide.defaults import event_schema, state_schema
-from phinops.decide.model import Given, Model, Span
+from phinops.decide.model import Span
+from phinops.decide.strict import Given, Model
 from phinops.firing import FiringState, Outcome
 
 _ANYTHING: dict[str, Any] = {"type": "object"}
@@ -17,7 +18,7 @@ _ANYTHING: dict[str, Any] = {"type": "object"}
 STATES = ("instance", "node", "alert", "api", "impact")
 """What a `state` step may speak of."""
 
-Kind = Literal["for", "wait", "absent", "count", "queued", "verify"]
+Kind = Literal["for", "wait", "absent", "count", "queued", "verify", "retry"]
 """What something may be waiting for."""
 
 
@@ -200,18 +201,31 @@ Fault = Literal["timeout", "reset", "throttle", "unavailable"]
 
 
 class AnswerModel(Model):
-    """How calls of an API are answered from here on: with an error, with a body of their own, or not as they should."""
+    """How calls of an API of Dataphin, or requests of the step `http` to an address, are answered from here on: with an
+    error, with a body of their own, with another status, or not as they should.
+    """
 
-    api: str
+    api: Annotated[str | None, Given] = None
+    http: Annotated[str | None, Given] = None
     error: Annotated[ErrorModel | None, Given] = None
-    body: Annotated[dict[str, Any] | None, Given] = None
+    status: Annotated[Annotated[int, Field(ge=100, le=599)] | None, Given] = None
+    body: Annotated[Any, Given] = None
     fault: Annotated[Fault | None, Given] = None
     times: Times = 1
 
     @model_validator(mode="after")
-    def _says_one(self) -> AnswerModel:
-        if sum(each is not None for each in (self.error, self.body, self.fault)) != 1:
+    def _hangs_together(self) -> AnswerModel:
+        if (self.api is None) == (self.http is None):
+            raise ValueError("names either an `api` or the address of a step `http`")
+        said = [name for name in ("error", "status", "body", "fault") if getattr(self, name) is not None]
+        if self.api is not None and said not in (["error"], ["body"], ["fault"]):
             raise ValueError("says one of error, body and fault")
+        if self.api is not None and not isinstance(self.body, dict | None):
+            raise ValueError("has fields of the answer as its body")
+        if self.http is not None and said not in (["status"], ["body"], ["status", "body"], ["fault"]):
+            raise ValueError("says status and body, or a fault")
+        if self.http is not None and self.fault not in (None, "timeout", "reset"):
+            raise ValueError("has the faults timeout and reset")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,19 +13,23 @@ from cronsim import CronSim, CronSimError
 from phinops.decide import later
 from phinops.decide.document import Node
 from phinops.decide.findings import Findings, did_you_mean, listed
+from phinops.decide.lasting import FORMS, TooLong, means_lasting, needs_more, read_lasting
 from phinops.event import ADDS, parts_of
 
 SCHEDULE = "schedule.fired"
-_KNOWN = tuple(kind for kind in ADDS if kind not in later.EVENTS)
+_KNOWN = tuple(ADDS)
+_CUSTOM = re.compile(r"custom\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_CUSTOM_FORM = "custom.NAME has a NAME of letters, digits, `-`, `_` and `.`"
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """The event types of a rule, and the cron expression of its own schedule or ""."""
+    """The event types of a rule, the cron expression of its own schedule or "", and what it calls too long."""
 
     types: tuple[str, ...]
     cron: str = ""
+    lasting: TooLong | None = None
 
 
 def read_trigger(node: Node, findings: Findings, hooks: Collection[str] | None) -> Trigger | None:
@@ -58,12 +63,12 @@ def _type_mistake(node: Node, hooks: Collection[str] | None) -> tuple[str, str] 
     name = node.value
     if not isinstance(name, str):
         return "bad-value", "«on» lists event types only: a schedule or a hook needs a rule of its own"
-    if name in later.EVENTS:
-        return "not-yet", later.not_yet(f"{name}{later.EVENTS[name]}")
+    if name in FORMS:
+        return "missing-key", needs_more(name)
     if name.startswith("custom."):
-        return "not-yet", later.not_yet(f"«{name}» comes from the step emit, which")
+        return None if _CUSTOM.fullmatch(name) else ("unknown-event", f"«{name}» is never emitted: {_CUSTOM_FORM}")
     if parts_of(name) is None:
-        near = did_you_mean(name, _KNOWN) or f": there are {listed(_KNOWN)} and hook.NAME"
+        near = did_you_mean(name, _KNOWN) or f": there are {listed(_KNOWN)}, custom.NAME and hook.NAME"
         return "unknown-event", f"there is no event «{name}»{near}"
     return _hook_mistake(name.removeprefix("hook."), hooks) if name.startswith("hook.") else None
 
@@ -76,6 +81,9 @@ def _hook_mistake(name: str, hooks: Collection[str] | None) -> tuple[str, str] |
 
 
 def _mapping(node: Node, findings: Findings, hooks: Collection[str] | None) -> Trigger | None:
+    if means_lasting(node):
+        found = read_lasting(node, findings)
+        return found and Trigger((found[0],), lasting=found[1])
     kind = next((key for key in ("schedule", "hook") if key in node.value), "")
     others = [key for key in node.value if key != kind]
     later_keys = [key for key in others if key in later.CORRELATION_KEYS]

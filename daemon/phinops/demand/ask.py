@@ -144,6 +144,35 @@ class Firings:
         yield ((rarer(times=n), f"at most {counted(n, 'firing')} a day") for n in range(self.times - 1, 0, -1))
 
 
+@dataclass(frozen=True, slots=True)
+class Vigils:
+    """The rule `rule` asks how long instances wait, of whom there may be thousands: `most` is what that may cost."""
+
+    tenant: Tenant
+    spot: Spot
+    rule: str
+    most: int
+    polls: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"rule {self.rule}"
+
+    @property
+    def head(self) -> str:
+        return f"{self.rule}: looking for what waits"
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        return {"ListInstances": self.most}
+
+    def told(self, where: str) -> str:
+        return f"may take {self.most:,} calls a day{where}"
+
+    def easings(self) -> Iterator[Iterable[tuple[Vigils, str]]]:
+        return iter(())
+
+
 def counted(number: int, noun: str) -> str:
     """The number with its noun."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -12,11 +12,13 @@ from itertools import takewhile
 
 from cronsim import CronSim
 
+from phinops.arrive.lasting import WAITING, Asked
+from phinops.arrive.ration import CHECKS, LISTS, polls_of_day
 from phinops.catalog.catalog import load_catalog
 from phinops.catalog.quotas import allowed
 from phinops.config import Config, SourceSettings, Tenant
 from phinops.decide.rule import Rule, RuleStep
-from phinops.demand.ask import DAY, Firings, Polls, Spot
+from phinops.demand.ask import DAY, Firings, Polls, Spot, Vigils
 from phinops.execute.steps.kind import Step
 from phinops.execute.steps.table import STEPS
 
@@ -79,6 +81,16 @@ def firings_of(config: Config, tenant: Tenant, rules: Iterable[Rule]) -> Iterato
             times = _times_a_day(rule, config.timezone)
             if each and times:
                 yield Firings(tenant, spot_of(rule), rule.id, times, each)
+
+
+def vigils_of(tenant: Tenant, rules: Iterable[Rule]) -> Iterator[Vigils]:
+    """What looking for instances that wait may cost, where a rule asks how long they do: once for all such rules."""
+    polls = polls_of_day(tenant)
+    for rule in rules:
+        asked = rule.lasting and Asked(rule.types[0], rule.lasting.state, rule.lasting.after_s)
+        if asked and WAITING in asked.states and polls is not None:
+            yield Vigils(tenant, spot_of(rule), rule.id, round((LISTS + CHECKS) * polls))
+            return
 
 
 def spot_of(rule: Rule) -> Spot:

@@ -13,7 +13,7 @@ from phinops.decide.build import POLLED
 from phinops.decide.rule import Rule, RuleSet
 from phinops.demand.ask import Ask, Firings, Polls
 from phinops.demand.day import Day, Lack
-from phinops.demand.gather import Source, SpotOf, firings_of, sources_of, spot_of
+from phinops.demand.gather import Source, SpotOf, firings_of, sources_of, spot_of, vigils_of
 from phinops.durations import format_duration
 from phinops.problem import Problem
 
@@ -37,6 +37,8 @@ def quota_warnings(config: Config, rules: RuleSet, where: SpotOf) -> list[Proble
         for source in mine:
             found += _unmet(source, listening, teller)
             asks += _polls_of(source, listening, where, teller, found)
+        if any(source.family == "instance." for source in mine):
+            asks += vigils_of(tenant, listening)
         for firings in firings_of(config, tenant, listening):
             asks += _alone([firings], "quota-schedule", teller, found)
         accounts.setdefault(tenant.account, []).extend(asks)

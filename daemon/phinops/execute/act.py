@@ -1,67 +1,92 @@
 """Walking a firing's plan: one step after the other, from where the journal says it stands.
 
 Whatever was under way when an earlier process died is taken up by what its last row says: an open intent is settled
-by reading, a done write is verified for the time that it has left, an absent one is attempted anew.
+by reading, a done write is verified for the time that it has left, an absent one is attempted anew, a wait goes on.
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
-from pydantic import BaseModel
 
 from phinops.clock import Clock
-from phinops.errors import ApiError, QuotaSpent
 from phinops.event import Action, Event, Project, event_id
-from phinops.execute.carry import Carrier, Hands, Held
+from phinops.execute import again
+from phinops.execute.announce import Announcer
+from phinops.execute.bells import Bells, rest_until
+from phinops.execute.carry import Hands, Held
+from phinops.execute.desk import Alarm
+from phinops.execute.emitting import Emitter
+from phinops.execute.guard import Ceiling
 from phinops.execute.journal import Journal
-from phinops.execute.notify.note import note_payload
-from phinops.execute.patience import patiently
+from phinops.execute.operate import Operations
 from phinops.execute.steps.kind import BadStep, Step, Target, Write, checked
-from phinops.execute.walk import Scene, Walk, Words, planned_step, result_of, write_of
-from phinops.firing import Firing, FiringState, Notice, StepResult
+from phinops.execute.stop import Stop
+from phinops.execute.visit import Visits
+from phinops.execute.waiting import Waiter
+from phinops.execute.walk import Doer, Scene, Unwanted, Walk, Words, planned_step, result_of, write_of
+from phinops.execute.web import Web
+from phinops.firing import INWARD, Firing, FiringState, StepResult
 
 log = structlog.get_logger(__name__)
 
 
-class Actor:
-    """Carries out firings. One for the whole daemon.
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What acting needs. `hands` are by tenant, `held` keeps writes to one target apart, `bells` wake who waits.
 
-    `hands` are by tenant, `held` keeps writes to one target apart, `tell` takes `action.settled`.
+    `tell` takes events of the daemon's own, `alarm` what people must know of a tenant.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        steps: Mapping[str, Step],
-        words: Words,
-        hands: Mapping[str, Hands],
-        clock: Clock,
-        held: Held,
-        tell: Callable[[Event], Awaitable[object]],
-    ) -> None:
-        self._journal = journal
-        self._steps = steps
-        self._words = words
-        self._hands = hands
-        self._clock = clock
-        self._tell = tell
-        self._carrier = Carrier(journal, hands, clock, held)
+    journal: Journal
+    words: Words
+    hands: Mapping[str, Hands]
+    clock: Clock
+    held: Held
+    bells: Bells
+    web: Web
+    ceiling: Ceiling
+    tell: Callable[[Event], Awaitable[object]]
+    alarm: Callable[[str, Alarm], Awaitable[object]]
 
-    async def walk(self, firing: Firing, event: Event) -> tuple[FiringState, str]:
-        """Do the firing's steps from its cursor on; the state that it ends in, with the reason."""
+
+class Actor:
+    """Carries out firings. One for the whole daemon."""
+
+    def __init__(self, kit: Kit, steps: Mapping[str, Step]) -> None:
+        self._journal = kit.journal
+        self._words = kit.words
+        self._clock = kit.clock
+        self._tell = kit.tell
+        self._steps = steps
+        self._operations: Doer = Operations(kit.journal, kit.hands, kit.clock, kit.held)
+        self._doers: Mapping[str, Doer] = {
+            "notify": Announcer(kit.journal),
+            "wait": Waiter(kit.journal, kit.words, kit.hands, kit.clock, kit.bells),
+            "emit": Emitter(kit.journal, kit.clock, kit.tell),
+            "http": Visits(kit.journal, kit.web, kit.ceiling, kit.alarm),
+        }
+
+    async def walk(
+        self, firing: Firing, event: Event, events: Sequence[Event] = (), stop: Stop | None = None
+    ) -> tuple[FiringState, str]:
+        """Do the firing's steps from its cursor on; the state that it ends in, with the reason.
+
+        Raises:
+            Stopped: it was asked to stop, and has no write under way.
+        """
+        event = firing.now or event
         results = dict(firing.results)
+        stop = stop or Stop()
         for n in range(firing.cursor, len(firing.plan["steps"])):
             planned = planned_step(n, firing.plan["steps"][n])
             step = self._steps.get(planned.kind)
             if step is None:
                 return "needs_decision", f"step {planned.id}: this version does not know the step «{planned.kind}»"
-            result = await self._do(Walk(firing, planned, step, Scene(event, results, firing.plan.get("vars", {}))))
-            await self._report(firing, n, result)
+            scene = Scene(event, results, firing.plan.get("vars", {}), events, firing.plan.get("inputs", {}))
+            result = await self._do(Walk(firing, planned, step, scene, stop))
             results = {**results, planned.id: result}
             await self._journal.advance(firing.id, n + 1, results)
             log.info(
@@ -70,93 +95,81 @@ class Actor:
             )  # fmt: skip
             if planned.on_error == "stop" and result.outcome in ("refused", "unknown"):
                 return _stopped(result), f"step {planned.id}: {result.outcome}: {result.reason}"
+            if planned.kind == "wait":
+                known = await self._journal.firing(firing.id)
+                event = (known and known.now) or event
         return "done", ""
 
     async def _do(self, walk: Walk) -> StepResult:
+        """The step from where the journal says it stands, as often as it may be tried."""
+        tries = await self._tries(walk)
+        walk = replace(walk, wrote=_wrote(tries))
+        result = await self._told(walk, self._first(walk))
+        while walk.planned.retry and again.may_be_repeated(walk.step, result):
+            tries = await self._tries(walk)
+            if len(tries) > walk.planned.retry:
+                break
+            attempt = await self._pause(walk, result, len(tries))
+            walk = replace(walk, wrote=_wrote(tries))
+            result = await self._told(walk, self._begin(walk, attempt))
+        return result
+
+    async def _tries(self, walk: Walk) -> tuple[str, ...]:
+        if not walk.planned.retry:
+            return ()
+        return tuple(await self._journal.tries_of(walk.firing.id, walk.planned.n))
+
+    async def _first(self, walk: Walk) -> StepResult:
         earlier = await self._journal.last_step(walk.firing.id, walk.planned.n)
+        if earlier is None or earlier.state != "intent":
+            walk.stop.check()
+        if earlier and earlier.state != "absent":
+            return await self._doer(walk).take_up(walk, earlier)
+        if walk.planned.condition:
+            holds, reason = self._words.holds(walk.planned.condition, walk.scene)
+            if not holds:
+                return StepResult("skipped", reason)
+        return await self._begin(walk, earlier.attempt + 1 if earlier else 1)
+
+    async def _begin(self, walk: Walk, attempt: int) -> StepResult:
+        given = walk.planned.params
+        as_written = {name: given[name] for name in walk.step.conditions if name in given}
+        rest = {name: value for name, value in given.items() if name not in as_written}
+        params = checked(walk.step, {**self._words.render(rest, walk.scene), **as_written})
+        return await self._doer(walk).do(walk, params, attempt)
+
+    async def _pause(self, walk: Walk, result: StepResult, tries: int) -> int:
+        """Wait until the step is due once more; the number of its next attempt. Raises Stopped."""
+        last = await self._journal.last_step(walk.firing.id, walk.planned.n)
+        ended = (last and last.t_done) or self._clock.now()
+        due = ended + again.pause(tries)
+        reason = f"step {walk.planned.id} is repeated at {due.isoformat()}: {result.outcome}: {result.reason}"
+        log.info("step.again", firing=walk.firing.id, step=walk.planned.id, outcome=result.outcome, due=due.isoformat())
+        await self._journal.move(walk.firing.id, "running", reason, due)
+        with walk.stop.safe():
+            await rest_until(self._clock, due)
+        return last.attempt + 1 if last else 1
+
+    async def _told(self, walk: Walk, doing: Awaitable[StepResult]) -> StepResult:
+        """What a try comes to, told as `action.settled`; one that cannot be carried out is refused."""
         try:
-            if earlier and earlier.state != "absent":
-                return await self._carrier.take_up(walk, earlier)
-            if walk.planned.condition:
-                holds, reason = self._words.holds(walk.planned.condition, walk.scene)
-                if not holds:
-                    return StepResult("skipped", reason)
-            params = checked(walk.step, self._words.render(walk.planned.params, walk.scene))
-            if walk.planned.kind == "notify":
-                return await self._notify(walk, params)
-            return await self._call(walk, params, earlier.attempt + 1 if earlier else 1)
+            result = await doing
+        except Unwanted as error:
+            result = await self._refuse(walk, str(error), error.write)
         except BadStep as error:
-            return await self._refuse(walk, str(error))
+            result = await self._refuse(walk, str(error))
+        await self._report(walk.firing, walk.planned.n, result)
+        return result
 
-    async def _call(self, walk: Walk, params: BaseModel, attempt: int) -> StepResult:
-        look = self._hands[walk.firing.tenant].look
-        write = await patiently(
-            self._clock,
-            lambda: walk.step.write(params, walk.scene.event, look),
-            "what the step needs to know",
-            lambda reason: self._waits(walk, reason),
-        )
-        if not walk.step.writes(params):
-            return await self._read(walk, write)
-        try:
-            await self._check_downstream(walk, write)
-            if walk.firing.mode == "shadow":
-                row = walk.row(attempt, write, outcome="shadow")
-                await self._journal.put_step(row)
-                return StepResult("shadow", "", row.action_id)
-            return await self._carrier.carry(walk, write, attempt)
-        except BadStep as error:
-            return await self._refuse(walk, str(error), write)
-
-    async def _check_downstream(self, walk: Walk, write: Write) -> None:
-        """Raises BadStep when `limits.downstream` refuses the target."""
-        limit = walk.limits.get("downstream")
-        if not limit or write.target.kind not in ("instance", "node"):
-            return
-        look = self._hands[walk.firing.tenant].look
-        below = await patiently(
-            self._clock,
-            lambda: look.downstream(write.target),
-            "what hangs below the target",
-            lambda reason: self._waits(walk, reason),
-        )
-        if below > limit["max"]:
-            raise BadStep(f"limits.downstream: {below} nodes hang below {write.target.id}, {limit['max']} are allowed")
-
-    async def _waits(self, walk: Walk, reason: str) -> None:
-        """Say in the firing what it waits for."""
-        await self._journal.move(walk.firing.id, "running", f"step {walk.planned.id} waits: {reason}")
-
-    async def _read(self, walk: Walk, write: Write) -> StepResult:
-        row = replace(walk.row(1, write, outcome="accepted"), kind="read")
-        try:
-            body = await self._hands[walk.firing.tenant].read(write.api, write.params)
-        except (ApiError, QuotaSpent) as error:
-            row = replace(row, outcome="refused", state="failed", result={"reason": str(error)})
-            await self._journal.put_step(row)
-            return StepResult("refused", str(error), row.action_id)
-        request_id = str(body.get("RequestId") or "")
-        await self._journal.put_step(replace(row, result=walk.step.result(body), request_id=request_id))
-        return StepResult("accepted", "", row.action_id)
-
-    async def _notify(self, walk: Walk, params: Any) -> StepResult:
-        shadow = walk.firing.mode == "shadow"
-        names = list(params.to)
-        rendered = {"title": params.title, "message": params.message, "severity": params.severity}
-        firing = walk.firing
-        payload = note_payload(rendered, rule=firing.rule, firing_id=firing.id, event=walk.scene.event)
-        write = Write("notify", "", Target("", ", ".join(names)), payload)
-        row = walk.row(1, write, outcome="shadow" if shadow else "accepted")
-        notices = [Notice(f"msg_{uuid.uuid4().hex}", name, payload) for name in names]
-        await self._journal.put_step(row, [] if shadow else notices)
-        return StepResult("shadow" if shadow else "accepted", "", row.action_id)
+    def _doer(self, walk: Walk) -> Doer:
+        return self._doers.get(walk.planned.kind, self._operations)
 
     async def _report(self, firing: Firing, n: int, result: StepResult) -> None:
-        """`action.settled`, for what was to be written to Dataphin; told again after a crash, it is the same event."""
+        """`action.settled`, for what was to be written; told again after a crash, it is the same event."""
         if not result.action_id or firing.mode == "shadow":
             return
         row = await self._journal.last_step(firing.id, n)
-        if row is None or row.kind in ("notify", "read"):
+        if row is None or row.kind in INWARD:
             return
         action = Action(row.action_id, row.kind, row.api, row.target_id, result.outcome, firing.rule)
         await self._tell(
@@ -182,6 +195,11 @@ class Actor:
         row = walk.row(attempt, known, outcome="refused", state="failed", reason=reason)
         await self._journal.put_step(row)
         return result_of(row)
+
+
+def _wrote(tries: tuple[str, ...]) -> bool:
+    """Whether any of the tries was done, if to no avail."""
+    return any(outcome != "refused" for outcome in tries)
 
 
 def _stopped(result: StepResult) -> FiringState:

@@ -18,6 +18,7 @@ from phinops.clock import Clock
 from phinops.errors import ApiError, QuotaSpent, Throttled, Transient
 from phinops.event import JsonObject
 from phinops.execute.desk import Desk, Fate, Order
+from phinops.execute.fresh import Eyes
 from phinops.execute.journal import Journal
 from phinops.execute.patience import PATIENCE
 from phinops.execute.settle import Open, Settler
@@ -53,12 +54,13 @@ class Reader(Look, Downstream, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What acts on one tenant."""
+    """What acts on one tenant; `eyes` are for steps that wait."""
 
     desk: Desk
     settler: Settler
     look: Reader
     read: Callable[[str, JsonObject], Awaitable[Mapping[str, Any]]]
+    eyes: Eyes
 
 
 Held = Callable[[tuple[str, str, str]], AbstractAsyncContextManager[bool]]
@@ -134,7 +136,8 @@ class Carrier:
             before = from_json(earlier.probe) if earlier.target_kind == "instance" else Record()
             return await self._send(_Errand(walk, write, earlier.attempt + 1, {}, _NEVER, before, alone=True))
         if earlier.state == "done" and earlier.outcome == "accepted" and earlier.verify_until:
-            return await settler.verify(walk.step, write, earlier, earlier.verify_until)
+            with walk.stop.safe():
+                return await settler.verify(walk.step, write, earlier, earlier.verify_until)
         return result_of(earlier)
 
     async def _send(self, errand: _Errand) -> StepResult:
@@ -156,12 +159,13 @@ class Carrier:
             if verdict == "absent":
                 errand.seen_at = _NEVER  # one more look before it is sent again: the state may show late
             spent = self._clock.monotonic() - began
-            if errand.attempt > ATTEMPTS or spent > PATIENCE.total_seconds():
+            if errand.attempt > ATTEMPTS + errand.walk.planned.retry or spent > PATIENCE.total_seconds():
                 raise BadStep(f"not done after {errand.attempt - 1} attempts in {spent:.0f} s: {fate.reason}")
             wait = max(pause, fate.retry_after or 0.0)
             log.info("action.again", firing=intent.firing_id, step=intent.step_id, reason=fate.reason, wait_s=wait)
             await self._journal.move(intent.firing_id, "running", f"step {intent.step_id} waits: {fate.reason}")
-            await self._clock.sleep(wait)
+            with errand.walk.stop.safe():
+                await self._clock.sleep(wait)
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _attempt(self, errand: _Errand, intent: Intent, *, shared: bool) -> tuple[Fate, str]:
@@ -216,7 +220,10 @@ class Carrier:
             return StepResult("accepted", "", intent.action_id)
         until = self._clock.now() + walk.planned.within
         done = await self._journal.last_step(walk.firing.id, walk.planned.n) or intent
-        return await self._hands[walk.firing.tenant].settler.verify(walk.step, write, done, done.verify_until or until)
+        with walk.stop.safe():
+            return await self._hands[walk.firing.tenant].settler.verify(
+                walk.step, write, done, done.verify_until or until
+            )
 
 
 def _done_to(run: Record, write: Write, latest: Sequence[Intent]) -> Intent | None:

@@ -1,4 +1,4 @@
-"""An event's object read again when its `for` is over: still in the event's state, or gone on."""
+"""An event's object read again: whether it is still in the event's state when `for` is over, and how it is now."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from phinops import vendor
 from phinops.clock import Clock
-from phinops.event import STATE_EVENTS, Event
+from phinops.event import NOT_STARTED, STATE_EVENTS, Alert, Api, Event, Instance
 from phinops.execute.steps.kind import Look
 
 _ALERT_EVENTS = {
@@ -49,32 +49,60 @@ class Glass:
             return await self._impact(event)
         return event
 
+    async def now(self, event: Event) -> Event | None:
+        """The event with its object as it is now, in whatever state; None when there is no such object any more.
+
+        Raises:
+            ApiError, QuotaSpent: the object could not be read; ask again later.
+        """
+        if event.instance is not None:
+            return await self._read_instance(event, event.instance)
+        if event.alert is not None:
+            return await self._read_alert(event, event.alert)
+        if event.api is not None and event.impact is not None:
+            errors = await self._errors(event, event.api)
+            return replace(event, impact=replace(event.impact, errors=errors))
+        return event
+
     async def _instance(self, event: Event) -> Event | None:
         before = event.instance
-        if before is None:
+        found = await self._read_instance(event, before) if before else None
+        if before is None or found is None or found.instance is None:
             return None
+        if not _is_still(event, found.instance.status):
+            return None
+        # Another run: its state is another event.
+        return found if _second(found.instance.started_at) == _second(before.started_at) else None
+
+    async def _read_instance(self, event: Event, before: Instance) -> Event | None:
         view = await self.look.instance(event.project.id, before.id)
-        if view is None or STATE_EVENTS.get(view.instance.status) != event.type:
+        if view is None:
             return None
-        if _second(view.instance.started_at) != _second(before.started_at):
-            return None  # another run: its state is another event
         now = replace(view.instance, previous_status=before.previous_status, attempts=before.attempts)
         return replace(event, instance=now, node=view.node, raw=view.raw)
 
     async def _alert(self, event: Event) -> Event | None:
-        if event.alert is None:
+        found = await self._read_alert(event, event.alert) if event.alert else None
+        if found is None or found.alert is None:
             return None
-        body = await self.read("GetAlertEvent", {"Id": event.alert.id})
+        return found if event.type in _ALERT_EVENTS.get(found.alert.status, frozenset()) else None
+
+    async def _read_alert(self, event: Event, before: Alert) -> Event:
+        body = await self.read("GetAlertEvent", {"Id": before.id})
         record = vendor.read_payload("GetAlertEvent", body, "AlertEventInfo")
-        alert = vendor.read_alert(record, self.zone)
-        if event.type not in _ALERT_EVENTS.get(alert.status, frozenset()):
-            return None
-        return replace(event, alert=alert, raw=record)
+        return replace(event, alert=vendor.read_alert(record, self.zone), raw=record)
 
     async def _impact(self, event: Event) -> Event | None:
         """An API fails still when the last whole window has errors of it; it is well still when that has none."""
         if event.api is None or event.impact is None:
             return None
+        errors = await self._errors(event, event.api)
+        if (errors > 0) == (event.type == "impact.closed"):
+            return None
+        return replace(event, impact=replace(event.impact, errors=errors) if errors else event.impact)
+
+    async def _errors(self, event: Event, of: Api) -> int:
+        """How many errors the API had in the last whole window."""
         end = self.clock.now()
         span = {
             "StartTime": vendor.write_time(end - self.impact_window, self.zone),
@@ -83,10 +111,45 @@ class Glass:
         api = "GetDataServiceApiErrorImpact"
         body = await self.read(api, {"ProjectId": event.project.id, **span})
         rows = vendor.read_list(vendor.read_payload(api, body, "Data").get("ErrorApiList"), "Data.ErrorApiList")
-        errors = sum(_errors_of(row, event.api.id) for row in rows)
-        if (errors > 0) == (event.type == "impact.closed"):
-            return None
-        return replace(event, impact=replace(event.impact, errors=errors) if errors else event.impact)
+        return sum(_errors_of(row, of.id) for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """What a step that waits looks through: `glass` when it must know, `watching` now and then, as `calls_left` of
+    the day allow (None: no limit).
+    """
+
+    glass: Glass
+    watching: Glass
+    calls_left: Callable[[], int | None]
+
+
+def object_of(event: Event) -> tuple[str, ...] | None:
+    """What names the event's object in Dataphin over all its events; None where there is none."""
+    if event.instance is not None:
+        return event.tenant, "instance", event.instance.id
+    if event.alert is not None:
+        return event.tenant, "alert", event.alert.id
+    if event.api is not None:
+        return event.tenant, "api", event.project.id, event.api.id
+    return None
+
+
+def refreshed(event: Event, newer: Event) -> Event:
+    """The event with its object as a newer event of the same object shows it."""
+    parts = {name: getattr(newer, name) for name in ("instance", "node", "alert", "api", "impact", "raw")}
+    return replace(event, **{name: part for name, part in parts.items() if part is not None})
+
+
+def _is_still(event: Event, status: str) -> bool:
+    """Whether an instance of that status is in the state that the event tells of."""
+    if event.type == "instance.overdue":
+        return status in NOT_STARTED
+    if event.type == "instance.stuck":
+        before = event.instance.status if event.instance else ""
+        return status == (event.lasting.state if event.lasting else before)
+    return STATE_EVENTS.get(status) == event.type
 
 
 def _second(moment: datetime | None) -> datetime | None:

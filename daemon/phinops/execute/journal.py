@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from phinops.event import JsonObject
-from phinops.firing import Ask, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult
+from phinops.event import Event, JsonObject
+from phinops.firing import Ask, Firing, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult
 
 
 class Journal(Protocol):
@@ -31,6 +31,14 @@ class Journal(Protocol):
 
     async def put_step(self, step: Intent, notices: Sequence[Notice] = ()) -> None:
         """Record a step that leaves nothing open, together with the notices that it sends."""
+        ...
+
+    async def open_wait(self, step: Intent) -> None:
+        """Record that a step begins to wait, until its `verify_until` at the latest."""
+        ...
+
+    async def close_wait(self, action_id: str, outcome: Outcome, reason: str, now: Event | None) -> None:
+        """The wait is over, and the steps that follow see the event `now`; None leaves it as it was."""
         ...
 
     async def intend(self, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | None]:
@@ -60,4 +68,12 @@ class Journal(Protocol):
 
     async def last_step(self, firing_id: str, n: int) -> Intent | None:
         """The newest attempt at step `n` of a firing, or None."""
+        ...
+
+    async def tries_of(self, firing_id: str, n: int) -> Sequence[str]:
+        """How each try of step `n` ended that came to no good: refused, failed or timed_out, oldest first."""
+        ...
+
+    async def firing(self, firing_id: str) -> Firing | None:
+        """The firing as it stands now."""
         ...

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
 from phinops.event import Event, JsonObject
-from phinops.execute.steps.kind import Step, Target, Write
+from phinops.execute.steps.kind import BadStep, Step, Target, Write
+from phinops.execute.stop import Stop
 from phinops.firing import Ask, Firing, Intent, Outcome, StepResult, TargetLimit
+
+_ELSEWHERE = frozenset({"notify", "wait", "emit", "http"})
+"""Steps that change nothing in Dataphin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What conditions and templates of a step may speak of."""
+    """What conditions and templates of a step may speak of; `events` are those of a rule over several."""
 
     event: Event
     results: Mapping[str, StepResult]
     variables: JsonObject
+    events: Sequence[Event] = ()
+    inputs: JsonObject = field(default_factory=dict)
 
 
 class Words(Protocol):
     """Evaluates what rules say: their conditions and their templates."""
 
-    def holds(self, condition: str, scene: Scene) -> tuple[bool, str]:
-        """Whether the condition ("" always is) is true, and if not, why."""
+    def holds(self, condition: str, scene: Scene, name: str = "if") -> tuple[bool, str]:
+        """Whether the condition ("" always is) is true, and if not, why; `name` is what the text calls it."""
         ...
 
     def render(self, value: Any, scene: Scene) -> Any:
@@ -36,6 +42,14 @@ class Words(Protocol):
             BadStep: a template cannot be rendered for this event.
         """
         ...
+
+
+class Unwanted(BadStep):
+    """The step's `write` is known, and is not to be carried out."""
+
+    def __init__(self, reason: str, write: Write) -> None:
+        super().__init__(reason)
+        self.write = write
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +63,19 @@ class Planned:
     condition: str
     on_error: str
     within: timedelta | None
+    retry: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """One step of one firing while it is being done."""
+    """One step of one firing while it is being done. `wrote`: an earlier try of it may have changed its target."""
 
     firing: Firing
     planned: Planned
     step: Step
     scene: Scene
+    stop: Stop = field(default_factory=Stop)
+    wrote: bool = False
 
     @property
     def limits(self) -> Mapping[str, Any]:
@@ -96,15 +113,36 @@ class Walk:
         return Ask(intent, self.firing.rule, targets)
 
     def wrote_before(self) -> bool:
-        """Whether an earlier step of the firing may have changed something in Dataphin."""
-        return any(
-            step["kind"] != "notify" and self._result_of(step["id"]) not in ("skipped", "refused", "shadow")
+        """Whether an earlier step of the firing, or try of this one, may have changed something in Dataphin."""
+        return self.wrote or any(
+            step["kind"] not in _ELSEWHERE and self._result_of(step["id"]) not in ("skipped", "refused", "shadow")
             for step in self.firing.plan["steps"][: self.planned.n]
         )
 
     def _result_of(self, step_id: str) -> str:
         found = self.scene.results.get(step_id)
         return found.outcome if found else "skipped"
+
+
+class Doer(Protocol):
+    """Carries out the steps of a kind, and records them."""
+
+    async def do(self, walk: Walk, params: Any, attempt: int) -> StepResult:
+        """Do the step by its rendered parameters; its rows begin with this attempt.
+
+        Raises:
+            BadStep: it cannot be carried out, and no row says so yet.
+            Stopped: it was asked to stop, and has no write under way.
+        """
+        ...
+
+    async def take_up(self, walk: Walk, earlier: Intent) -> StepResult:
+        """Go on with an attempt that is in the journal, begun by an earlier process or before the store failed.
+
+        Raises:
+            BadStep, Stopped: as `do`.
+        """
+        ...
 
 
 def planned_step(n: int, document: Mapping[str, Any]) -> Planned:
@@ -118,6 +156,7 @@ def planned_step(n: int, document: Mapping[str, Any]) -> Planned:
         condition=document.get("if") or "",
         on_error=document.get("on_error", "stop"),
         within=None if within is None else timedelta(seconds=within),
+        retry=document.get("retry", 0),
     )
 
 

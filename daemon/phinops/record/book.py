@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from phinops.event import JsonObject
-from phinops.firing import Ask, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult, WriteFacts
+from phinops.event import Event, JsonObject
+from phinops.firing import Ask, Firing, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult, WriteFacts
 from phinops.record import history, journal
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
@@ -41,6 +41,12 @@ class Book:
         if notices:
             self._noticed()
 
+    async def open_wait(self, step: Intent) -> None:
+        await self._store.write(lambda tx: journal.open_wait(tx, step))
+
+    async def close_wait(self, action_id: str, outcome: Outcome, reason: str, now: Event | None) -> None:
+        await self._store.write(lambda tx: journal.close_wait(tx, action_id, outcome, reason, now))
+
     async def intend(self, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | None]:
         return await self._store.write(lambda tx: intend(tx, asks, guard))
 
@@ -68,6 +74,12 @@ class Book:
 
     async def last_step(self, firing_id: str, n: int) -> Intent | None:
         return await self._store.read(lambda tx: journal.last_step(tx, firing_id, n))
+
+    async def tries_of(self, firing_id: str, n: int) -> Sequence[str]:
+        return await self._store.read(lambda tx: journal.tries_of(tx, firing_id, n))
+
+    async def firing(self, firing_id: str) -> Firing | None:
+        return await self._store.read(lambda tx: journal.firing_of(tx, firing_id))
 
 
 def intend(tx: Tx, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | None]:

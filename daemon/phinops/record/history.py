@@ -43,8 +43,11 @@ def own_firings(tx: Snapshot, tenant: str, rule: str, key: str, *, since: dateti
 
 
 def unsettled_on(tx: Snapshot, intent: Intent) -> tuple[str, bool] | None:
-    """The action on the same target whose fate is not known, and whether it is being read back still."""
-    if not intent.target_id:
+    """The action on the same target whose fate is not known, and whether it is being read back still.
+
+    What goes out by HTTP has none: each request is for itself, and no state of ours hangs on it.
+    """
+    if not intent.target_id or intent.target_kind == "http":
         return None
     here = {"tenant": intent.tenant, "target_kind": intent.target_kind, "target_id": intent.target_id}
     row = tx.one("unsettled_on", **here)

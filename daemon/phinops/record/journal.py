@@ -16,7 +16,7 @@ from datetime import datetime
 
 from phinops import event as events
 from phinops.event import Event, JsonObject
-from phinops.firing import Firing, FiringState, Intent, Outcome, StepResult, step_result
+from phinops.firing import INWARD, Firing, FiringState, Intent, Outcome, StepResult, step_result
 from phinops.record.audit import note
 from phinops.record.documents import from_text, to_text
 from phinops.record.moments import from_micros, to_micros
@@ -137,6 +137,7 @@ def end(tx: Tx, firing_id: str, state: FiringState, reason: str = "") -> bool:
     """The firing is over; `reason` is what people read. False when it was over before, and then nothing has changed."""
     changed = tx.run("end_firing", id=firing_id, state=state, reason=reason, now=to_micros(tx.now))
     if changed:
+        tx.run("end_waits", firing_id=firing_id, now=to_micros(tx.now))
         note(tx, "firing.ended", firing_id, state=state, reason=reason)
     return bool(changed)
 
@@ -166,6 +167,33 @@ def put_step(tx: Tx, step: Intent) -> None:
     """Record a step that needs no settling: a shadow, a read, a notice, or a refusal before sending."""
     _put_step(tx, step, t_done=to_micros(tx.now))
     note(tx, "action.recorded", step.firing_id, action=step.action_id, outcome=step.outcome)
+
+
+def open_wait(tx: Tx, step: Intent) -> None:
+    """A step begins to wait; its row says until when."""
+    _put_step(tx, step, t_done=None)
+    note(tx, "wait.begun", step.firing_id, action=step.action_id, request=step.request)
+
+
+def close_wait(tx: Tx, action_id: str, outcome: Outcome, reason: str, now: Event | None) -> None:
+    """A wait is over; later steps see the event `now`, unless it is None."""
+    tx.run(
+        "close_wait", action_id=action_id, outcome=outcome, result=to_text({"reason": reason}), now=to_micros(tx.now)
+    )
+    firing_id = _firing_id(tx, action_id)
+    if now is not None:
+        keep_now(tx, firing_id, now)
+    note(tx, "wait.ended", firing_id, action=action_id, outcome=outcome, reason=reason)
+
+
+def keep_now(tx: Tx, firing_id: str, event: Event) -> None:
+    """The firing goes on with its event as it is here: the object was read again."""
+    tx.run("keep_now", id=firing_id, event=to_text(events.to_json(event)))
+
+
+def tries_of(tx: Snapshot, firing_id: str, n: int) -> list[str]:
+    """How each try of a step ended that came to no good: `refused`, `failed` or `timed_out`, oldest first."""
+    return [row["outcome"] for row in tx.all("tries_of", firing_id=firing_id, n=n)]
 
 
 def settle(
@@ -248,7 +276,7 @@ def counts(tx: Snapshot) -> JsonObject:
     totals = tx.one("table_counts") or {}
     actions: dict[str, int] = {}
     for row in tx.all("outcome_counts"):
-        if row["kind"] not in ("notify", "read"):
+        if row["kind"] not in INWARD:
             name = row["outcome"] or row["state"]
             actions[name] = actions.get(name, 0) + row["n"]
     notices = {row["state"]: row["n"] for row in tx.all("notice_counts")}
@@ -318,6 +346,7 @@ def _intent(row: Row) -> Intent:
         request_id=row["request_id"],
         result=from_text(row["result"]),
         t_intent=from_micros(row["t_intent"]),
+        t_done=from_micros(row["t_done"]),
         verify_until=from_micros(row["verify_until"]),
     )
 
@@ -341,6 +370,8 @@ def _firing(row: Row) -> Firing:
         ended_at=from_micros(row["ended_at"]),
         results={name: step_result(item) for name, item in from_text(row["ctx"]).items()},
         facts=from_text(row["facts"]),
+        now=events.from_json(from_text(row["now"])) if row["now"] else None,
+        stop=row["stop"],
     )
 
 

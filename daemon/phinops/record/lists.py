@@ -53,11 +53,18 @@ def _firing(row: Row, zone: tzinfo) -> JsonObject:
     }
 
 
+def _step(row: Row) -> str:
+    """The step's kind as rules name it."""
+    if row["kind"] != "read":
+        return str(row["kind"])
+    return "http" if row["target_kind"] == "http" else "call"
+
+
 def _action(row: Row, zone: tzinfo) -> JsonObject:
     return {
         "id": row["action_id"],
         "firing_id": row["firing_id"],
-        "step": "call" if row["kind"] == "read" else row["kind"],
+        "step": _step(row),
         "api": row["api"],
         # What a call without one target is known by in the journal is nobody else's business.
         "target": "" if row["target_kind"] == "api" else row["target_id"],

@@ -97,5 +97,8 @@ def test_the_table_has_every_step_of_this_version() -> None:
         "resume_node",
         "call",
         "notify",
+        "http",
+        "wait",
+        "emit",
     }
     assert all(step.name == name for name, step in STEPS.items())

@@ -9,6 +9,7 @@ import pytest
 
 from phinops.surface.trial.run import try_script
 from phinops.surface.trial.script import Happens
+from phinops.surface.trial.session import run_tests
 from phinops.surface.trial.terms import make_terms
 from trials import RERUN, failures, notes, result, session, told
 
@@ -748,3 +749,166 @@ def test_several_rule_files_are_in_force_together(tmp_path: Path) -> None:
       - expect: { firings: [ { rule: rerun }, { rule: other } ] }
     """
     assert failures(tmp_path, RERUN, test, other=OTHER) == []
+
+
+WAITS = """\
+rules:
+  - id: waits
+    on: { hook: go }
+    mode: armed
+    do:
+      - wait: 10m
+      - id: ask
+        http: { url: "https://example.com/state?x=1" }
+        on_error: continue
+      - id: tell
+        http: { url: "https://example.com/tell", body: { state: "{{ steps.ask.outcome }}" } }
+        retry: 1
+        on_error: continue
+      - emit: { type: custom.told, data: { how: "{{ steps.tell.outcome }}" } }
+  - id: hears
+    on: custom.told
+    do:
+      - notify: { to: oncall, message: "{{ event.data.how }}" }
+"""
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        pytest.param(
+            """
+            steps:
+              - event: { type: hook.go }
+              - expect: { actions: [ { wait: 10m } ], pending: [ { rule: waits, kind: wait, in: 10m } ] }
+              - advance: 10m
+              - expect:
+                  actions:
+                    - http: { url: "https://example.com/state?x=1" }
+                    - http: { url: "https://example.com/tell", body: { state: accepted } }
+                      outcome: accepted
+                    - emit: { type: custom.told, data: { how: accepted } }
+                  notifications: [ { message: accepted } ]
+                  firings: [ { rule: hears, event: custom.told } ]
+            """,
+            id="what is told",
+        ),
+        pytest.param(
+            """
+            steps:
+              - answer: { http: "https://example.com/state", status: 503, body: "not now" }
+              - answer: { http: "https://example.com/tell", body: { ok: false }, status: 500 }
+              - event: { type: hook.go }
+              - advance: 10m
+              - expect:
+                  actions: [ { http: { body: { state: refused } }, outcome: refused } ]
+                  pending: [ { rule: waits, kind: retry } ]
+              - advance: 1h
+              - expect:
+                  actions: [ { http: {} , outcome: accepted }, { emit: { type: custom.told } } ]
+                  notifications: [ { message: accepted } ]
+            """,
+            id="what is refused is asked again",
+        ),
+        pytest.param(
+            """
+            steps:
+              - answer: { http: "https://example.com/tell", fault: reset }
+              - answer: { http: "https://example.com/state", fault: timeout }
+              - event: { type: hook.go }
+              - advance: 11m
+              - expect:
+                  actions: [ { http: {}, outcome: unknown }, { emit: {} } ]
+                  notifications: [ { message: unknown } ]
+            """,
+            id="what is lost",
+        ),
+    ],
+)  # fmt: skip
+def test_steps_that_reach_others_are_answered(tmp_path: Path, test: str) -> None:
+    found = result(tmp_path, WAITS, test)
+    assert found.passed, [*told(found), *notes(found)]
+
+
+LASTING = """\
+rules:
+  - id: hung
+    on: { event: instance.stuck, state: RUNNING, after: 1h }
+    do:
+      - notify: { to: oncall, message: "{{ event.lasting.since | default('somebody said so') }}" }
+  - id: late
+    on: { event: instance.overdue, after: 30m }
+    do:
+      - notify: { to: boss, message: "{{ event.instance.status }}" }
+"""
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        pytest.param(
+            """
+            steps:
+              - event: { type: instance.running }
+              - advance: 59m
+              - expect: { notifications: [] }
+              - advance: 1m
+              - expect: { notifications: [ { to: oncall, message: "2026-01-05T00:00:00+08:00" } ] }
+            """,
+            id="what runs for too long is found out",
+        ),
+        pytest.param(
+            """
+            steps:
+              - event: { type: instance.stuck, lasting: { state: RUNNING, after_s: 3600 } }
+              - event: { type: instance.stuck, lasting: { state: WAITING, after_s: 3600 } }
+              - event: { type: instance.overdue, instance: { id: t_2 } }
+              - expect: { notifications: [ { to: oncall }, { to: boss, message: WAITING } ] }
+            """,
+            id="what a test says",
+        ),
+    ],
+)  # fmt: skip
+def test_what_lasts_too_long(tmp_path: Path, test: str) -> None:
+    found = result(tmp_path, LASTING, test)
+    assert found.passed, [*told(found), *notes(found)]
+
+
+BLUEPRINT = """\
+blueprints:
+  - id: tells
+    inputs:
+      prefix: { type: string }
+      to: { type: notifier }
+    on: instance.failed
+    if: event.node.name.startsWith(inputs.prefix)
+    do:
+      - notify: { to: "{{ inputs.to }}", message: "{{ event.node.name }}" }
+    tests:
+      - name: it tells
+        with: { prefix: dws_, to: oncall }
+        steps:
+          - event: { type: instance.failed, node: { name: dws_a } }
+          - expect: { notifications: [ { to: oncall, message: dws_a } ] }
+      - name: it tells of others
+        with: { prefix: ods_, to: boss }
+        mode: shadow
+        steps:
+          - event: { type: instance.failed, node: { name: dws_a } }
+          - expect:
+              notifications: [ { to: boss } ]
+"""
+
+
+def test_blueprints_are_tried_by_the_tests_that_they_carry(tmp_path: Path) -> None:
+    file = tmp_path / "tells.rules.yaml"
+    file.write_text(BLUEPRINT, encoding="utf-8")
+    (tmp_path / "hidden").mkdir()
+    found = run_tests([file], None, tmp_path / "hidden")
+    assert found.mistakes == []
+    one, two = found.results
+    assert one.passed, told(one)
+    assert told(two) == ["22: notifications: to boss did not happen"]
+    assert notes(two)[-1].startswith("did not fire: tells on instance.failed: if is false")
+    (covered,) = found.coverage.report()
+    assert (covered.file, covered.rules, covered.clauses, covered.steps) == (file, (1, 1), (2, 2), (1, 1))

@@ -59,6 +59,7 @@ class CallStep:
     target: Literal["instance", "node"] | None = None
     scalar: str = "call"
     beside: frozenset[str] = frozenset({"with"})
+    conditions: frozenset[str] = frozenset()
     verifiable: bool = False
     idempotent: bool = False
 

@@ -40,6 +40,7 @@ class InstanceStep:
     target: Literal["instance", "node"] | None = "instance"
     scalar: str = ""
     beside: frozenset[str] = frozenset()
+    conditions: frozenset[str] = frozenset()
     verifiable: bool = True
     idempotent: bool = True
 

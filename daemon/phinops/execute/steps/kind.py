@@ -22,7 +22,7 @@ from phinops.event import Event, Instance, JsonObject, Node
 BATCH_LIMIT = 50
 """Targets that travel in one call at most. Dataphin documents no limit; 50 is our own caution."""
 
-TargetKind = Literal["instance", "node", "api", ""]
+TargetKind = Literal["instance", "node", "api", "http", ""]
 Probe = Literal["applied", "absent", "unclear"]
 Progress = Literal["pending", "verified", "failed"]
 Path = tuple[str | int, ...]
@@ -34,7 +34,9 @@ class BadStep(PhinopsError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a write changes. For "api" the id is the API's name; "" is no target in Dataphin at all."""
+    """What a write changes. For "api" the id is the API's name, for "http" the method and the address without its
+    query; "" is no target at all.
+    """
 
     kind: TargetKind
     id: str
@@ -151,8 +153,13 @@ class Step(Protocol):
         """Parameters that are written beside the step's key and not below it (`with`)."""
         ...
 
+    @property
+    def conditions(self) -> frozenset[str]:
+        """Parameters that are CEL: checked as a condition is, and not rendered."""
+        ...
+
     def writes(self, params: Any) -> bool:
-        """Whether it changes anything in Dataphin."""
+        """Whether it changes anything in Dataphin, or elsewhere outside of phinops."""
         ...
 
     def apis(self, params: Any) -> tuple[str, ...]:

@@ -58,6 +58,7 @@ class NodeStep:
     target: Literal["instance", "node"] | None = "node"
     scalar: str = ""
     beside: frozenset[str] = frozenset()
+    conditions: frozenset[str] = frozenset()
     verifiable: bool = True
     idempotent: bool = True
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator
 
-from phinops.errors import Refused
-from phinops.event import Event, JsonObject
-from phinops.execute.steps.kind import ItemAnswer, Look, Path, Probe, Progress, Setting, Step, Target, Write
+from phinops.event import Event
+from phinops.execute.steps.bare import BareStep
+from phinops.execute.steps.kind import Look, Path, Setting, Step, Target, Write
 from phinops.execute.steps.values import Params, Text, is_template
 
 SEVERITIES = ("info", "warning", "critical")
@@ -43,22 +43,11 @@ class NotifyParams(Params):
 
 
 @dataclass(frozen=True, slots=True)
-class NotifyStep:
+class NotifyStep(BareStep):
     """The step `notify`. Its write is no call: `params` are to, title ("" = the rule's id), message and severity."""
 
     name: str = "notify"
-    params: type[NotifyParams] = NotifyParams
-    target: Literal["instance", "node"] | None = None
-    scalar: str = ""
-    beside: frozenset[str] = frozenset()
-    verifiable: bool = False
-    idempotent: bool = False
-
-    def writes(self, params: NotifyParams) -> bool:
-        return False
-
-    def apis(self, params: NotifyParams) -> tuple[str, ...]:
-        return ()
+    params: type[BaseModel] = NotifyParams
 
     def problems(self, params: NotifyParams, setting: Setting) -> list[tuple[Path, str]]:
         if setting.notifiers is None:
@@ -79,27 +68,6 @@ class NotifyStep:
                 "severity": params.severity,
             },
         )
-
-    def merge(self, writes: Sequence[Write]) -> JsonObject:
-        raise ValueError("a notice is no call")
-
-    def items(self, body: Mapping[str, Any], ids: Sequence[str]) -> Mapping[str, ItemAnswer]:
-        return {}
-
-    def result(self, body: Mapping[str, Any]) -> JsonObject:
-        return {}
-
-    def met(self, error: Refused) -> bool:
-        return False
-
-    async def baseline(self, look: Look, write: Write, event: Event | None) -> JsonObject:
-        return {}
-
-    async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
-        return "unclear"
-
-    async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
-        return "pending"
 
 
 NOTIFY: Step = NotifyStep()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
+from phinops.durations import parse_duration
 from phinops.event import plain
 
 
@@ -48,6 +49,21 @@ def _text(value: object) -> object:
     return json.dumps(plain(value), ensure_ascii=False, default=str)
 
 
+LONGEST = timedelta(days=366)
+
+
+def _duration(value: object) -> object:
+    if is_template(value):
+        return value
+    try:
+        span = parse_duration(value)  # type: ignore[arg-type]  # refuses all but texts
+    except (ValueError, OverflowError):
+        raise ValueError(f"must be a duration, a number with a unit such as 90s, 15m or 2d, not {value!r}") from None
+    if not timedelta() < span <= LONGEST:
+        raise ValueError(f"must be longer than nothing and no longer than {LONGEST.days} days")
+    return value
+
+
 Id = Annotated[str, BeforeValidator(_id), AfterValidator(_given)]
 """An id: text or a whole number, kept as text because 19 digits do not survive a float."""
 
@@ -56,3 +72,10 @@ ProjectId = Annotated[Id, AfterValidator(_number)]
 
 Text = Annotated[str, BeforeValidator(_text)]
 """Text for people; a template that gives another type is printed (times as RFC 3339, the rest as JSON)."""
+
+Duration = Annotated[
+    str,
+    BeforeValidator(_duration),
+    WithJsonSchema({"type": "string", "examples": ["90s", "1h30m"]}),
+]
+"""A duration such as 90s or 1h30m, kept as text; a template until it is rendered."""

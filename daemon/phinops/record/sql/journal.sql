@@ -60,6 +60,14 @@ UPDATE firing SET cursor = :cursor, ctx = :ctx, state = 'running', reason = '', 
 UPDATE firing SET state = :state, reason = :reason, wake_at = NULL, ended_at = :now
  WHERE id = :id AND ended_at IS NULL;
 
+-- end_waits --
+-- A firing that is over waits for nothing any more.
+UPDATE step SET state = 'done', outcome = 'skipped', t_done = :now WHERE firing_id = :firing_id AND state = 'waiting';
+
+-- keep_now --
+-- The event with its object as it was read again: what the steps that follow see.
+UPDATE firing SET now = :event WHERE id = :id;
+
 -- open_steps_of --
 -- The writes of one firing whose fate is open.
 SELECT action_id FROM step WHERE firing_id = :firing_id AND state = 'intent';
@@ -82,6 +90,16 @@ UPDATE step SET state = :state, outcome = :outcome, result = :result, request_id
 -- What the verification of a done step found.
 UPDATE step SET outcome = :outcome, result = json_patch(result, :result), t_done = :now
  WHERE action_id = :action_id AND state = 'done';
+
+-- close_wait --
+-- A step has waited long enough.
+UPDATE step SET state = 'done', outcome = :outcome, result = :result, t_done = :now
+ WHERE action_id = :action_id AND state = 'waiting';
+
+-- tries_of --
+-- How the tries of a step ended that came to no good; attempts that never happened are no tries.
+SELECT outcome FROM step
+ WHERE firing_id = :firing_id AND n = :n AND outcome IN ('refused', 'failed', 'timed_out') ORDER BY attempt;
 
 -- last_step --
 -- The newest attempt at one step of a firing.

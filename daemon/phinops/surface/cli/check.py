@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from phinops.clock import SystemClock
 from phinops.config import Config, check_config, places_in
+from phinops.decide.calendarfile import unknown_days
 from phinops.decide.load import load_rules
 from phinops.decide.rule import RuleSet, Setting
 from phinops.demand import quota_warnings
@@ -45,7 +47,8 @@ def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None,
     config = checked[found.config][0] if found.config is not None else None
     loaded = load_rules(found.rules if paths else own_rules(config), _setting(config))
     mistakes = (each for _, problems in checked.values() for each in problems)
-    problems = sorted([*loaded.problems, *mistakes, *_beyond_the_quota(found, config, loaded.rules)])
+    warnings = (*_beyond_the_quota(found, config, loaded.rules), *unknown_days(loaded.rules, SystemClock().now()))
+    problems = sorted([*loaded.problems, *mistakes, *warnings])
     _FORMATS[form](problems)
     _tell_what_was_not_checked(found, config)
     nothing = not loaded.files and not (paths and found.configs)

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
 
 from phinops.decide.decision import Facts
 from phinops.decide.explain import explain
 from phinops.decide.language import FALSE, Language
 from phinops.decide.match import match
 from phinops.decide.rule import Rule, RuleSet
+from phinops.decide.testmodel import Kind
 from phinops.event import Event, JsonObject
 from phinops.firing import Firing, Intent
 from phinops.record.chronicle import Chronicle
 from phinops.record.timing import Received
 from phinops.surface.trial.values import shown
 from phinops.surface.trial.wire import Call
-
-Kind = Literal["for", "wait", "absent", "count", "queued", "verify"]
 
 QUIET = ("wait",)
 """Steps that do nothing."""
@@ -212,9 +210,17 @@ def _pending(now: Chronicle) -> Iterator[Pending]:
             yield Pending(firing.rule, "for", firing.key, firing.wake_at)
         elif firing.state == "queued":
             yield Pending(firing.rule, "queued", firing.key)
-        elif (step := newest.get(firing.id)) is not None:
-            kind = firing.plan["steps"][step.n]["kind"]
-            if kind == "wait":
-                yield Pending(firing.rule, "wait", firing.key, firing.wake_at)
-            elif step.state == "intent" or (step.outcome == "accepted" and step.verify_until):
-                yield Pending(firing.rule, "verify", firing.key, step.verify_until)
+        else:
+            yield from _under_way(firing, newest.get(firing.id))
+
+
+def _under_way(firing: Firing, step: Intent | None) -> Iterator[Pending]:
+    """What a firing that has begun waits for, by its newest step."""
+    if step is None:
+        return
+    if step.state == "waiting":
+        yield Pending(firing.rule, "wait", firing.key, step.verify_until)
+    elif step.state == "intent" or (step.outcome == "accepted" and step.verify_until):
+        yield Pending(firing.rule, "verify", firing.key, step.verify_until)
+    elif firing.wake_at is not None:
+        yield Pending(firing.rule, "retry", firing.key, firing.wake_at)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from phinops.decide.testfile import ABOUT_ACTIONS
+from phinops.execute.steps.table import STEPS
 from phinops.surface.trial.account import Done
 from phinops.surface.trial.compare import Way
 from phinops.surface.trial.values import shown
@@ -33,7 +34,7 @@ def _params_differ(kind: str, wanted: Mapping[str, Any], done: Done) -> str:
             return f"{_tell_action(done)} came"
         return _differ("with", wanted.get("with") or {}, done.params)
     if not isinstance(given, Mapping):
-        return "" if given is None else _differ(kind, given, done.params.get(kind))
+        return "" if given is None else _differ(kind, given, done.params.get(STEPS[kind].scalar))
     for name, value in given.items():
         happened = done.given.get(name, done.params.get(name))
         if found := _differ(name, value, happened):

@@ -75,7 +75,7 @@ class Coverage:
         events = {received.event.id: received for received in record.events}
         for received in record.events:
             for found in match(self._language, rules, received.event, received.at):
-                scope = Scope(received.event, received.at, vars=found.rule.vars)
+                scope = Scope(received.event, received.at, vars=found.rule.vars, inputs=found.rule.inputs)
                 self._judge(found.rule, None, found.rule.condition, scope)
         tried: dict[str, set[int]] = defaultdict(set)
         for step in record.steps:
@@ -96,7 +96,7 @@ class Coverage:
         for n, step in enumerate(rule.steps):
             if step.condition and (n in tried or step.id in firing.results):
                 before = {each.id: firing.results[each.id] for each in rule.steps[:n] if each.id in firing.results}
-                self._judge(rule, n, step.condition, Scope(event, at, before, rule.vars))  # type: ignore[arg-type]
+                self._judge(rule, n, step.condition, Scope(firing.now or event, at, before, rule.vars, rule.inputs))  # type: ignore[arg-type]
 
     def _judge(self, rule: Rule, n: int | None, condition: str, scope: Scope) -> None:
         for clause in clauses(condition) if condition else ():

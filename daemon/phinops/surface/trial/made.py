@@ -18,7 +18,7 @@ _SOURCES: Mapping[str, str] = {
     "impact": "impacts",
     "schedule": "schedule",
     "hook": "hooks",
-    "custom": "actions",
+    "custom": "rules",
     "action": "actions",
     "quota": "quota",
     "rule": "rules",
@@ -46,6 +46,7 @@ class Maker:
         if "name" not in (given.get("project") or {}) and project["id"] != PROJECT["id"]:
             project["name"] = f"project {project['id']}"
         values["project"] = fit(kinds["project"], project, zone)
+        given = _with_state(given)
         for part in parts_of(kind) or ():
             values[part] = self._part(part, kind, given.get(part), time)
         values.setdefault("id", event_id("test", *identity))
@@ -57,6 +58,8 @@ class Maker:
         declared = field_types(Event)[part]
         if part in ("body", "data"):
             return PARTS[part] if given is None else given
+        if part == "lasting" and given is None:
+            return None
         said = dict(given or {})
         follow = _FOLLOW.get(part)
         found = fit(declared, {**PARTS[part], **said}, self.tenant.zone)
@@ -105,3 +108,9 @@ _FOLLOW: Mapping[str, Callable[[Maker, str, Any, datetime], dict[str, Any]]] = {
     "quota": Maker._quota,  # noqa: SLF001
 }
 """What of a part follows from the type and the time, where the test does not say it."""
+
+
+def _with_state(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What lasts too long is in the state that lasts, unless the test says another."""
+    state = (given.get("lasting") or {}).get("state")
+    return {**given, "instance": {"status": state, **(given.get("instance") or {})}} if state else given

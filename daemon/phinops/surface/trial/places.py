@@ -55,6 +55,7 @@ def _child(written: _Written, *path: str | int) -> Node | None:
 
 def _written_in(file: Path) -> Iterator[_Written]:
     document = read(file.read_bytes(), Findings(str(file)))
-    rules = document.root.child("rules") if document.root else None
-    for node in rules.value if rules and isinstance(rules.value, list) else ():
-        yield _Written(document.text, node)
+    for key in ("rules", "blueprints"):
+        rules = document.root.child(key) if document.root else None
+        for node in rules.value if rules and isinstance(rules.value, list) else ():
+            yield _Written(document.text, node)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from phinops.clock import SystemClock
+from phinops.decide.blueprint import make_rule
 from phinops.decide.rule import RuleSet
 from phinops.record.chronicle import Chronicle
 from phinops.surface.trial.account import Account, Accountant
@@ -76,12 +77,16 @@ def _broken(error: Exception) -> str:
 
 
 async def _live(terms: Terms, script: Script) -> Result:
-    mistakes = terms.load(script.rules, script.mode).errors
+    rules = script.rules
+    if script.blueprint is not None:
+        rule = make_rule(script.blueprint, script.values, terms.setting, terms.language)
+        rules = (terms.put(rule),)
+    mistakes = terms.load(rules, script.mode).errors
     if mistakes:
         notes = tuple(str(mistake) for mistake in mistakes)
         return Result(script, (Failure(script.place, "its rules have mistakes", notes),))
     start = moment(script.start or START, terms.config.timezone)
-    async with on_stage(terms, script.rules, script.mode, start) as stage:
+    async with on_stage(terms, rules, script.mode, start) as stage:
         play = _Play(script, stage)
         failures = await play.all()
         return Result(script, tuple(failures), rules=play.rules(), record=await stage.record())
@@ -119,7 +124,7 @@ class _Play:
             case Becomes():
                 stage.tenant.become(step.parts, stage.now)
             case Answers():
-                stage.wire.answer(step.model)
+                (stage.wire if step.model.api else stage.elsewhere).answer(step.model)
             case Restarts():
                 await stage.kill()
                 await stage.start()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from phinops.decide.blueprint import Blueprint, BlueprintTest
 from phinops.decide.document import Node, read
 from phinops.decide.findings import Findings
 from phinops.decide.testmodel import AnswerModel, ExpectModel, TestModel, TestStepModel
@@ -92,7 +93,10 @@ Step = Happens | Passes | Becomes | Answers | Restarts | Reloads | Expects
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One test. `rules` are the files that it tries; `mode` and `start` are "" where it does not say."""
+    """One test. `rules` are the files that it tries; `mode` and `start` are "" where it does not say.
+
+    One that a `blueprint` carries tries that alone, with `values` for its inputs.
+    """
 
     name: str
     place: Place
@@ -100,6 +104,11 @@ class Script:
     steps: tuple[Step, ...]
     mode: str = ""
     start: str = ""
+    blueprint: Blueprint | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 def read_scripts(file: Path) -> list[Script]:
@@ -112,8 +121,17 @@ def read_scripts(file: Path) -> list[Script]:
     return [_script(file, node) for node in root.value["tests"].value] if root else []
 
 
-def _script(file: Path, node: Node) -> Script:
-    model = TestModel.model_validate(node.plain())
+def blueprint_script(blueprint: Blueprint, test: BlueprintTest) -> Script:
+    """A test that a blueprint carries."""
+    file = Path(blueprint.path)
+    node = test.node
+    keys = {name: node.keys[name] for name in node.value if name != "with"}
+    bare = replace(node, value={name: node.value[name] for name in keys}, keys=keys)
+    return replace(_script(file, bare, {"rules": file.name}), blueprint=blueprint, values=test.values)
+
+
+def _script(file: Path, node: Node, more: Mapping[str, Any] = _NOTHING) -> Script:
+    model = TestModel.model_validate({**node.plain(), **more})
     steps = node.value["steps"].value
     return Script(
         name=model.name,

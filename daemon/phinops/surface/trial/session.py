@@ -12,7 +12,7 @@ from phinops.decide.load import TESTS, load_rules
 from phinops.problem import Problem
 from phinops.surface.trial.coverage import Coverage
 from phinops.surface.trial.run import Result, try_script
-from phinops.surface.trial.script import read_scripts
+from phinops.surface.trial.script import blueprint_script, read_scripts
 from phinops.surface.trial.terms import make_terms
 
 
@@ -44,7 +44,7 @@ class Session:
 
 
 def run_tests(paths: Sequence[Path], own: Config | None, folder: Path) -> Session:
-    """Run every test in the files and folders, under the config `own` where there is one.
+    """Run every test in the files and folders, those of blueprints first, under the config `own` where there is one.
 
     Tests in a file with mistakes are not run. Coverage is that of all rules which were named or tried. `folder` is for
     files that the trial needs meanwhile.
@@ -57,10 +57,13 @@ def run_tests(paths: Sequence[Path], own: Config | None, folder: Path) -> Sessio
     files = [Path(file) for file in loaded.files if file.endswith(TESTS) and file not in broken]
     coverage = Coverage(terms.language)
     coverage.know(loaded.rules)
+    scripts = [
+        *(blueprint_script(each, test) for each in loaded.blueprints if not each.mistake for test in each.tests),
+        *(script for file in files for script in read_scripts(file)),
+    ]
     results = []
-    for file in files:
-        for script in read_scripts(file):
-            result = try_script(terms, script)
-            coverage.add(result.rules, result.record)
-            results.append(result)
+    for script in scripts:
+        result = try_script(terms, script)
+        coverage.add(result.rules, result.record)
+        results.append(result)
     return Session(tuple(results), loaded.problems, coverage, clock.monotonic() - began)

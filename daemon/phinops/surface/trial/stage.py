@@ -26,7 +26,7 @@ from phinops.record.sqlite import MEMORY, Store
 from phinops.rulebook import Reload, Rulebook
 from phinops.surface.trial.tenant import Tenant
 from phinops.surface.trial.terms import Terms
-from phinops.surface.trial.wire import Nowhere, Wire
+from phinops.surface.trial.wire import Elsewhere, Wire
 from phinops.virtual import FastLoop
 
 AT_ONCE = 0.2
@@ -68,6 +68,7 @@ class Stage:
         self.clock = clock
         self.tenant = Tenant(self.zone)
         self.wire = Wire(self.tenant, clock, self.zone, tenant.quota.levels, tenant.biz_date_format)
+        self.elsewhere = Elsewhere()
         self._terms = terms
         self._config = terms.config_of(rules)
         self._mode = mode
@@ -148,7 +149,7 @@ class Stage:
                     clock=self.clock,
                     store=self._store,
                     transport=self.wire,
-                    mail=Nowhere(),
+                    mail=self.elsewhere,
                     rulebook=life.rulebook,
                     polls=False,
                 ) as life.daemon:

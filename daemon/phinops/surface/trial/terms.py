@@ -37,8 +37,18 @@ class Terms:
         """The rules of these files, in that mode where one is given; those that are off stay off."""
         key = (tuple(paths), mode)
         if key not in self._read:
-            self._read[key] = _in_mode(load_rules(paths, self.setting, self.language), mode)
+            loaded = _in_mode(self.load(paths), mode) if mode else load_rules(paths, self.setting, self.language)
+            self._read[key] = loaded
         return self._read[key]
+
+    def put(self, rule: Rule) -> Path:
+        """Have this rule in force alone, under the path that is given, which is none of a file.
+
+        Its `file` stays what it is, so that what is said of it is said of where it is written.
+        """
+        path = Path(f"{rule.file}#{rule.id}-{rule.hash}")
+        self._read.setdefault(((path,), ""), Loaded(RuleSet([rule])))
+        return path
 
     def rulebook(self, config: Config, mode: str) -> Rulebook:
         """A rulebook of the files that `config` names, and of others that a reload names."""
@@ -102,8 +112,6 @@ def _ways(tenant: Tenant) -> dict[str, Any]:
 
 
 def _in_mode(loaded: Loaded, mode: str) -> Loaded:
-    if not mode:
-        return loaded
     return replace(loaded, rules=RuleSet(_with_mode(rule, mode) for rule in loaded.rules))
 
 

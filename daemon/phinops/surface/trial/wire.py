@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any
@@ -74,20 +74,13 @@ class Wire(httpx.AsyncBaseTransport):
         api = request.headers.get("x-acs-action", "")
         params = _params(request.url.query.decode("ascii"), body.decode())
         self.calls.append(Call(api, level_of(load_catalog().require(api), self.levels), params))
-        model = self._otherwise(api)
+        model = _next(self._others, lambda model: model.api == api)
         if model is None or model.body is not None:
             return self._answered(api, params, model.body if model else None)
         if model.error is not None:
             said = {"Success": False, "Code": model.error.code, "Message": model.error.message}
             return self._respond(model.error.status, said)
         return await self._faulty(model, request)
-
-    def _otherwise(self, api: str) -> AnswerModel | None:
-        found = next((each for each in self._others if each.model.api == api and each.left != 0), None)
-        if found is None:
-            return None
-        found.left = None if found.left is None else found.left - 1
-        return found.model
 
     def _answered(self, api: str, params: Mapping[str, Any], body: JsonObject | None) -> httpx.Response:
         question = Question(self.tenant, params, self.clock.now().astimezone(self.zone), self.dates)
@@ -113,12 +106,45 @@ class Wire(httpx.AsyncBaseTransport):
         return httpx.Response(status, json=body)
 
 
-class Nowhere(httpx.AsyncBaseTransport):
-    """What leaves for anywhere but Dataphin ends here: nothing of a trial reaches anybody."""
+class Elsewhere(httpx.AsyncBaseTransport):
+    """Answers what rules ask of others than Dataphin: with 200 and nothing, unless a test says otherwise. Nothing of a
+    trial reaches anybody.
+    """
+
+    def __init__(self) -> None:
+        self._others: list[_Otherwise] = []
+
+    def answer(self, model: AnswerModel) -> None:
+        """Answer requests to an address otherwise, for so many of them."""
+        self._others.append(_Otherwise(model, model.times or None))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises httpx.ConnectError."""
-        raise httpx.ConnectError("a trial reaches nobody", request=request)
+        """The answer.
+
+        Raises:
+            httpx.ReadError: the connection was reset.
+        """
+        address = str(request.url).partition("?")[0]
+        model = _next(self._others, lambda model: model.http == address)
+        if model is None:
+            return httpx.Response(200)
+        if model.fault == "timeout":
+            await asyncio.Event().wait()
+        if model.fault == "reset":
+            raise httpx.ReadError("the connection was reset", request=request)
+        status = model.status or 200
+        if model.body is None or isinstance(model.body, str):
+            return httpx.Response(status, text=model.body or "")
+        return httpx.Response(status, json=model.body)
+
+
+def _next(others: Sequence[_Otherwise], fits: Callable[[AnswerModel], bool]) -> AnswerModel | None:
+    """The first answer that fits and is not used up; it is used."""
+    found = next((each for each in others if fits(each.model) and each.left != 0), None)
+    if found is None:
+        return None
+    found.left = None if found.left is None else found.left - 1
+    return found.model
 
 
 def _params(query: str, form: str) -> JsonObject:

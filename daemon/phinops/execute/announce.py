@@ -1,0 +1,34 @@
+"""Carries out `notify`: the notice is in the outbox in the transaction that records the step."""
+
+from __future__ import annotations
+
+import uuid
+
+from phinops.execute.journal import Journal
+from phinops.execute.notify.note import note_payload
+from phinops.execute.steps.kind import Target, Write
+from phinops.execute.steps.notify import NotifyParams
+from phinops.execute.walk import Walk, result_of
+from phinops.firing import Intent, Notice, StepResult
+
+
+class Announcer:
+    """The step `notify`."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def do(self, walk: Walk, params: NotifyParams, attempt: int) -> StepResult:
+        shadow = walk.firing.mode == "shadow"
+        names = list(params.to)
+        rendered = {"title": params.title, "message": params.message, "severity": params.severity}
+        firing = walk.firing
+        payload = note_payload(rendered, rule=firing.rule, firing_id=firing.id, event=walk.scene.event)
+        write = Write("notify", "", Target("", ", ".join(names)), payload)
+        row = walk.row(attempt, write, outcome="shadow" if shadow else "accepted")
+        notices = [Notice(f"msg_{uuid.uuid4().hex}", name, payload) for name in names]
+        await self._journal.put_step(row, [] if shadow else notices)
+        return result_of(row)
+
+    async def take_up(self, walk: Walk, earlier: Intent) -> StepResult:
+        return result_of(earlier)

@@ -1,0 +1,83 @@
+"""Carries out the steps that call Dataphin: reads, and writes by way of the carrier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pydantic import BaseModel
+
+from phinops.clock import Clock
+from phinops.errors import ApiError, QuotaSpent
+from phinops.execute.carry import Carrier, Hands, Held
+from phinops.execute.journal import Journal
+from phinops.execute.patience import patiently
+from phinops.execute.steps.kind import BadStep, Write
+from phinops.execute.walk import Unwanted, Walk
+from phinops.firing import Intent, StepResult
+
+
+class Operations:
+    """Every step that is a call of Dataphin's. `hands` are by tenant, `held` keeps writes to one target apart."""
+
+    def __init__(self, journal: Journal, hands: Mapping[str, Hands], clock: Clock, held: Held) -> None:
+        self._journal = journal
+        self._hands = hands
+        self._clock = clock
+        self._carrier = Carrier(journal, hands, clock, held)
+
+    async def do(self, walk: Walk, params: BaseModel, attempt: int) -> StepResult:
+        look = self._hands[walk.firing.tenant].look
+        with walk.stop.safe():
+            write = await patiently(
+                self._clock,
+                lambda: walk.step.write(params, walk.scene.event, look),
+                "what the step needs to know",
+                lambda reason: self._waits(walk, reason),
+            )
+        if not walk.step.writes(params):
+            return await self._read(walk, write, attempt)
+        try:
+            await self._check_downstream(walk, write)
+            if walk.firing.mode == "shadow":
+                row = walk.row(attempt, write, outcome="shadow")
+                await self._journal.put_step(row)
+                return StepResult("shadow", "", row.action_id)
+            return await self._carrier.carry(walk, write, attempt)
+        except BadStep as error:
+            raise Unwanted(str(error), write) from error
+
+    async def take_up(self, walk: Walk, earlier: Intent) -> StepResult:
+        return await self._carrier.take_up(walk, earlier)
+
+    async def _check_downstream(self, walk: Walk, write: Write) -> None:
+        """Raises BadStep when `limits.downstream` refuses the target."""
+        limit = walk.limits.get("downstream")
+        if not limit or write.target.kind not in ("instance", "node"):
+            return
+        look = self._hands[walk.firing.tenant].look
+        with walk.stop.safe():
+            below = await patiently(
+                self._clock,
+                lambda: look.downstream(write.target),
+                "what hangs below the target",
+                lambda reason: self._waits(walk, reason),
+            )
+        if below > limit["max"]:
+            raise BadStep(f"limits.downstream: {below} nodes hang below {write.target.id}, {limit['max']} are allowed")
+
+    async def _waits(self, walk: Walk, reason: str) -> None:
+        """Say in the firing what it waits for."""
+        await self._journal.move(walk.firing.id, "running", f"step {walk.planned.id} waits: {reason}")
+
+    async def _read(self, walk: Walk, write: Write, attempt: int) -> StepResult:
+        row = replace(walk.row(attempt, write, outcome="accepted"), kind="read")
+        try:
+            body = await self._hands[walk.firing.tenant].read(write.api, write.params)
+        except (ApiError, QuotaSpent) as error:
+            row = replace(row, outcome="refused", state="failed", result={"reason": str(error)})
+            await self._journal.put_step(row)
+            return StepResult("refused", str(error), row.action_id)
+        request_id = str(body.get("RequestId") or "")
+        await self._journal.put_step(replace(row, result=walk.step.result(body), request_id=request_id))
+        return StepResult("accepted", "", row.action_id)

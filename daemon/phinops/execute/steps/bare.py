@@ -1,0 +1,67 @@
+"""What steps that make no call of Dataphin have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from phinops.errors import Refused
+from phinops.event import Event, JsonObject
+from phinops.execute.steps.kind import ItemAnswer, Look, Path, Probe, Progress, Setting, Target, Write
+
+NOWHERE = Target("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class BareStep:
+    """A step with parameters, and with nothing in Dataphin that could be called, read back or verified."""
+
+    name: str
+    params: type[BaseModel]
+    scalar: str = ""
+    target: Literal["instance", "node"] | None = None
+    beside: frozenset[str] = frozenset()
+    conditions: frozenset[str] = frozenset()
+    verifiable: bool = False
+    idempotent: bool = False
+
+    def writes(self, params: Any) -> bool:
+        return False
+
+    def apis(self, params: Any) -> tuple[str, ...]:
+        return ()
+
+    def problems(self, params: Any, setting: Setting) -> list[tuple[Path, str]]:
+        return []
+
+    async def write(self, params: Any, event: Event, look: Look) -> Write:
+        return bare_write(self.name, params)
+
+    def merge(self, writes: Sequence[Write]) -> JsonObject:
+        raise ValueError(f"{self.name} is no call")
+
+    def items(self, body: Mapping[str, Any], ids: Sequence[str]) -> Mapping[str, ItemAnswer]:
+        return {}
+
+    def result(self, body: Mapping[str, Any]) -> JsonObject:
+        return {}
+
+    def met(self, error: Refused) -> bool:
+        return False
+
+    async def baseline(self, look: Look, write: Write, event: Event | None) -> JsonObject:
+        return {}
+
+    async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
+        return "unclear"
+
+    async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
+        return "pending"
+
+
+def bare_write(name: str, params: BaseModel, target: Target = NOWHERE) -> Write:
+    """What the journal keeps of such a step: its parameters as they were given."""
+    return Write(name, "", target, params.model_dump(mode="json", by_alias=True, exclude_none=True))

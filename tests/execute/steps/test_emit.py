@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from phinops.execute.steps.emit import LARGEST, EmitParams, bounded
+from phinops.execute.steps.kind import BadStep, Target, Write, checked
+from phinops.execute.steps.table import STEPS
+from stillness import StillLook, failure
+
+EMIT = STEPS["emit"]
+
+
+async def test_an_event_is_kept_as_it_is_rendered() -> None:
+    params = EmitParams.model_validate({"type": "custom.team-a.mended", "data": {"n": 1, "none": None}})
+    assert await EMIT.write(params, failure(), StillLook()) == Write(
+        "emit", "", Target("", ""), {"type": "custom.team-a.mended", "data": {"n": 1, "none": None}}
+    )
+    assert not EMIT.writes(params)
+    assert EMIT.apis(params) == ()
+    assert EmitParams.model_validate({"type": "custom.x", "data": None}).data == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"type": "mended"}, "must be custom.NAME"),
+        ({"type": "custom."}, "must be custom.NAME"),
+        ({"type": "custom.a..b"}, "must be custom.NAME"),
+        ({"type": "custom." + "a" * 100}, "must be custom.NAME"),
+        ({"type": "custom.{{ event.node.name }}"}, "cannot come from a template"),
+        ({"type": "custom.x", "data": [1]}, "valid dict"),
+        ({"type": "custom.x", "date": {}}, "Extra inputs"),
+    ],
+)
+def test_a_wrong_value_is_refused(given: dict[str, object], reason: str) -> None:
+    with pytest.raises(BadStep, match=reason):
+        checked(EMIT, given)
+
+
+def test_data_is_bounded() -> None:
+    assert bounded({"x": "a"}) == {"x": "a"}
+    with pytest.raises(BadStep, match="are allowed"):
+        bounded({"x": "a" * LARGEST})
