@@ -22,10 +22,11 @@ from phinops.decide.rule import Rule, RuleSet
 from phinops.errors import StoreError
 from phinops.event import Action, Event, Instance, Node, Project, Schedule, event_id
 from phinops.firing import Firing, Intent
-from phinops.pipeline import InForce, Pipeline, Taken, permit_again
+from phinops.pipeline import Pipeline, Taken
 from phinops.record import journal, rulesets, seen
 from phinops.record.sqlite import Store
 from phinops.record.tx import Snapshot, Tx
+from phinops.recording import InForce, permit_again
 from phinops.virtual import run
 from settings import SHANGHAI, only_rule
 from worlds import START
@@ -39,8 +40,13 @@ class Begun:
 
     firings: list[tuple[Firing, Event]] = field(default_factory=list)
 
+    disturbed: list[str] = field(default_factory=list)
+
     def begin(self, firing: Firing, event: Event) -> None:
         self.firings.append((firing, event))
+
+    def disturb(self, firing_id: str) -> None:
+        self.disturbed.append(firing_id)
 
 
 @dataclass(slots=True)
@@ -376,11 +382,11 @@ def test_a_firing_whose_turn_has_come_is_judged_by_its_own_plan_leaving_itself_o
             await here.take(failed())
             ((firing, event),) = here.begun.firings
             here.rules = InForce(RuleSet())
-            assert await here.store.write(lambda tx: permit_again(tx, firing, event)) == ""
+            assert (await here.store.write(lambda tx: permit_again(tx, firing, event))).allowed
             await here.store.write(lambda tx: journal.start(tx, firing.id))
-            assert await here.store.write(lambda tx: permit_again(tx, firing, event)) == ""
+            assert (await here.store.write(lambda tx: permit_again(tx, firing, event))).allowed
             other = replace(firing, id="fi_other")
-            assert "cooldown" in await here.store.write(lambda tx: permit_again(tx, other, event))
+            assert "cooldown" in (await here.store.write(lambda tx: permit_again(tx, other, event))).reason
 
     run(main())
 
@@ -452,7 +458,7 @@ def test_the_hours_are_asked_again_of_what_waited(tmp_path: Path) -> None:
             ((firing, event),) = here.begun.firings
             assert firing.state == "waiting"
             await here.clock.sleep(600)
-            reason = await here.store.read(lambda tx: permit_again(cast(Tx, tx), firing, event))
-            assert reason.startswith("active: ")
+            verdict = await here.store.read(lambda tx: permit_again(cast(Tx, tx), firing, event))
+            assert verdict.reason.startswith("active: ")
 
     run(main())

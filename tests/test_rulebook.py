@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from phinops.config import Config, load_config
 from phinops.decide.language import Language
-from phinops.rulebook import Rulebook, setting_of
+from phinops.rulebook import Reload, Rulebook, setting_of
 from simulated import MORNING
 
 ONE = """
@@ -52,6 +53,10 @@ def _ids(book: Rulebook) -> list[str]:
     return sorted(rule.id for rule in book.in_force.rules)
 
 
+def _names(found: Reload) -> dict[str, Any]:
+    return {name: what for name, what in found.changed.items() if name != "diff"}
+
+
 def test_rules_are_read_at_the_start_and_what_changed_is_told_at_each_reload(tmp_path: Path) -> None:
     config = _config(tmp_path)
     _write(tmp_path, "a", ONE)
@@ -60,11 +65,12 @@ def test_rules_are_read_at_the_start_and_what_changed_is_told_at_each_reload(tmp
     _write(tmp_path, "b", TWO)
     _write(tmp_path, "a", ONE.replace("armed", "shadow"))
     found = book.load(config)
-    assert (found.accepted, found.changed) == (True, {"added": ["two"], "removed": [], "changed": ["one"]})
+    assert found.accepted
+    assert _names(found) == {"added": ["two"], "removed": [], "changed": ["one"]}
     _write(tmp_path, "b", TWO.replace("    mode:", "    within: 5m\n    mode:"))
-    assert book.load(config).changed == {"added": [], "removed": [], "changed": ["two"]}
+    assert _names(book.load(config)) == {"added": [], "removed": [], "changed": ["two"]}
     (tmp_path / "rules" / "a.rules.yaml").unlink()
-    assert book.load(config).changed == {"added": [], "removed": ["one"], "changed": []}
+    assert _names(book.load(config)) == {"added": [], "removed": ["one"], "changed": []}
 
 
 def test_a_rule_that_breaks_stays_as_it_was_and_its_neighbours_change(tmp_path: Path) -> None:

@@ -19,10 +19,11 @@ from phinops.course import Courses
 from phinops.decide.language import Language
 from phinops.decide.rule import RuleSet
 from phinops.event import JsonObject, Node
-from phinops.pipeline import InForce, Pipeline
+from phinops.pipeline import Pipeline
 from phinops.record.queries import QUERIES, Query
 from phinops.record.sqlite import Store
 from phinops.record.tx import Snapshot
+from phinops.recording import InForce
 from phinops.surface.cli import phinops
 from phinops.virtual import run
 from phinops.why import NO_SET, gather, why

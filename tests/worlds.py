@@ -15,6 +15,7 @@ import anyio
 
 from phinops.clock import LoopClock
 from phinops.course import Courses
+from phinops.decide.permit import Verdict
 from phinops.errors import Ambiguous, Forbidden, QuotaSpent, Refused, StoreUnwritable, Throttled, Transient
 from phinops.event import Event, Instance, JsonObject, Node, Project, event_id
 from phinops.execute.act import Actor, Kit
@@ -304,7 +305,13 @@ async def stage(store: Store | None = None, world: World | None = None, *, most:
         actor = Actor(kit, STEPS)
         shown = Stage(store, world, None, desk, bells, actor, alarms, events)  # type: ignore[arg-type]
         shown.courses = Courses(
-            store, actor, PlainWords(), {"t": glass}, clock, group, lambda tx, firing, event: shown.permit_reason
+            store,
+            actor,
+            PlainWords(),
+            {"t": glass},
+            clock,
+            group,
+            lambda tx, firing, event: Verdict(not shown.permit_reason, shown.permit_reason),
         )
         yield shown
         group.cancel_scope.cancel()
@@ -326,7 +333,7 @@ def failed_event(instance: Instance) -> Event:
 def firing_of(event: Event, steps: Sequence[JsonObject], **changes: Any) -> Firing:
     """A ready firing; steps get ids s0, s1, ... and the defaults that the loader gives."""
     given: JsonObject = {"params": {}, "if": "", "on_error": "stop", "verify_s": None}
-    plan = {"if": "", "for_s": 0, "vars": {}, "limits": {}, **changes.pop("plan", {})}
+    plan = {"if": "", "for_s": 0, "vars": {}, "limits": {}, "concurrency": "queued", **changes.pop("plan", {})}
     plan["steps"] = [{**given, "id": f"s{n}", **step} for n, step in enumerate(steps)]
     firing_id = changes.pop("id", f"fi_{event.id[3:]}")
     key = changes.pop("key", event.id)

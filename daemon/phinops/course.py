@@ -7,12 +7,13 @@ start by what its rows say.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
 
 from phinops.clock import Clock
+from phinops.decide.permit import Verdict
 from phinops.errors import StoreError, StoreLost
 from phinops.event import Event
 from phinops.execute.act import Actor
@@ -20,20 +21,48 @@ from phinops.execute.desk import Starter
 from phinops.execute.fresh import Glass, object_of
 from phinops.execute.patience import patiently
 from phinops.execute.steps.kind import BadStep
+from phinops.execute.stop import Stop, Stopped
 from phinops.execute.walk import Scene, Words
 from phinops.firing import Firing, FiringState
-from phinops.record import journal
+from phinops.record import journal, turns, windows
 from phinops.record.sqlite import Store
 from phinops.record.tx import Snapshot, Tx
 from phinops.spending import Spender, spending
 
 log = structlog.get_logger(__name__)
 
-Permit = Callable[[Tx, Firing, Event], str]
-"""Why a firing may not begin now, or "": the guards of its rule as the firing keeps them."""
+Permit = Callable[[Tx, Firing, Event], Verdict]
+"""Whether a firing may begin now: the guards of its rule as the firing keeps them."""
 
 _LOOK_AT_THE_CLOCK = 60.0
 """Seconds after which a wait for a wall-clock moment looks again: the clock may have jumped."""
+
+OPEN = ("waiting", "ready", "running", "settling")
+"""The states of a firing that goes on by itself; one that is queued waits for another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A firing as the store has it, with its event, and all of them where its rule is over several.
+
+    `unsettled`: a write of its is of unknown fate.
+    """
+
+    firing: Firing
+    event: Event
+    events: Sequence[Event] = ()
+    unsettled: bool = False
+
+    @property
+    def awaited(self) -> str:
+        """The type of event that must not have come, or ""."""
+        pattern = self.firing.plan.get("pattern") or {}
+        return str(pattern["types"][1]) if pattern.get("kind") == "absent" else ""
+
+    def with_event(self, now: Event) -> Known:
+        """The same with its event as it is now."""
+        events = tuple(now if each.id == now.id else each for each in self.events)
+        return replace(self, event=now, events=events)
 
 
 class Courses:
@@ -56,6 +85,7 @@ class Courses:
         self._clock = clock
         self._group = group
         self._permit = permit
+        self._stops: dict[str, Stop] = {}
 
     async def left_open(self) -> list[tuple[Firing, Event]]:
         """What earlier processes left open, oldest first: to be asked before anything new can be recorded."""
@@ -73,96 +103,137 @@ class Courses:
 
     def begin(self, firing: Firing, event: Event) -> None:
         """Let a recorded firing go on from its state; one that is queued waits for its key."""
-        if firing.state != "queued":
+        if firing.id in self._stops:
+            self.disturb(firing.id)
+        elif firing.state != "queued":
+            self._stops[firing.id] = Stop()
             self._group.start_soon(self._keep_on, firing, event)
+
+    def disturb(self, firing_id: str) -> None:
+        """The firing's row was changed by others: whoever carries it is to look at it at its next safe point."""
+        if firing_id in self._stops:
+            self._stops[firing_id].ask()
 
     async def _keep_on(self, firing: Firing, event: Event) -> None:
         """Go on; when the store fails, from what it says once it works again. What is called meanwhile is its doing."""
-        with spending(Spender("rules", firing.rule, firing.id)):
-            await self._go_on(firing, event)
+        try:
+            with spending(Spender("rules", firing.rule, firing.id)):
+                await self._go_on(firing, event)
+        finally:
+            del self._stops[firing.id]
 
     async def _go_on(self, firing: Firing, event: Event) -> None:
-        pause = 1.0
-        known: Firing | None = firing
-        broken = ""
+        pause, broken = 1.0, ""
+        known: Known | None = None if firing.stop or firing.plan.get("pattern") else Known(firing, event)
+        stop = self._stops[firing.id]
         while True:
             try:
-                known = known or await self._reread(firing)
-                if broken:
-                    await self._end(known, "needs_decision", broken)
-                else:
-                    await self._run(known, event)
+                await self._once(known or await self._reread(firing, event), stop, broken)
+            except Stopped:
+                pass  # its row says why
             except StoreLost:
                 raise
             except StoreError as error:
                 log.error("firing.stalled", firing=firing.id, reason=str(error), wait_s=pause)
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, 60.0)
-                known = None
             except Exception as error:
                 # What one firing trips over must not stop the others; a person has to look at it.
                 log.exception("firing.broken", firing=firing.id, rule=firing.rule)
                 broken = f"phinops failed: {type(error).__name__}: {error}"
             else:
-                return
+                if not stop.asked:
+                    return  # else its row was changed meanwhile, and others count on somebody's looking at it
+            known = None
+            stop.clear()
 
-    async def _reread(self, firing: Firing) -> Firing:
-        return await self._store.read(lambda tx: journal.firing_of(tx, firing.id)) or firing
+    async def _reread(self, firing: Firing, event: Event) -> Known:
+        return await self._store.read(lambda tx: _known(tx, firing, event))
 
-    async def _run(self, firing: Firing, event: Event) -> None:
-        if firing.state not in ("waiting", "ready", "running", "settling"):
-            return  # ended before the store failed
+    async def _once(self, known: Known, stop: Stop, broken: str) -> None:
+        if broken:
+            await self._end(known.firing, "needs_decision", broken)
+        else:
+            await self._run(known, stop)
+
+    async def _run(self, known: Known, stop: Stop) -> None:
+        """Carry it as far as it goes; where its row was changed by others, `stop` has been asked."""
+        firing = known.firing
+        if firing.state not in OPEN:
+            return  # ended, or put back into the queue
         if firing.state == "waiting":
-            now = await self._outwait(firing, event)
-            if now is None:
+            begun = await self._outwait(known, stop)
+            if begun is None:
                 return
-            event = now
-            firing = replace(firing, started_at=self._clock.now())
+            known = begun
+        elif firing.stop and not known.unsettled:
+            await self._end(firing, "skipped", firing.stop)
+            return
+        elif firing.stop:
+            stop.ask()
         elif firing.state == "ready":
             await self._store.write(lambda tx: journal.start(tx, firing.id))
-        state, reason = await self._actor.walk(firing, event)
-        await self._end(firing, state, reason)
+        state, reason = await self._actor.walk(known.firing, known.event, known.events, stop)
+        await self._end(known.firing, state, reason)
 
-    async def _outwait(self, firing: Firing, event: Event) -> Event | None:
-        """Wait for the moment, read the object, decide anew; the event as it is now, or None when it ended here."""
-        await self._until(firing.wake_at)
+    async def _outwait(self, known: Known, stop: Stop) -> Known | None:
+        """Wait for the moment, look at the object, decide anew; the firing as it begins, or None when it does not."""
+        firing = known.firing
         try:
-            now = await patiently(
-                self._clock,
-                lambda: self._glasses[event.tenant].again(event),
-                "the event's object",
-                lambda reason: self._store.write(
-                    lambda tx: journal.move(tx, firing.id, "waiting", reason, firing.wake_at)
-                ),
-            )
+            with stop.safe():
+                await self._until(firing.wake_at)
+                now, reason = await patiently(
+                    self._clock,
+                    lambda: self._look(known),
+                    "the event's object",
+                    lambda reason: self._store.write(
+                        lambda tx: journal.move(tx, firing.id, "waiting", reason, firing.wake_at)
+                    ),
+                )
         except BadStep as error:
-            await self._end(firing, "failed", str(error))
+            await self._conclude(known, stop, "failed", str(error))
             return None
-        if now is None:
-            await self._end(firing, "skipped", f"the object has left the state of {event.type}")
-            return None
-        scene = Scene(now, {}, firing.plan.get("vars", {}), inputs=firing.plan.get("inputs", {}))
-        holds, why = self._words.holds(firing.plan.get("if") or "", scene)
-        if not holds:
-            await self._end(firing, "skipped", f"of the fresh record, {why}")
-            return None
-        reason = await self._store.write(lambda tx: self._start_if_permitted(tx, firing, now))
         if reason:
-            await self._end(firing, "skipped", reason)
+            await self._conclude(known, stop, "skipped", reason)
             return None
-        return now
+        known = known.with_event(now)
+        return await self._begin_if_permitted(known, stop)
 
-    def _start_if_permitted(self, tx: Tx, firing: Firing, event: Event) -> str:
-        reason = self._permit(tx, firing, event)
-        if not reason:
-            journal.start(tx, firing.id)
-            if object_of(event):
-                journal.keep_now(tx, firing.id, event)  # what every step sees, after a restart too
-        return reason
+    async def _look(self, known: Known) -> tuple[Event, str]:
+        """The event as it is now, and why the firing must not begin, or ""."""
+        event, glass = known.event, self._glasses[known.event.tenant]
+        if known.awaited:
+            return await glass.meanwhile(event, known.awaited)
+        now = await glass.again(event)
+        if now is None:
+            return event, f"the object has left the state of {event.type}"
+        plan = known.firing.plan
+        scene = Scene(now, {}, plan.get("vars", {}), known.with_event(now).events, plan.get("inputs", {}))
+        holds, why = self._words.holds(plan.get("if") or "", scene)
+        return now, "" if holds else f"of the fresh record, {why}"
+
+    async def _begin_if_permitted(self, known: Known, stop: Stop) -> Known | None:
+        firing = known.firing
+        tried = await self._store.write(lambda tx: _try_to_begin(tx, self._permit, firing, known.event))
+        if tried is None:
+            stop.ask()
+            return None
+        for each in tried.disturbed:
+            self.disturb(each)
+        if tried.turn:
+            self.begin(*tried.turn)
+        return replace(known, firing=replace(firing, started_at=self._clock.now())) if tried.begun else None
 
     async def _until(self, moment: datetime | None) -> None:
         while moment is not None and (left := (moment - self._clock.now()).total_seconds()) > 0:
             await self._clock.sleep(min(left, _LOOK_AT_THE_CLOCK))
+
+    async def _conclude(self, known: Known, stop: Stop, state: FiringState, reason: str) -> None:
+        """End a firing that waited, unless its row was changed meanwhile: then that is to be looked at first."""
+        if await self._store.read(lambda tx: _unchanged(tx, known.firing)):
+            await self._end(known.firing, state, reason)
+        else:
+            stop.ask()
 
     async def _end(self, firing: Firing, state: FiringState, reason: str) -> None:
         """The firing is over, and in the same transaction the one that waits for its key has its turn."""
@@ -172,7 +243,7 @@ class Courses:
                 journal.abandon(tx, firing.id, reason)
             else:
                 journal.end(tx, firing.id, state, reason)
-            return _take_queued(tx, firing)
+            return turns.take_turn(tx, firing.tenant, firing.rule, firing.key)
 
         found = await self._store.write(op)
         log.info("firing.ended", firing=firing.id, rule=firing.rule, state=state, reason=reason)
@@ -181,9 +252,36 @@ class Courses:
 
     async def _promote(self, firing: Firing) -> None:
         """The newest firing that waits for this key is decided anew now, if the key is free."""
-        found = await self._store.write(lambda tx: _take_queued(tx, firing))
+        found = await self._store.write(lambda tx: turns.take_turn(tx, firing.tenant, firing.rule, firing.key))
         if found:
             self.begin(*found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """What came of a firing's wish to begin: also those whose rows it changed, and the one whose turn it is now."""
+
+    begun: bool = False
+    disturbed: Sequence[str] = ()
+    turn: tuple[Firing, Event] | None = None
+
+
+def _try_to_begin(tx: Tx, permit: Permit, firing: Firing, event: Event) -> _Tried | None:
+    """Begin a firing that waited, if the guards let it; None when its row is not what its carrier knows any more."""
+    if not _unchanged(tx, firing):
+        return None
+    verdict = permit(tx, firing, event)
+    if verdict.allowed:
+        journal.start(tx, firing.id)
+        if object_of(event):
+            journal.keep_now(tx, firing.id, event)  # what every step sees, after a restart too
+        return _Tried(begun=True)
+    disturbed: Sequence[str] = ()
+    if verdict.queue:
+        disturbed = turns.queue_up(tx, firing, verdict.reason)
+    else:
+        journal.end(tx, firing.id, "skipped", verdict.reason)
+    return _Tried(disturbed=disturbed, turn=turns.take_turn(tx, firing.tenant, firing.rule, firing.key))
 
 
 def _left_open(tx: Snapshot) -> list[tuple[Firing, Event]]:
@@ -195,13 +293,19 @@ def _left_open(tx: Snapshot) -> list[tuple[Firing, Event]]:
     return found
 
 
-def _take_queued(tx: Tx, over: Firing) -> tuple[Firing, Event] | None:
-    """The firing that waits for the key of one that is over, on its way now."""
-    firing = journal.next_queued(tx, over.tenant, over.rule, over.key)
-    event = journal.event_of(tx, firing.event_id) if firing else None
-    if firing is None or event is None:
-        return None
-    born = firing.created_at or tx.now
-    wake_at = max(tx.now, born + timedelta(seconds=firing.plan.get("for_s") or 0))
-    journal.move(tx, firing.id, "waiting", "its turn on its key has come", wake_at)
-    return replace(firing, state="waiting", wake_at=wake_at), event
+def _known(tx: Snapshot, firing: Firing, event: Event) -> Known:
+    """The firing as it stands now."""
+    now = journal.firing_of(tx, firing.id) or firing
+    return Known(
+        firing=now,
+        event=journal.event_of(tx, now.event_id) or event,
+        events=windows.events_of(tx, now.id) if now.plan.get("pattern") else (),
+        unsettled=journal.unsettled(tx, now.id),
+    )
+
+
+def _unchanged(tx: Snapshot, firing: Firing) -> bool:
+    """Whether the row of a firing that waits is still what its carrier knows of it."""
+    now = journal.firing_of(tx, firing.id)
+    same = ("state", "rule_hash", "event_id", "key", "ended_at")
+    return now is not None and all(getattr(now, name) == getattr(firing, name) for name in same)

@@ -15,6 +15,7 @@ from phinops.arrive.arrival import Arrival
 from phinops.arrive.hooks import HookRefused, receive
 from phinops.arrive.lasting import Asked
 from phinops.arrive.schedule import ScheduleSource
+from phinops.carryover import Carried, carry_over
 from phinops.channels import Notices
 from phinops.clock import Clock
 from phinops.config import Config, load_config
@@ -34,7 +35,7 @@ from phinops.execute.steps.table import STEPS
 from phinops.execute.web import Web
 from phinops.firing import Firing
 from phinops.operator_call import OperatorCalls
-from phinops.pipeline import InForce, Pipeline, Taken, permit_again
+from phinops.pipeline import Pipeline, Taken
 from phinops.pulse import Pulse
 from phinops.quota import Quotas
 from phinops.record import journal, lists
@@ -42,6 +43,7 @@ from phinops.record.book import Book
 from phinops.record.recorded import page
 from phinops.record.spends import Key
 from phinops.record.sqlite import Store
+from phinops.recording import InForce, permit_again
 from phinops.report import Report
 from phinops.rulebook import Reload, Rulebook
 from phinops.spoken import SpokenWords
@@ -178,6 +180,7 @@ class Daemon:
             log.info("rules.loaded", rules=len(rules.in_force.rules), quarantined=rules.quarantined)
             daemon = cls(config, _Parts(common, book, rules, notices, servings, web, crew, pulse, polls))
             # Read here: once the daemon is in somebody's hands a hook may bring firings, which begin at once.
+            await carry_over(store, rules.language, rules.in_force, clock)
             daemon._left = await daemon._courses.left_open()
             await daemon._timers.load()
             yield daemon
@@ -314,7 +317,14 @@ class Daemon:
             log.warning("reload.refused", reason=str(error))
             return Reload(False, error.problems, {"refused": str(error)})
         asked = _asked(self._parts.rulebook)
-        found = self._parts.rulebook.load(config)
+        try:
+            found, carried = await self._put_in_force(config)
+        except StoreError as error:
+            self._doubt.set()
+            self._reloads["refused"] += 1
+            self._parts.notices.replace(self._config.notifiers)
+            log.warning("reload.refused", reason=str(error))
+            return Reload(False, (), {"refused": f"nothing was changed: {error}"})
         needs = _needs_restart(self._config, config)
         self._config = self._config.model_copy(
             update={"rules": config.rules, "notifiers": config.notifiers, "hooks": config.hooks}
@@ -328,8 +338,22 @@ class Daemon:
         self._untold = True
         self._doubt.set()
         self._reloads["accepted" if found.accepted else "refused"] += 1
-        log.info("rules.reloaded", accepted=found.accepted, **found.changed)
-        return Reload(found.accepted, found.problems, {**found.changed, "restart": needs})
+        names = {name: found.changed[name] for name in ("added", "removed", "changed")}
+        log.info("rules.reloaded", accepted=found.accepted, **names, diff=list(map(str, found.diff)))
+        changed = {**found.changed, "restart": needs, "carried": carried.to_json()}
+        return replace(found, changed=changed)
+
+    async def _put_in_force(self, config: Config) -> tuple[Reload, Carried]:
+        """Read the rules and put them in force, with what waits carried over, as if at one moment."""
+        rulebook = self._parts.rulebook
+        async with self._pipeline.halted():
+            edition = rulebook.read(config)
+            carried, outcome = await carry_over(
+                self._parts.store, self._parts.rulebook.language, edition.in_force, self._clock
+            )
+            rulebook.put_in_force(edition)
+        self._pipeline.go_on(outcome)
+        return edition.reload, carried
 
     async def _watch_store(self) -> None:
         """Find out whether the store can be written, now and then and whenever there is doubt.

@@ -80,6 +80,16 @@ class Firing:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """An event that counts for a rule over several: `at` is its own time, `came` when it was recorded."""
+
+    event_id: str
+    type: str
+    at: datetime
+    came: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """One write to one target, recorded before it is sent.
 

@@ -8,26 +8,38 @@ from datetime import datetime
 from typing import Any
 
 from phinops.config import Config
+from phinops.decide.diff import RuleChange, differences
 from phinops.decide.language import Language
 from phinops.decide.load import Loaded, load_rules, with_last_good
 from phinops.decide.rule import RuleSet, Setting
 from phinops.event import Event, QuarantinedRule, event_id
 from phinops.execute.steps.table import STEPS
-from phinops.pipeline import InForce
 from phinops.problem import Problem
+from phinops.recording import InForce
 
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """What became of a reload. It is accepted when nothing that was read has a mistake.
+    """What became of a reload. It is accepted when nothing that was read has a mistake. `diff` is in `changed` as JSON.
 
     What is sound is in force in any case, and what is broken stays as it was last good; only a config that cannot be
-    read changes nothing at all. `changed` lists rules added, removed and changed by id, and what a restart would need.
+    read changes nothing at all. `changed` lists rules added, removed and changed by id, what a restart would need, as
+    `diff` each change key by key, and as `carried` what became of what waited.
     """
 
     accepted: bool
     problems: Sequence[Problem] = ()
     changed: Mapping[str, Any] = field(default_factory=dict)
+    diff: Sequence[RuleChange] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """Rules that were read and may be put in force; `reload` is what becomes of them then."""
+
+    loaded: Loaded
+    in_force: InForce
+    reload: Reload
 
 
 Read = Callable[[Config, Language], Loaded]
@@ -43,7 +55,7 @@ class Rulebook:
 
     def __init__(self, config: Config, language: Language, *, shadow: bool, read: Read = read_rules) -> None:
         self.language = language
-        self._read = read
+        self._reads = read
         self._shadow = shadow
         self._loaded = Loaded(RuleSet())
         self.in_force = InForce(RuleSet())
@@ -61,13 +73,25 @@ class Rulebook:
 
     def load(self, config: Config) -> Reload:
         """Read the rules of the config's paths and put them in force, all at once."""
+        edition = self.read(config)
+        self.put_in_force(edition)
+        return edition.reload
+
+    def read(self, config: Config) -> Edition:
+        """The rules of the config's paths with the last good version of what is broken; nothing is in force yet."""
         before = self.in_force.rules
-        self._loaded = self._read(config, self.language)
-        rules = with_last_good(self._loaded, before)
-        self.in_force = InForce(rules, self._shadow or config.rules.at_most == "shadow")
+        loaded = self._reads(config, self.language)
+        rules = with_last_good(loaded, before)
         # A folder that is not there holds no rules, and none at all is allowed; `check` is stricter.
-        mistakes = [problem for problem in self._loaded.errors if problem.code != "none-found"]
-        return Reload(not mistakes, self._loaded.problems, _changes(before, rules))
+        mistakes = [problem for problem in loaded.errors if problem.code != "none-found"]
+        in_force = InForce(rules, self._shadow or config.rules.at_most == "shadow")
+        diff = differences(before, rules)
+        return Edition(loaded, in_force, Reload(not mistakes, loaded.problems, _changes(diff), diff))
+
+    def put_in_force(self, edition: Edition) -> None:
+        """From now on every event is decided by these."""
+        self._loaded = edition.loaded
+        self.in_force = edition.in_force
 
     def quarantine_events(self, tenants: Sequence[str], now: datetime) -> list[Event]:
         """One `rule.quarantined` a tenant for each rule that was left out; the same mistake is the same event."""
@@ -97,12 +121,6 @@ def setting_of(config: Config) -> Setting:
     )
 
 
-def _changes(before: RuleSet, after: RuleSet) -> dict[str, list[str]]:
-    # The hash leaves `within` out, but who edits it wants to see that it was read.
-    old = {rule.id: (rule.hash, rule.within) for rule in before}
-    new = {rule.id: (rule.hash, rule.within) for rule in after}
-    return {
-        "added": sorted(new.keys() - old.keys()),
-        "removed": sorted(old.keys() - new.keys()),
-        "changed": sorted(name for name in new.keys() & old.keys() if new[name] != old[name]),
-    }
+def _changes(diff: Sequence[RuleChange]) -> dict[str, Any]:
+    names = {kind: [each.rule for each in diff if each.change == kind] for kind in ("added", "removed", "changed")}
+    return {**names, "diff": [each.to_json() for each in diff]}

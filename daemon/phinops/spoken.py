@@ -37,4 +37,4 @@ class SpokenWords:
 
     def _scope(self, scene: Scene) -> Scope:
         inputs = inputs_from_json(scene.inputs)
-        return Scope(scene.event, self._clock.now(), scene.results, scene.variables, inputs)
+        return Scope(scene.event, self._clock.now(), scene.results, scene.variables, inputs, scene.events)

@@ -7,7 +7,7 @@ functions that decided decide once more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 from phinops.decide.decision import Facts
@@ -17,11 +17,12 @@ from phinops.decide.match import looks_at
 from phinops.decide.rule import Rule
 from phinops.event import Event, JsonObject, from_json
 from phinops.firing import Firing
-from phinops.record import journal, lists, rulesets
+from phinops.record import journal, lists, rulesets, windows
 from phinops.record.documents import from_text
 from phinops.record.moments import from_micros
 from phinops.record.tx import Snapshot
 
+NOT_COUNTED = "its condition did not hold of the events that counted with it"
 NO_SET = "which rules were in force then was not kept"
 
 GUARDS: Mapping[str, str] = {
@@ -36,13 +37,27 @@ GUARDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Everything that the store has about one event: `kept` are the rules that were in force, None when unknown."""
+    """Everything that the store has about one event: `kept` are the rules that were in force, None when unknown.
+
+    `places` are what it was to rules over several events, `others` the events that their conditions were asked with.
+    """
 
     event: Event
     decided_at: datetime
     kept: rulesets.KeptSet | None
     firings: Sequence[Firing]
     actions: Mapping[str, Sequence[JsonObject]]
+    places: Sequence[windows.Place] = ()
+    others: Mapping[str, Event] = field(default_factory=dict)
+
+    def place(self, rule_id: str) -> windows.Place | None:
+        """What the event was to that rule, or None."""
+        return next((each for each in self.places if each.rule == rule_id), None)
+
+    def before(self, facts: Facts) -> tuple[Event, ...]:
+        """The events that a condition was asked with."""
+        ids = facts.window.before if facts.window else ()
+        return tuple(self.others[each] for each in ids if each in self.others)
 
 
 def gather(tx: Snapshot, name: str, zone: tzinfo) -> Record | None:
@@ -54,21 +69,27 @@ def gather(tx: Snapshot, name: str, zone: tzinfo) -> Record | None:
     if row is None:
         return None
     firings = journal.firings_on(tx, name)
+    places = windows.places_of(tx, name)
+    judged = [each.facts for each in places] + [each.facts for each in firings]
+    asked = {each for facts in judged for each in facts.get("window", {}).get("before", ())}
     return Record(
         event=from_json(from_text(row["body"])),
         decided_at=from_micros(row["received_at"]),
         kept=rulesets.set_of(tx, row["rule_set"]) if row["rule_set"] else None,
         firings=firings,
         actions={each.id: lists.actions_of(tx, each.id, zone) for each in firings},
+        places=places,
+        others={each: event for each in asked if (event := journal.event_of(tx, each))},
     )
 
 
 def why(language: Language, record: Record, rule_id: str = "", *, zone: tzinfo) -> list[JsonObject]:
     """One account for each rule that looked at the event, in the order of the files, and for each of its firings.
 
-    `outcome` is `fired`, `skipped` by a guard, or `no_match`. With `rule_id` only that rule is told of, and also one
-    that did not look: `other_event`, or `not_in_force` where there was no such rule. Each is `{rule, version, event_id,
-    time, outcome, state, reason, mode, key, condition, first_false, guards, history, firing, actions}`.
+    `outcome` is `fired`, `skipped` by a guard, `counted` by a rule over several, or `no_match`. With `rule_id` only
+    that rule is told of, and also one that did not look: `other_event`, or `not_in_force` where there was no such rule.
+    Each is `{rule, version, event_id, time, outcome, state, reason, mode, key, condition, first_false, guards, history,
+    firing, actions}`.
     """
     rules = [Rule.from_json(document) for document in record.kept.rules] if record.kept else []
     by_rule: dict[str, list[Firing]] = {}
@@ -94,14 +115,26 @@ def _of_rule(
     if not looks_at(rule, record.event):
         reason = f"it looks at {', '.join(rule.types)}"
         return [_account(record, rule.id, zone, "other_event", rule=rule, reason=reason)] if named else []
+    place = record.place(rule.id)
+    if place is not None:
+        return [_counted(language, record, rule, place, zone)]
     told = explain(language, rule, record.event, Facts(record.decided_at))
-    return [_account(record, rule.id, zone, "no_match", rule=rule, reason=told.decision.reason, told=told)]
+    reason = told.decision.reason if told.decision.state != "counted" else NOT_COUNTED
+    return [_account(record, rule.id, zone, "no_match", rule=rule, reason=reason, told=told)]
+
+
+def _counted(language: Language, record: Record, rule: Rule, place: windows.Place, zone: tzinfo) -> JsonObject:
+    """A place among others; `firing` is the one that it has become part of since, or ""."""
+    facts = Facts.from_json(place.facts)
+    told = explain(language, rule, record.event, facts, record.before(facts))
+    account = _account(record, rule.id, zone, "counted", rule=rule, reason=told.decision.reason, told=told)
+    return {**account, "key": place.key, "firing": place.firing_id or ""}
 
 
 def _of_firing(language: Language, record: Record, firing: Firing, zone: tzinfo) -> JsonObject:
     rule = Rule.from_json(firing.plan)
     facts = Facts.from_json(firing.facts) if firing.facts else Facts(record.decided_at)
-    told = explain(language, rule, record.event, facts)
+    told = explain(language, rule, record.event, facts, record.before(facts))
     outcome = "skipped" if firing.state == "skipped" else "fired"
     return {
         **_account(record, rule.id, zone, outcome, rule=rule, reason=firing.reason or told.decision.reason, told=told),

@@ -19,8 +19,9 @@ from phinops.arrive.arrival import Arrival
 from phinops.clock import SystemClock
 from phinops.course import Courses
 from phinops.decide.language import Language
-from phinops.pipeline import InForce, Pipeline
+from phinops.pipeline import Pipeline
 from phinops.record.sqlite import Store
+from phinops.recording import InForce
 from settings import SHANGHAI, loaded
 from test_pipeline import Begun, failed
 from timed import PHINOPS, ROUNDS, Taken, middle, table, time_of

@@ -106,7 +106,8 @@ def test_what_is_wrong_is_told_with_a_cure(tmp_path: Path, on: str, message: str
 
 def test_editors_are_told_both_forms() -> None:
     forms = RuleModel.model_json_schema()["properties"]["on"]["anyOf"]
-    lasting = {form["properties"]["event"]["const"]: form for form in forms if "event" in form.get("properties", {})}
+    named = [form for form in forms if "const" in form.get("properties", {}).get("event", {})]
+    lasting = {form["properties"]["event"]["const"]: form for form in named}
     assert set(lasting) >= {"instance.overdue", "instance.stuck"}
     assert lasting["instance.stuck"]["required"] == ["event", "after", "state"]
     assert lasting["instance.stuck"]["properties"]["state"]["enum"] == ["WAITING", "BLOCKED", "RUNNING", "FAILED"]

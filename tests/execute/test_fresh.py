@@ -170,3 +170,76 @@ def test_an_object_is_named_the_same_by_all_its_events_and_a_newer_one_shows_it(
     assert refreshed(replace(FAILED, node=Node(id="n_1")), newer) == replace(
         FAILED, instance=newer.instance, node=Node(id="n_1"), raw={"x": 1}
     )
+
+
+# What came about meanwhile
+
+
+@pytest.mark.parametrize(
+    ("status", "awaited", "reason"),
+    [
+        ("SUCCESS", "instance.succeeded", "the instance is SUCCESS"),
+        ("RUNNING", "instance.succeeded", ""),
+        ("FAILED", "instance.succeeded", ""),
+        ("RUNNING", "instance.running", "the instance is RUNNING"),
+        ("UNKNOWN", "alert.closed", ""),
+    ],
+)
+async def test_an_instance_tells_what_came_about_meanwhile(status: str, awaited: str, reason: str) -> None:
+    now = replace(BEFORE, status=status, attempts=None, previous_status="")
+    look = StillLook({"t_1": now}, {"n_1": Node(id="n_1", name="dws")})
+    found, said = await _glass(look).meanwhile(FAILED, awaited)
+    assert said == reason
+    assert found.instance == replace(now, previous_status="RUNNING", attempts=2)
+
+
+async def test_of_an_instance_that_is_gone_nothing_is_known() -> None:
+    assert await _glass().meanwhile(FAILED, "instance.succeeded") == (FAILED, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "times", "awaited", "reason"),
+    [
+        ("FINISH", 1, "alert.closed", "the alert is FINISH"),
+        ("ALERTING", 1, "alert.closed", ""),
+        ("SILENCING", 1, "alert.silenced", "the alert is SILENCING"),
+        ("ALERTING", 2, "alert.repeated", ""),
+        ("ALERTING", 3, "alert.repeated", "the alert is ALERTING"),
+    ],
+)
+async def test_an_alert_tells_what_came_about_meanwhile(status: str, times: int, awaited: str, reason: str) -> None:
+    event = _event("alert.opened", alert=Alert(id="5", status="ALERTING", times=2))
+    replies = Replies({"AlertEventInfo": {"Id": 5, "Status": status, "TotalAlertTimes": times}})
+    found, said = await _glass(replies=replies).meanwhile(event, awaited)
+    assert said == reason
+    assert found.alert
+    assert found.alert.status == status
+
+
+@pytest.mark.parametrize(("key", "reason"), [("t_1", "the instance is SUCCESS"), ("t_2", ""), ("x", "")])
+async def test_an_alert_knows_its_instance(key: str, reason: str) -> None:
+    look = StillLook({"t_1": replace(BEFORE, status="SUCCESS")}, {"n_1": Node(id="n_1")})
+    event = _event("alert.opened", alert=Alert(id="5", status="ALERTING", unique_key=key))
+    assert await _glass(look).meanwhile(event, "instance.succeeded") == (event, reason)
+
+
+@pytest.mark.parametrize(
+    ("errors", "awaited", "reason"),
+    [
+        (0, "impact.closed", "the API has 0 errors in its last window"),
+        (4, "impact.closed", ""),
+        (4, "impact.changed", "the API has 4 errors in its last window"),
+        (0, "impact.changed", ""),
+    ],
+)
+async def test_an_api_tells_what_came_about_meanwhile(errors: int, awaited: str, reason: str) -> None:
+    event = _event("impact.opened", api=Api(id="9"), impact=Impact(errors=1))
+    rows = [{"AppId": "9", "ErrorCount": errors}] if errors else []
+    replies = Replies({"Data": {"ErrorApiList": rows}})
+    found, said = await _glass(replies=replies).meanwhile(event, awaited)
+    assert (said, found.impact) == (reason, Impact(errors=errors))
+
+
+async def test_what_has_no_object_is_as_it_was() -> None:
+    event = _event("hook.deploy", body={})
+    assert await _glass().meanwhile(event, "hook.done") == (event, "")

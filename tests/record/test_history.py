@@ -13,7 +13,15 @@ from phinops.record.tx import Snapshot
 
 INDEXES = {
     "busy_firings": ["firing_open"],
-    "queued_firing": ["firing_open"],
+    "queued_firings": ["firing_open"],
+    "holders_of": ["firing_open"],
+    "waiting_for_absence": ["firing_open"],
+    "open_counted": ["counted_open"],
+    "claim_counted": ["counted_open", "counted_by_event"],
+    "pass_counted": ["counted_open"],
+    "lapse_counted": ["counted_open"],
+    "counted_of_firing": ["counted_by_firing"],
+    "counted_on": ["counted_by_event"],
     "last_started": ["firing_by_key"],
     "started_since": ["firing_by_rule"],
     "causes_of_firings": ["firing_by_key"],
@@ -34,8 +42,8 @@ def _plan(tx: Snapshot, name: str) -> list[str]:
 async def test_each_question_of_a_guard_goes_by_an_index(name: str) -> None:
     async with Store.open(":memory:") as store:
         plan = await store.read(lambda tx: _plan(tx, name))
-        assert not [line for line in plan if line.startswith("SCAN")], plan
-        assert any(index in plan[0] for index in INDEXES[name]), plan
+        assert not [line for line in plan if line.startswith("SCAN") and "VIRTUAL TABLE" not in line], plan
+        assert any(index in line for index in INDEXES[name] for line in plan), plan
 
 
 async def test_an_empty_past_objects_to_nothing() -> None:

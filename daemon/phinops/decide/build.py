@@ -33,17 +33,19 @@ def build_rule(node: Node, reading: Reading) -> Rule | None:
     model = validated(RuleModel, node.plain(), InNode(node), reading.findings, later.RULE_KEYS)
     on = node.value.get("on")
     trigger = read_trigger(on, reading.findings, reading.setting.hooks) if on else None
-    types = trigger.types if trigger else _ANY
-    language, names = reading.language, reading.names(types)
+    types = trigger.opening if trigger else _ANY
+    several = trigger is not None and trigger.pattern is not None
+    language, names = reading.language, reading.names(types, several=several)
     reading.expression("if", node.value.get("if"), language.check_condition, names)
-    reading.expression("key", node.value.get("key"), language.check_key, names)
-    steps = Steps(reading, types, trigger is not None)
+    _check_key(node.value.get("key"), trigger.types if trigger else types, several, reading)
+    steps = Steps(reading, types, trigger is not None, several=several)
     do = node.value.get("do")
     plan = steps.read(do.value) if do and isinstance(do.value, list) else ()
     active = read_active(node.value.get("active"), reading.calendars, reading.findings)
     reading.blamed.extend(active.blamed)
     if trigger:
         _check_hold(node, trigger, reading)
+        _check_absent(node, trigger, reading)
         _check_within(node, trigger, reading)
     if steps.writes and "mode" not in node.value and not misspelt("mode", node.value, keys_at(RuleModel, ())):
         message = "the rule writes to Dataphin or elsewhere, so it must say `mode: shadow` or `mode: armed`"
@@ -78,12 +80,41 @@ def _rule(node: Node, reading: Reading, model: RuleModel, trigger: Trigger, plan
         within=model.within,
         inputs=reading.inputs,
         vars=reading.vars,
+        pattern=trigger.pattern,
         file=reading.findings.file,
         line=node.line,
     )
 
 
+def _check_key(node: Node | None, types: tuple[str, ...], several: bool, reading: Reading) -> None:
+    """A key of several events must be had of each of them; one that asks with has() knows what it does."""
+    before = reading.findings.errors
+    reading.expression("key", node, reading.language.check_key, reading.names(types))
+    if not several or node is None or not isinstance(node.value, str) or "has(" in node.value:
+        return
+    for kind in types:
+        if reading.findings.errors == before:
+            reading.expression("key", node, reading.language.check_key, reading.names((kind,)))
+
+
+def _check_absent(node: Node, trigger: Trigger, reading: Reading) -> None:
+    if trigger.pattern is None or not trigger.pattern.awaited:
+        return
+    awaited = trigger.pattern.awaited
+    if "for" in node.keys:
+        message = f"«for» has nothing left to wait for: «within» of on is the time in which {awaited} must not come"
+        reading.findings.error("bad-value", node.keys["for"].place, message)
+    if "if" in node.keys and "key" not in node.keys:
+        message = (
+            f"«if» is not asked of {awaited}: without «key» any one of the tenant ends the wait. "
+            "Say what belongs together, such as `key: event.instance.id`"
+        )
+        reading.findings.warning("absent-key", node.keys["if"].place, message)
+
+
 def _check_hold(node: Node, trigger: Trigger, reading: Reading) -> None:
+    if trigger.pattern and trigger.pattern.awaited:
+        return  # an error of its own
     without = [kind for kind in trigger.types if not kind.startswith(_LASTING)]
     if "for" in node.keys and without:
         message = f"«for» only delays here: {', '.join(without)} has no state that could be read again"

@@ -129,6 +129,16 @@ def unknown_key(read: Read, source: str, owner: str, known: Iterable[str]) -> Fl
     return Flaw("expression-name", after_dot(source, read.offset), message)
 
 
+def without_events() -> str:
+    """What to say of `events` in a rule whose events each stand for themselves."""
+    return "unknown name «events»: only conditions and texts of a rule whose «on» is over several events know it"
+
+
+def taken_name(name: str) -> str:
+    """What to say of a name of the language that is given to the items of a list."""
+    return f"«{name}» is a name of the language: call the items of the list something else, such as «e»"
+
+
 def _unknown_name(name: str, offset: int, source: str, names: Names) -> Flaw:
     called = source[offset : offset + 1] == "("
     if called:
@@ -142,7 +152,8 @@ def _unknown_name(name: str, offset: int, source: str, names: Names) -> Flaw:
     for owner, known in (("event", names.event_fields()), ("vars", names.vars), ("steps", names.steps)):
         if root in known:
             return Flaw("expression-name", begin, f"unknown name «{root}»: did you mean «{owner}.{name}»?")
-    near = did_you_mean(name, _NAMES) or ": an expression speaks of event, steps, vars and now; text needs quotes"
+    known = (*_NAMES, "events") if names.events else _NAMES
+    near = did_you_mean(name, known) or ": an expression speaks of event, steps, vars and now; text needs quotes"
     return Flaw("expression-name", begin, f"unknown name «{name}»{near}")
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
 
+from phinops.decide.scope import PARTS
 from phinops.decide.shape import ABSENT, PACKAGE, UNTYPED
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -112,6 +113,13 @@ def reads(serialized: bytes) -> list[Read]:
     return [read for read in found if read is not None]
 
 
+def mentions(serialized: bytes, name: str) -> list[int]:
+    """Where a checked expression speaks of the variable."""
+    tree = _tree(serialized)
+    idents = (node for node in _nodes(tree.expr) if node.WhichOneof("kind") == "ident_expr")
+    return sorted(tree.source_info.positions[node.id] for node in idents if node.ident_expr.name == name)
+
+
 def paths(serialized: bytes, roots: frozenset[str]) -> list[str]:
     """The longest dotted names that a checked expression reads of the variables `roots`, each once, in order."""
     found: dict[str, None] = {}
@@ -203,8 +211,9 @@ def _children(node: Any) -> Iterator[Any]:
 def guarded(serialized: bytes, absent: frozenset[str]) -> bytes:
     """The expression with every read of what may not be there made an error where it is not there.
 
-    `absent` are the fields of the event that events of this kind never have. What stands inside of `has()` is left
-    as it is: there, absence is the answer.
+    `absent` are the fields of `event` that events of its kind never have; of the list `events` each is asked for what
+    it has, as they may be of several kinds. What stands inside of `has()` is left as it is: there, absence is the
+    answer.
     """
     envelope = any_pb2.Any.FromString(serialized)
     tree = _CheckedExpr.FromString(envelope.value)
@@ -225,6 +234,8 @@ class _Guard:
         if select is None or not owner or owner in ("steps", "vars"):
             for child in _children(node):
                 self.visit(child)
+        elif owner == "Event" and select.operand.ident_expr.name != "event":
+            self._read_one_of_several(node, select)
         elif select.test_only:
             self._untie(node, select, owner)
         elif owner == "Event" and select.field in self._absent:
@@ -241,17 +252,29 @@ class _Guard:
             self._variable(node.call_expr.args.add(id=self._new_id()), select.field)
             node.call_expr.args.add(id=self._new_id()).const_expr.null_value = 0
 
+    def _read_one_of_several(self, node: Any, select: Any) -> None:
+        """What only some of the events have is read of those that have it."""
+        operand = type(node)()
+        operand.CopyFrom(select.operand)
+        self.visit(select.operand)
+        if select.field in PARTS and not select.test_only:
+            self._ask_first(node, operand, f"{_text(operand)}.{select.field}")
+
     def _read(self, node: Any, select: Any) -> None:
         is_time = self._tree.type_map[node.id].well_known == _TIMESTAMP
         operand = type(node)()
         operand.CopyFrom(select.operand)
         name = f"{_text(operand)}.{select.field}"
         self.visit(select.operand)
-        if not is_time:
-            return
+        if is_time:
+            self._ask_first(node, operand, name)
+
+    def _ask_first(self, node: Any, operand: Any, name: str) -> None:
+        """Make the reading of a field one that is an error unless the field is there."""
         read = type(node)()
         read.CopyFrom(node)
-        read.id = self._new_id(well_known=_TIMESTAMP)
+        read.id = self._new_id()
+        self._tree.type_map[read.id].CopyFrom(self._tree.type_map[node.id])
         self._call(node, "_?_:_", "conditional")
         asked = node.call_expr.args.add(id=self._new_id(primitive=_BOOL))
         asked.select_expr.operand.CopyFrom(operand)
@@ -274,12 +297,10 @@ class _Guard:
         self._tree.reference_map[node.id].Clear()
         self._tree.reference_map[node.id].overload_id.append(overload)
 
-    def _new_id(self, *, well_known: int = 0, primitive: int = 0) -> int:
+    def _new_id(self, *, primitive: int = 0) -> int:
         self._last_id += 1
         kind = self._tree.type_map[self._last_id]
-        if well_known:
-            kind.well_known = well_known
-        elif primitive:
+        if primitive:
             kind.primitive = primitive
         else:
             kind.dyn.SetInParent()

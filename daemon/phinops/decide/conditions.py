@@ -14,8 +14,8 @@ from typing import Any
 from cel_expr_python import cel
 
 from phinops.decide import functions
-from phinops.decide.celtext import flaws_of, unknown_key, unknown_part
-from phinops.decide.checked import constants, guarded, paths, reads
+from phinops.decide.celtext import flaws_of, taken_name, unknown_key, unknown_part, without_events
+from phinops.decide.checked import constants, guarded, mentions, paths, reads
 from phinops.decide.inputs import Inputs
 from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
 from phinops.decide.shape import (
@@ -28,12 +28,15 @@ from phinops.decide.shape import (
     input_types,
     input_variables,
     step_messages,
+    whole_message,
 )
 from phinops.durations import format_duration
 from phinops.event import Event, parts_of
 
 _KEYED = re.compile(r"\b(?:steps|vars)\b")
 _OVERLOADS = re.compile(r"No matching overloads found : (\S+?)(?:\((.*)\))?$")
+_EVENTS = re.compile(r"\bevents\b")
+_TAKEN = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*(event|events|steps|vars|now)\s*,")
 _CONSTANTS = re.compile(r"\b(?:matches|duration|timestamp)\s*\(")
 _KEPT = 20_000
 """Expressions that are kept compiled: rules change while the daemon runs, and nobody asks for the old ones again."""
@@ -68,6 +71,7 @@ class Conditions:
         except (RuntimeError, TypeError) as error:  # TypeError: half a surrogate pair is no text to CEL
             return flaws_of(str(error), source, names)
         flaws = self._check_reads(expression, source, names) + self._check_constants(expression, source)
+        flaws += _check_events(expression, source, names)
         kind = expression.return_type().name()
         if wanted == BOOL and kind not in ("BOOL", "DYN"):
             flaws.append(Flaw("expression-type", 0, f"is {_type_text(kind)}, and a condition must be true or false"))
@@ -164,11 +168,12 @@ class Conditions:
         return self._keep(expression, source, parts, inputs)
 
     def _keep(self, expression: Any, source: str, parts: frozenset[str], inputs: InputTypes) -> _Compiled:
-        if _may_be_absent(parts).search(source):
+        several = speaks_of_events(source)
+        if _may_be_absent(frozenset() if several else parts).search(source):
             expression = self._environment(inputs).deserialize(guarded(expression.serialize(), PARTS - parts))
         if len(self._compiled) >= self._kept:
             self._compiled.clear()
-        compiled = _Compiled(expression, "vars" in source, "steps" in source, inputs)
+        compiled = _Compiled(expression, "vars" in source, "steps" in source, several, inputs)
         self._compiled[source, parts, inputs] = compiled
         return compiled
 
@@ -176,11 +181,13 @@ class Conditions:
         bindings = self._bindings
         if bindings is None or bindings.event is not scope.event or bindings.now != scope.now:
             bindings = self._bindings = _Bindings(self._env, scope.event, scope.now)
-        if not compiled.reads_vars and not compiled.reads_steps and not compiled.inputs:
+        if not compiled.speaks_of_more:
             return bindings.shared
         extra: dict[str, Any] = input_variables(scope.inputs) if compiled.inputs else {}
         if compiled.reads_vars:
             extra["vars"] = scope.vars
+        if compiled.reads_events:
+            extra["events"] = [whole_message(each) for each in scope.events]
         if compiled.reads_steps:
             extra["steps"] = step_messages(scope.steps)
         return bindings.with_names(extra, self._environment(compiled.inputs))
@@ -189,13 +196,21 @@ class Conditions:
 class _Compiled:
     """An expression ready to be evaluated, and whether it speaks of what differs from rule to rule."""
 
-    __slots__ = ("expression", "inputs", "reads_steps", "reads_vars")
+    __slots__ = ("expression", "inputs", "reads_events", "reads_steps", "reads_vars")
 
-    def __init__(self, expression: Any, reads_vars: bool, reads_steps: bool, inputs: InputTypes) -> None:
+    def __init__(
+        self, expression: Any, reads_vars: bool, reads_steps: bool, reads_events: bool, inputs: InputTypes
+    ) -> None:
         self.expression = expression
         self.inputs = inputs
         self.reads_vars = reads_vars
         self.reads_steps = reads_steps
+        self.reads_events = reads_events
+
+    @property
+    def speaks_of_more(self) -> bool:
+        """Whether the event alone, which its rules share, is not enough."""
+        return bool(self.inputs or self.reads_vars or self.reads_steps or self.reads_events)
 
 
 class _Bindings:
@@ -218,6 +233,21 @@ class _Bindings:
 def _types_of(inputs: Inputs, source: str) -> InputTypes:
     """The types of the inputs for an expression that may speak of them; others share what they are compiled to."""
     return input_types(inputs) if inputs and "inputs" in source else ()
+
+
+def speaks_of_events(source: str) -> bool:
+    """Whether the expression asks for the other events of a rule over several."""
+    return _EVENTS.search(source) is not None
+
+
+def _check_events(expression: Any, source: str, names: Names) -> list[Flaw]:
+    """`events` where there are none, and a name of the language taken for the items of a list."""
+    flaws = [Flaw("expression-name", found.start(1), taken_name(found[1])) for found in _TAKEN.finditer(source)]
+    if not names.events and speaks_of_events(source):
+        flaws += [
+            Flaw("expression-name", offset, without_events()) for offset in mentions(expression.serialize(), "events")
+        ]
+    return flaws
 
 
 _WITH_CONSTANT: Mapping[str, str] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,12 +56,17 @@ class Told:
         return _first_false(self.condition) if self.condition else None
 
 
-def explain(language: Language, rule: Rule, event: Event, facts: Facts) -> Told:
-    """What the rule decides about the event, judged by the facts, and all that led to it."""
-    decision = decide(judge(language, rule, event, facts.now), event, facts)
+def explain(language: Language, rule: Rule, event: Event, facts: Facts, events: Sequence[Event] = ()) -> Told:
+    """What the rule decides about the event, judged by the facts, and all that led to it.
+
+    `events` are those that counted together with it, for a condition that speaks of them; the event alone, unless told.
+    """
+    events = events or (event,)
+    decision = decide(judge(language, rule, event, facts.now, events), event, facts)
     condition = None
-    if rule.condition:
-        condition = _told(language, parse(rule.condition), Scope(event, facts.now, vars=rule.vars, inputs=rule.inputs))
+    if rule.condition and not (rule.pattern and event.type == rule.pattern.awaited):
+        scope = Scope(event, facts.now, vars=rule.vars, inputs=rule.inputs, events=events)
+        condition = _told(language, parse(rule.condition), scope)
     case = Case(rule, event, facts.history, facts.now)
     objections = {guard.__name__: said for guard in GUARDS if (said := guard(case))} if decision.state != "no" else {}
     return Told(decision, condition, objections)

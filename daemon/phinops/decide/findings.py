@@ -28,6 +28,8 @@ CODES: Mapping[str, str] = {
     "not-polled": "The rule's events come by themselves: `within` has nothing to hasten.",
     "never-fires": "Nothing can make this rule fire (warning).",
     "unknown-event": "There is no such event type.",
+    "same-event": "A correlation names the same event type twice.",
+    "absent-key": "Nothing says which absent event belongs to which (warning).",
     "unknown-hook": "The config has no such hook.",
     "bad-cron": "The schedule is not a cron expression.",
     "bad-calendar": "Hours, days or time zone of a calendar are wrong.",

@@ -21,8 +21,13 @@ class Language:
     """
 
     def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
         self._conditions = Conditions(zone)
         self._templates = Templates(zone)
+
+    def twin(self) -> Language:
+        """One that says the same, for another thread."""
+        return Language(self._zone)
 
     def holds(self, source: str, scope: Scope, name: str = "if") -> Truth:
         """Whether the condition is true; without one it is. What cannot be evaluated does not hold, and says why.

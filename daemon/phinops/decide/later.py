@@ -8,11 +8,6 @@ NOT_YET = "is not in this version yet"
 
 RULE_KEYS: Mapping[str, str] = {"until": "until"}
 
-CORRELATION_KEYS = frozenset({"event", "count", "within", "all", "absent"})
-"""Keys of `on` over several events."""
-
-CONCURRENCY = ("restart", "parallel")
-
 STEPS = ("run_manual_node", "backfill", "fix_data", "approve")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from phinops.decide.language import Language
+from phinops.decide.conditions import speaks_of_events
+from phinops.decide.language import TRUE, Language
 from phinops.decide.rule import Rule, RuleSet
 from phinops.decide.scope import CannotEvaluate, Scope, Truth
 from phinops.event import Event
@@ -13,11 +15,15 @@ from phinops.event import Event
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A rule that looks at the event. `key` is "" where the verdict is no."""
+    """A rule that looks at the event. `key` is "" where the verdict is no.
+
+    `asks`: the condition speaks of the events that counted before, so the verdict is not its own yet.
+    """
 
     rule: Rule
     key: str
     verdict: Truth
+    asks: bool = False
 
 
 def match(language: Language, rules: RuleSet, event: Event, now: datetime) -> list[Match]:
@@ -28,16 +34,25 @@ def match(language: Language, rules: RuleSet, event: Event, now: datetime) -> li
     return [judge(language, rule, event, now) for rule in rules.of_type(event.type) if _is_its_own(rule, event)]
 
 
-def judge(language: Language, rule: Rule, event: Event, now: datetime) -> Match:
-    """What the rule says of the event now."""
-    scope = Scope(event, now, vars=rule.vars, inputs=rule.inputs)
-    verdict = language.holds(rule.condition, scope)
+def judge(language: Language, rule: Rule, event: Event, now: datetime, events: Sequence[Event] | None = None) -> Match:
+    """What the rule says of the event now.
+
+    `events` are those that count together for a rule over several, this one among them. Where its condition speaks of
+    them and they are not given, the match asks for them.
+    """
+    scope = Scope(event, now, vars=rule.vars, inputs=rule.inputs, events=events or ())
+    asks = events is None and rule.pattern is not None and speaks_of_events(rule.condition)
+    # What is to stay away is known by its key alone.
+    awaited = rule.pattern is not None and event.type == rule.pattern.awaited
+    verdict = TRUE if asks or awaited else language.holds(rule.condition, scope)
     if not verdict.holds:
         return Match(rule, "", verdict)
     try:
-        return Match(rule, language.value(rule.key, scope) if rule.key else default_key(rule, event), verdict)
+        key = language.value(rule.key, scope) if rule.key else default_key(rule, event)
+        return Match(rule, key, verdict, asks=asks and not awaited)
     except CannotEvaluate as error:
-        return Match(rule, "", Truth(False, f"key cannot be evaluated: {error}"))
+        alone = language.holds(rule.condition, replace(scope, events=(event,))) if asks and not awaited else TRUE
+        return Match(rule, "", alone if not alone.holds else Truth(False, f"key cannot be evaluated: {error}"))
 
 
 def looks_at(rule: Rule, event: Event) -> bool:
@@ -59,10 +74,13 @@ def _is_its_own(rule: Rule, event: Event) -> bool:
 
 
 def default_key(rule: Rule, event: Event) -> str:
-    """What a rule without `key` is keyed on: the event's object; for a schedule, and where there is none, the rule.
+    """What a rule without `key` is keyed on: the event's object; the rule where there is none, as for a schedule, and
+    where several events must come together.
 
     So is an event that a rule emitted: what rules cause themselves is counted by key.
     """
+    if rule.pattern is not None:
+        return rule.id
     if event.instance is not None:
         return event.instance.id
     if event.alert is not None:

@@ -11,9 +11,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
-from phinops.decide import later
 from phinops.decide.calendarmodel import ACTIVE, ACTIVE_SCHEMA
 from phinops.decide.lasting import STATES
 from phinops.decide.strict import Given, Model, shown
@@ -111,12 +109,6 @@ def _step_id(value: object) -> object:
     return value
 
 
-def _concurrency(value: object) -> object:
-    if value in later.CONCURRENCY:
-        raise PydanticCustomError("not-yet", "{text}", {"text": later.not_yet(f"as «{value}»")})
-    return value
-
-
 class WindowModel(Model):
     """At most `max` in any span of `per`."""
 
@@ -144,9 +136,42 @@ class VerifyModel(Model):
     within: Span
 
 
+def _several(value: object) -> object:
+    if isinstance(value, list) and len(value) < 2:
+        raise ValueError("names two event types or more: of one, every event is enough")
+    return value
+
+
+class CountModel(Model):
+    """So many events of one type."""
+
+    event: str
+    count: int = Field(ge=2)
+    within: Span
+
+
+class AllModel(Model):
+    """One event of each of several types."""
+
+    all: Annotated[list[str], BeforeValidator(_several), Field(json_schema_extra={"minItems": 2})]
+    within: Span
+
+
+class AbsentModel(Model):
+    """An event that no other follows."""
+
+    event: str
+    absent: str
+    within: Span
+
+
 def _mapping_schema(key: str, description: str) -> dict[str, Any]:
     value = {"type": "string", "description": description}
     return {"type": "object", "properties": {key: value}, "required": [key], "additionalProperties": False}
+
+
+def _correlation_schema(model: type[Model], description: str) -> dict[str, Any]:
+    return {**model.model_json_schema(), "description": f"{description} within `within`"}
 
 
 def _lasting_schema(event: str, description: str, states: Sequence[str] = ()) -> dict[str, Any]:
@@ -165,6 +190,9 @@ _ON_SCHEMA: dict[str, Any] = {
         {"type": "array", "items": {"type": "string"}, "minItems": 1},
         _mapping_schema("schedule", "a cron expression of five fields"),
         _mapping_schema("hook", "the name of a hook in the config"),
+        _correlation_schema(CountModel, "fires when `event` has come `count` times"),
+        _correlation_schema(AllModel, "fires when one of each of `all` has come"),
+        _correlation_schema(AbsentModel, "fires when `event` came and `absent` did not follow"),
         _lasting_schema("instance.overdue", "not started so long past its due time"),
         _lasting_schema("instance.stuck", "so long in one state", STATES),
     ]
@@ -192,7 +220,7 @@ class Bounds(Model):
     mode: Annotated[Literal["off", "shadow", "armed"] | None, Given] = None
     active: Annotated[Any, Given, WithJsonSchema(ACTIVE_SCHEMA)] = Field(None, description=ACTIVE)
     cooldown: Annotated[Span | None, Given] = None
-    concurrency: Annotated[Literal["single", "queued"], BeforeValidator(_concurrency)] = "queued"
+    concurrency: Literal["single", "queued", "restart", "parallel"] = "queued"
     limits: Annotated[LimitsModel | None, Given] = None
     max_age: Annotated[Span | None, Given] = None
     within: Annotated[Wish | None, Given] = Field(None, description=WITHIN)

@@ -102,6 +102,15 @@ def too_many(case: Case) -> str:
 
 GUARDS: Sequence[Guard] = (switched_off, outside_hours, too_old, own_doing, cooling_down, too_many)
 
+EARLY: Sequence[Guard] = (switched_off, outside_hours, too_old)
+"""The guards that each event of a rule over several must pass before it counts; the others are asked of them all."""
+
+
+def may_count(rule: Rule, event: Event, now: datetime) -> str:
+    """Why the event does not count for a rule over several, or ""."""
+    case = Case(rule, event, History(), now)
+    return next((objection for guard in EARLY if (objection := guard(case))), "")
+
 
 def permit(rule: Rule, event: Event, history: History, now: datetime) -> Verdict:
     """Whether the rule may fire now: with the reason of the foremost of GUARDS that objects.
@@ -112,8 +121,10 @@ def permit(rule: Rule, event: Event, history: History, now: datetime) -> Verdict
     for guard in GUARDS:
         if objection := guard(case):
             return Verdict(False, objection)
-    if not history.busy:
+    if not history.busy or rule.concurrency == "parallel":
         return ALLOWED
     if rule.concurrency == "queued":
         return Verdict(False, "the key is busy: it waits for its turn", queue=True)
+    if rule.concurrency == "restart":
+        return Verdict(False, "the key is busy: it begins when what runs there has stopped for it", queue=True)
     return Verdict(False, "the key is busy (concurrency: single)")

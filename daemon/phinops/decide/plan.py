@@ -13,6 +13,7 @@ from phinops.decide.mistakes import InNode, keys_at, validated
 from phinops.decide.model import StepModel
 from phinops.decide.reading import Reading
 from phinops.decide.rule import RuleStep, StepKind
+from phinops.decide.scope import Names
 
 _WAIT = "wait"
 _SHARED = keys_at(StepModel, ())
@@ -23,12 +24,13 @@ _WITH_TARGET = ("instance.", "alert.")
 class Steps:
     """Reads the items of `do` in order; a step may speak of those before it."""
 
-    def __init__(self, reading: Reading, types: tuple[str, ...], types_known: bool) -> None:
+    def __init__(self, reading: Reading, types: tuple[str, ...], types_known: bool, *, several: bool = False) -> None:
         self._reading = reading
         self._findings = reading.findings
         self._kinds = reading.setting.kinds
         self._types = types
         self._types_known = types_known
+        self._several = several
         self._named: dict[str, Node] = {}
         self._steps: list[RuleStep] = []
         self._waited = False
@@ -54,7 +56,7 @@ class Steps:
             if key in _SHARED or (kind and key not in beside and not self._is_kind(key))
         }
         model = validated(StepModel, shared, InNode(node), self._findings)
-        names = self._reading.names(self._types, tuple(self._named))
+        names = self._names()
         self._reading.expression("if", node.value.get("if"), self._reading.language.check_condition, names)
         params = self._params(node, name, kind) if kind else None
         if kind and params is not None:
@@ -62,6 +64,9 @@ class Steps:
             self._check_wanted(node, kind, params)
         if model:
             self._keep(node, name, kind, params or {}, model)
+
+    def _names(self) -> Names:
+        return self._reading.names(self._types, tuple(self._named), several=self._several)
 
     def _keep(self, node: Node, name: str, kind: StepKind | None, params: dict[str, Any], model: StepModel) -> None:
         within = model.verify.within if model.verify else None
@@ -137,7 +142,7 @@ class Steps:
 
     def _check_texts(self, node: Node, kind: StepKind) -> None:
         """Templates wherever a parameter may hold them, and conditions where it is one."""
-        names = self._reading.names(self._types, tuple(self._named))
+        names = self._names()
         for part in (kind.name, *sorted(kind.beside)):
             own = node.value.get(part)
             if own is None:

@@ -38,9 +38,9 @@ class Reading:
     inputs: Inputs = field(default_factory=dict)
     blamed: list[str] = field(default_factory=list)
 
-    def names(self, types: tuple[str, ...], steps: tuple[str, ...] = ()) -> Names:
-        """What expressions of the rule may speak of."""
-        return Names(types, steps, frozenset(self.vars), inputs=self.inputs)
+    def names(self, types: tuple[str, ...], steps: tuple[str, ...] = (), *, several: bool = False) -> Names:
+        """What expressions of the rule may speak of; `several` says that its firings have several events."""
+        return Names(types, steps, frozenset(self.vars), inputs=self.inputs, events=several)
 
     def expression(self, name: str, node: Node | None, check: Check, names: Names) -> None:
         """Report what is wrong with the expression of the key `name`."""

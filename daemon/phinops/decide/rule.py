@@ -14,10 +14,11 @@ from pydantic import BaseModel
 from phinops.decide.calendar import Calendar
 from phinops.decide.inputs import Inputs, inputs_from_json, inputs_json
 from phinops.decide.lasting import TooLong, too_long_of
+from phinops.decide.pattern import Pattern
 from phinops.event import JsonObject
 from phinops.firing import Mode
 
-Concurrency = Literal["single", "queued"]
+Concurrency = Literal["single", "queued", "restart", "parallel"]
 OnError = Literal["stop", "continue"]
 Path = tuple[str | int, ...]
 
@@ -140,7 +141,8 @@ class RuleStep:
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule. `types` are the event types that it looks at, `cron` its own schedule or "", `lasting` what it calls
-    too long where its events are about that.
+    too long where its events are about that, and `pattern` what its events must make together, None where each stands
+    for itself.
 
     `condition` and `key` are CEL, "" where the rule has none; `hold` is its `for`. `within` is how soon after a change
     the rule would like to hear of it: a wish that polls are paced by, and no part of what the rule decides or does.
@@ -166,6 +168,7 @@ class Rule:
     inputs: Inputs = field(default_factory=dict)
     vars: JsonObject = field(default_factory=dict)
     writes: bool = False
+    pattern: Pattern | None = None
     file: str = ""
     line: int = 0
     hash: str = field(default="", compare=False)
@@ -178,6 +181,7 @@ class Rule:
         later: JsonObject = {"active": [each.to_json() for each in self.active]} if self.active else {}
         later |= {"inputs": inputs_json(self.inputs)} if self.inputs else {}
         later |= {"lasting": self.lasting.to_json()} if self.lasting else {}
+        later |= {"pattern": self.pattern.to_json()} if self.pattern else {}
         return {
             "id": self.id,
             "on": list(self.types),
@@ -195,6 +199,17 @@ class Rule:
             "steps": [step.to_json() for step in self.steps],
             **later,
         }
+
+    @property
+    def window(self) -> str:
+        """The hash of what the rule's windows are about, "" without a pattern: while it stays, open windows go on."""
+        if self.pattern is None:
+            return ""
+        about: JsonObject = {"if": self.condition, "key": self.key, "pattern": self.pattern.to_json()}
+        for name, values in (("vars", self.vars), ("inputs", inputs_json(self.inputs))):
+            if name in self.condition or name in self.key:
+                about[name] = values
+        return hash_of(about)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Rule:
@@ -219,6 +234,7 @@ class Rule:
             inputs=inputs_from_json(document.get("inputs", {})),
             vars=document["vars"],
             writes=document["writes"],
+            pattern=Pattern.from_json(document.get("pattern")),
             hash=hash_of(document),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,13 +19,17 @@ class CannotEvaluate(PhinopsError):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The names of rules with their values: `steps` are the results so far, by step id, `inputs` a blueprint's."""
+    """The names of rules with their values: `steps` are the results so far, by step id, `inputs` a blueprint's.
+
+    `events` are those of a rule over several, oldest first, `event` among them; other rules have none.
+    """
 
     event: Event
     now: datetime
     steps: Mapping[str, StepResult] = field(default_factory=dict)
     vars: Mapping[str, Any] = field(default_factory=dict)
     inputs: Inputs = field(default_factory=dict)
+    events: Sequence[Event] = ()
 
 
 ROOTS = frozenset({"event", "steps", "vars", "now", "inputs"})
@@ -35,12 +39,16 @@ ROOTS = frozenset({"event", "steps", "vars", "now", "inputs"})
 @dataclass(frozen=True, slots=True)
 class Names:
     """What may be spoken of, as `check` knows it: events of the types in `on`, the steps before, the vars,
-    and the inputs of a blueprint with values of their types."""
+    and the inputs of a blueprint with values of their types.
+
+    `events`: whether the rule is over several, so that there is a list of them.
+    """
 
     types: tuple[str, ...]
     steps: tuple[str, ...] = ()
     vars: frozenset[str] = frozenset()
     inputs: Inputs = field(default_factory=dict)
+    events: bool = False
 
     def parts(self) -> frozenset[str]:
         """The parts that an event of any of the types has."""

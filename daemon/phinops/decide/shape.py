@@ -10,7 +10,15 @@ from datetime import datetime
 from typing import Any
 
 from cel_expr_python import cel
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, struct_pb2, timestamp_pb2, wrappers_pb2
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    json_format,
+    message_factory,
+    struct_pb2,
+    timestamp_pb2,
+    wrappers_pb2,
+)
 
 from phinops.decide.inputs import Inputs
 from phinops.event import Event, field_types
@@ -151,6 +159,7 @@ def environment(functions: list[Any], inputs: InputTypes = ()) -> Any:
     """CEL's environment in which the names of rules are declared, with `functions` beside CEL's own."""
     variables = {
         "event": cel.Type(f"{PACKAGE}.Event"),
+        "events": cel.Type.List(cel.Type(f"{PACKAGE}.Event")),
         "steps": cel.Type.Map(cel.Type.STRING, cel.Type(f"{PACKAGE}.Step")),
         "vars": cel.Type.DYN,
         "now": cel.Type.TIMESTAMP,
@@ -237,6 +246,16 @@ def event_message(event: Event) -> Any:
     """The event as CEL reads it, without its untyped fields."""
     message = _EVENT()
     _fill(message, _EVENT_FILLERS, event)
+    return message
+
+
+def whole_message(event: Event) -> Any:
+    """The event as CEL reads it in a list of several, with its untyped fields, whose numbers are doubles there."""
+    message = event_message(event)
+    for name in UNTYPED:
+        value = getattr(event, name)
+        if value is not None:
+            json_format.ParseDict(value, getattr(message, name))
     return message
 
 

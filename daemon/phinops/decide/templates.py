@@ -15,7 +15,7 @@ from typing import Any
 from minijinja import Environment, TemplateError
 
 from phinops.decide import functions
-from phinops.decide.celtext import unknown_field, unknown_input
+from phinops.decide.celtext import unknown_field, unknown_input, without_events
 from phinops.decide.findings import did_you_mean, listed
 from phinops.decide.inputs import inputs_text
 from phinops.decide.jinja import Code, Token, blocks, is_template, sole_expression
@@ -30,6 +30,7 @@ MAX_TEMPLATE = 64 * 1024
 
 _FUNCTIONS = ("bizdate", "days_before", "range", "dict", "namespace")
 _ROOTS = ("event", "steps", "vars", "now", "inputs")
+_ROOTS_OF_SEVERAL = ("events", *_ROOTS)
 _REFUSED_TAGS = ("include", "import", "from", "extends", "block", "do", "autoescape")
 _SINGLE = re.compile(r"\s+")
 
@@ -132,6 +133,7 @@ class _LazyContext:
                     for name, result in scope.steps.items()
                 },
                 "vars": plain(scope.vars),
+                "events": [_event(each, self._zone) for each in scope.events],
                 "inputs": inputs_text(scope.inputs),
                 "now": scope.now.astimezone(self._zone).isoformat(),
             }
@@ -294,29 +296,47 @@ def _walk(path: list[str], names: Names) -> tuple[int, str]:
     root, *rest = path
     if root in _FUNCTIONS:
         return 0, ""
-    if root not in _ROOTS:
+    if root not in _roots(names):
         return 0, _unknown_root(root, names)
-    if root == "inputs":
-        return _walk_inputs(rest, names)
-    if not rest:
+    if not rest and root != "inputs":
         return 0, ""
     match root:
+        case "inputs":
+            return _walk_inputs(rest, names)
         case "steps":
             return _walk_steps(rest, names)
         case "vars":
-            near = did_you_mean(rest[0], names.vars) or f": there is {listed(names.vars)}"
-            return 1, "" if rest[0] in names.vars else f"no variable is called «{rest[0]}»{near if names.vars else ''}"
-        case "now":
-            return 1, f"«{rest[0]}»: now is a time and has no fields"
+            return 1, _walk_vars(rest[0], names)
+        case "events" | "now":
+            return 1, _NO_FIELDS[root].format(rest[0])
         case _:
             return _walk_event(rest, names)
 
 
+def _walk_vars(name: str, names: Names) -> str:
+    if name in names.vars:
+        return ""
+    near = did_you_mean(name, names.vars) or f": there is {listed(names.vars)}"
+    return f"no variable is called «{name}»{near if names.vars else ''}"
+
+
+_NO_FIELDS = {
+    "events": "«{0}»: events is a list: say events[0].{0}, or go through it with for",
+    "now": "«{0}»: now is a time and has no fields",
+}
+
+
+def _roots(names: Names) -> tuple[str, ...]:
+    return _ROOTS_OF_SEVERAL if names.events else _ROOTS
+
+
 def _unknown_root(root: str, names: Names) -> str:
+    if root == "events":
+        return without_events()
     for owner, known in (("event", names.event_fields()), ("vars", names.vars), ("steps", names.steps)):
         if root in known:
             return f"unknown name «{root}»: did you mean «{owner}.{root}»?"
-    near = did_you_mean(root, (*_ROOTS[:-1], *_FUNCTIONS)) or ": a template speaks of event, steps, vars and now"
+    near = did_you_mean(root, (*_roots(names)[:-1], *_FUNCTIONS)) or ": a template speaks of event, steps, vars and now"
     return f"unknown name «{root}»{near}"
 
 

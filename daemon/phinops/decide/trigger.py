@@ -10,14 +10,16 @@ from functools import cache
 
 from cronsim import CronSim, CronSimError
 
-from phinops.decide import later
+from phinops.decide.correlation import kind_of, read_correlation
 from phinops.decide.document import Node
 from phinops.decide.findings import Findings, did_you_mean, listed
 from phinops.decide.lasting import FORMS, TooLong, means_lasting, needs_more, read_lasting
+from phinops.decide.pattern import Pattern
 from phinops.event import ADDS, parts_of
 
 SCHEDULE = "schedule.fired"
 _KNOWN = tuple(ADDS)
+_KEYS = ("schedule", "hook", "event", "all")
 _CUSTOM = re.compile(r"custom\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _CUSTOM_FORM = "custom.NAME has a NAME of letters, digits, `-`, `_` and `.`"
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,11 +27,19 @@ _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """The event types of a rule, the cron expression of its own schedule or "", and what it calls too long."""
+    """The event types of a rule, the cron expression of its own schedule or "", what it calls too long, and what its
+    events must make together.
+    """
 
     types: tuple[str, ...]
     cron: str = ""
     lasting: TooLong | None = None
+    pattern: Pattern | None = None
+
+    @property
+    def opening(self) -> tuple[str, ...]:
+        """The types that the rule's `if` is asked of, and that its firings are about."""
+        return self.pattern.opening if self.pattern else self.types
 
 
 def read_trigger(node: Node, findings: Findings, hooks: Collection[str] | None) -> Trigger | None:
@@ -43,7 +53,9 @@ def read_trigger(node: Node, findings: Findings, hooks: Collection[str] | None) 
     if isinstance(node.value, dict):
         return _mapping(node, findings, hooks)
     findings.error(
-        "bad-value", node.place, "«on» names an event type or lists several, or is { schedule: CRON } or { hook: NAME }"
+        "bad-value",
+        node.place,
+        "«on» names an event type or lists several, or is a mapping such as { schedule: CRON } or { hook: NAME }",
     )
     return None
 
@@ -85,13 +97,18 @@ def _mapping(node: Node, findings: Findings, hooks: Collection[str] | None) -> T
         found = read_lasting(node, findings)
         return found and Trigger((found[0],), lasting=found[1])
     kind = next((key for key in ("schedule", "hook") if key in node.value), "")
+    correlation = None if kind else kind_of(node)
+    if correlation:
+        pattern = read_correlation(node, correlation, findings, lambda each: _type_mistake(each, hooks))
+        return Trigger(pattern.types, pattern=pattern) if pattern else None
     others = [key for key in node.value if key != kind]
-    later_keys = [key for key in others if key in later.CORRELATION_KEYS]
-    if later_keys and not kind:
-        findings.error("not-yet", node.place, later.not_yet(f"«on» with {', '.join(later_keys)}"))
+    if "event" in node.value and not kind:
+        findings.error(
+            "missing-key", node.place, "«on» with event needs count, absent or after; for each event name it alone"
+        )
         return None
     for key in others:
-        near = did_you_mean(key, ("schedule", "hook")) or ": it knows schedule and hook"
+        near = did_you_mean(key, _KEYS) or f": it knows {listed(_KEYS)}"
         comma = ": a comma ends a value inside of { }, put it in quotes" if node.value[key].value is None else ""
         findings.error("unknown-key", node.keys[key].place, f"«{key}» is not a key of on{comma or near}")
     if others or not kind:

@@ -12,6 +12,7 @@ from phinops import vendor
 from phinops.clock import Clock
 from phinops.event import NOT_STARTED, STATE_EVENTS, Alert, Api, Event, Instance
 from phinops.execute.steps.kind import Look
+from phinops.execute.steps.target import INSTANCE_PREFIX
 
 _ALERT_EVENTS = {
     "ALERTING": frozenset({"alert.opened", "alert.repeated"}),
@@ -63,6 +64,26 @@ class Glass:
             errors = await self._errors(event, event.api)
             return replace(event, impact=replace(event.impact, errors=errors))
         return event
+
+    async def meanwhile(self, event: Event, awaited: str) -> tuple[Event, str]:
+        """The event with its object as it is now, and why the awaited type of event has come about, or "".
+
+        Asked is the event's own object, for events of its kind; of an alert also the instance that it is about. What
+        is gone or cannot be asked is as it was.
+
+        Raises:
+            ApiError, QuotaSpent: the object could not be read; ask again later.
+        """
+        if event.alert is not None and awaited.startswith("instance."):
+            return event, await self._of_instance(event, event.alert, awaited)
+        now = await self.now(event)
+        return now or event, _come(event, now, awaited) if now else ""
+
+    async def _of_instance(self, event: Event, alert: Alert, awaited: str) -> str:
+        if not alert.unique_key.startswith(INSTANCE_PREFIX):
+            return ""
+        view = await self.look.instance(event.project.id, alert.unique_key)
+        return _state_reached(view.instance, awaited) if view else ""
 
     async def _instance(self, event: Event) -> Event | None:
         before = event.instance
@@ -150,6 +171,25 @@ def _is_still(event: Event, status: str) -> bool:
         before = event.instance.status if event.instance else ""
         return status == (event.lasting.state if event.lasting else before)
     return STATE_EVENTS.get(status) == event.type
+
+
+def _come(before: Event, now: Event, awaited: str) -> str:
+    """What of the object shows that the awaited type of event has come about, or ""."""
+    if now.instance is not None:
+        return _state_reached(now.instance, awaited)
+    if before.alert is not None and now.alert is not None:
+        come = awaited in _ALERT_EVENTS.get(now.alert.status, frozenset())
+        if awaited in ("alert.opened", "alert.repeated"):  # it is open as it was: has it been raised again?
+            come = come and (now.alert.times or 0) > (before.alert.times or 0)
+        return f"the alert is {now.alert.status}" if come else ""
+    if now.impact is not None and awaited.startswith("impact."):
+        come = (now.impact.errors == 0) == (awaited == "impact.closed")
+        return f"the API has {now.impact.errors} errors in its last window" if come else ""
+    return ""
+
+
+def _state_reached(now: Instance, awaited: str) -> str:
+    return f"the instance is {now.status}" if STATE_EVENTS.get(now.status) == awaited else ""
 
 
 def _second(moment: datetime | None) -> datetime | None:

@@ -39,7 +39,7 @@ def rules_behind(tx: Snapshot, action_id: str) -> frozenset[str]:
 def own_firings(tx: Snapshot, tenant: str, rule: str, key: str, *, since: datetime, besides: str = "") -> int:
     """How often the rule fired on the key since then on what it had caused itself, however many rules lie between."""
     rows = tx.all("causes_of_firings", tenant=tenant, rule=rule, key=key, since=to_micros(since), **{"except": besides})
-    return sum(rule in rules_behind(tx, row["action_id"]) for row in rows)
+    return len({row["firing_id"] for row in rows if rule in rules_behind(tx, row["action_id"])})
 
 
 def unsettled_on(tx: Snapshot, intent: Intent) -> tuple[str, bool] | None:

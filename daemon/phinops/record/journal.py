@@ -85,6 +85,22 @@ def put_firing(tx: Tx, firing: Firing) -> None:
     )
 
 
+def put_again(tx: Tx, firing: Firing) -> None:
+    """Record a firing that waits as its rule's new version has it; nothing happens when it is over."""
+    tx.run(
+        "carry_firing",
+        id=firing.id,
+        rule_hash=firing.rule_hash,
+        mode=firing.mode,
+        key=firing.key,
+        plan=to_text(firing.plan),
+        state=firing.state,
+        reason=firing.reason,
+        wake_at=to_micros(firing.wake_at),
+        facts=to_text(firing.facts),
+    )
+
+
 def firing_of(tx: Snapshot, firing_id: str) -> Firing | None:
     """The firing as it stands now, or None."""
     row = tx.one("get_firing", id=firing_id)
@@ -93,28 +109,17 @@ def firing_of(tx: Snapshot, firing_id: str) -> Firing | None:
 
 def open_firings(tx: Snapshot) -> list[Firing]:
     """Everything that goes on by itself, oldest first."""
-    return [_firing(row) for row in tx.all("open_firings")]
+    return firings_from(tx.all("open_firings"))
+
+
+def firings_from(rows: Iterable[Row]) -> list[Firing]:
+    """Firing rows as values."""
+    return [_firing(row) for row in rows]
 
 
 def firings_on(tx: Snapshot, event_id: str) -> list[Firing]:
     """What rules made of an event, oldest first; skipped firings are among them."""
-    return [_firing(row) for row in tx.all("firings_on", event_id=event_id)]
-
-
-def supersede_queued(tx: Tx, tenant: str, rule: str, key: str, by: str) -> None:
-    """The one that waits for its key gives way to the newer event."""
-    row = tx.one("queued_firing", tenant=tenant, rule=rule, key=key)
-    if row:
-        end(tx, row["id"], "skipped", f"a newer event took its place in the queue ({by})")
-
-
-def next_queued(tx: Tx, tenant: str, rule: str, key: str) -> Firing | None:
-    """The firing that waits for this key, if its key is free now."""
-    here = {"tenant": tenant, "rule": rule, "key": key}
-    if _count(tx.one("busy_firings", **here, **{"except": ""})):
-        return None
-    row = tx.one("queued_firing", **here)
-    return _firing(row) if row else None
+    return firings_from(tx.all("firings_on", event_id=event_id))
 
 
 def move(tx: Tx, firing_id: str, state: FiringState, reason: str = "", wake_at: datetime | None = None) -> None:
@@ -140,6 +145,11 @@ def end(tx: Tx, firing_id: str, state: FiringState, reason: str = "") -> bool:
         tx.run("end_waits", firing_id=firing_id, now=to_micros(tx.now))
         note(tx, "firing.ended", firing_id, state=state, reason=reason)
     return bool(changed)
+
+
+def unsettled(tx: Snapshot, firing_id: str) -> bool:
+    """Whether a write of the firing is of unknown fate."""
+    return tx.one("open_steps_of", firing_id=firing_id) is not None
 
 
 def abandon(tx: Tx, firing_id: str, reason: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from phinops.event import Alert, Event
 from phinops.execute.steps.kind import BadStep, Look, Target
 
-_INSTANCE_PREFIX = "t_"  # "t_<digits...>": Dataphin's IllegalTaskIdFormat refuses anything else
+INSTANCE_PREFIX = "t_"
+"""How every instance's id begins: Dataphin's IllegalTaskIdFormat refuses anything else."""
 
 
 def instance_of(instance_id: str | None, project_id: str | None, event: Event) -> Target:
@@ -39,7 +40,7 @@ def _own_instance(event: Event) -> str:
 
 
 def _alert_instance(alert: Alert) -> str:
-    if not alert.unique_key.startswith(_INSTANCE_PREFIX):
+    if not alert.unique_key.startswith(INSTANCE_PREFIX):
         raise BadStep(
             f"the alert's unique key {alert.unique_key!r} is no instance: only offline tasks' alerts name one"
         )

@@ -1,8 +1,9 @@
 -- busy_firings --
--- How many other firings of the rule hold this key of the tenant.
+-- How many other firings of the rule hold this key of the tenant; one that waits for an absence does not hold it yet.
 SELECT count(*) AS n FROM firing
  WHERE tenant = :tenant AND rule = :rule AND key = :key AND id <> :except
-   AND ended_at IS NULL AND state IN ('waiting', 'ready', 'running', 'settling');
+   AND ended_at IS NULL AND state IN ('waiting', 'ready', 'running', 'settling')
+   AND NOT (state = 'waiting' AND json_extract(plan, '$.pattern.kind') IS 'absent');
 
 -- last_started --
 -- When the rule last began on this key of the tenant.
@@ -15,9 +16,14 @@ SELECT started_at AS at FROM firing
 SELECT count(*) AS n FROM firing WHERE rule = :rule AND started_at > :since AND id <> :except;
 
 -- causes_of_firings --
--- The actions that caused what the rule fired on, on this key of the tenant, since a moment.
-SELECT json_extract(e.body, '$.caused_by') AS action_id
+-- The actions that caused what the rule fired on, on this key of the tenant, since a moment; of several, each.
+SELECT f.id AS firing_id, json_extract(e.body, '$.caused_by') AS action_id
   FROM firing AS f JOIN event AS e ON e.id = f.event_id
+ WHERE f.tenant = :tenant AND f.rule = :rule AND f.key = :key AND f.started_at > :since AND f.id <> :except
+   AND json_extract(e.body, '$.caused_by') <> ''
+UNION ALL
+SELECT f.id, json_extract(e.body, '$.caused_by')
+  FROM firing AS f JOIN counted AS c ON c.firing_id = f.id JOIN event AS e ON e.id = c.event_id
  WHERE f.tenant = :tenant AND f.rule = :rule AND f.key = :key AND f.started_at > :since AND f.id <> :except
    AND json_extract(e.body, '$.caused_by') <> '';
 

@@ -35,15 +35,15 @@ SELECT DISTINCT f.id AS firing_id
   FROM step AS s JOIN firing AS f ON f.id = s.firing_id
  WHERE s.state = 'intent' AND s.epoch < :epoch AND f.event_id IS NULL;
 
--- queued_firing --
--- The one firing that waits for this key.
-SELECT * FROM firing WHERE tenant = :tenant AND rule = :rule AND key = :key
-   AND ended_at IS NULL AND state = 'queued'
- ORDER BY seq DESC LIMIT 1;
-
 -- move_firing --
 -- Change a firing's state and the reason shown for it.
 UPDATE firing SET state = :state, reason = :reason, wake_at = :wake_at WHERE id = :id AND ended_at IS NULL;
+
+-- carry_firing --
+-- A firing that waits goes on by its rule's new version.
+UPDATE firing SET rule_hash = :rule_hash, mode = :mode, key = :key, plan = :plan, state = :state, reason = :reason,
+                  wake_at = :wake_at, facts = :facts
+ WHERE id = :id AND ended_at IS NULL;
 
 -- start_firing --
 -- The firing begins: from here its cooldown counts.

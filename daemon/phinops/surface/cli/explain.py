@@ -22,6 +22,7 @@ _MARKS = {True: ("yes", "green"), False: ("NO", "red"), None: ("??", "yellow")}
 _OUTCOMES = {
     "fired": "fired",
     "skipped": "did not fire",
+    "counted": "counted",
     "no_match": "did not fire",
     "other_event": "did not look",
     "not_in_force": "was not there",

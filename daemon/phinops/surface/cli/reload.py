@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 
+from phinops.decide.diff import KeyChange
 from phinops.surface.cli.options import config_of, config_option, json_option
 from phinops.surface.cli.output import print_json
 from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote
+
+_NAMES = ("added", "removed", "changed", "restart")
+_CARRIED = {"waiting": "firings that wait", "windows": "open windows"}
+_WORDS = {"kept": "kept", "anew": "decided anew", "dropped": "dropped"}
 
 
 @click.command()
@@ -20,7 +24,8 @@ from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote
 def reload(ctx: click.Context, config_path: Path | None, as_json: bool) -> None:
     """Make the running daemon read config and rules again, and wait until it has.
 
-    When anything is wrong the problems are listed and the exit code is 1: what is broken stays as it was last good.
+    Tells which keys of which rules changed, and what became of what waited. When anything is wrong the problems are
+    listed and the exit code is 1: what is broken stays as it was last good.
 
     \b
     Example:
@@ -39,12 +44,14 @@ def reload(ctx: click.Context, config_path: Path | None, as_json: bool) -> None:
 def _tell(answer: Answer) -> None:
     for problem in answer.body["problems"]:
         click.echo("{file}:{line}:{column}: {code} {message}".format(**problem), err=True)
-    if not answer.body["accepted"]:
+    changed = answer.body["changed"]
+    if answer.body["accepted"]:
+        listed = "; ".join(f"{name}: {', '.join(changed[name])}" for name in _NAMES if changed.get(name))
+        click.echo(f"reloaded: {listed or 'nothing changed'}")
+    else:
         click.echo("refused: what is broken stays as it was last good", err=True)
-        return
-    changed = "; ".join(f"{name}: {_listed(what)}" for name, what in answer.body["changed"].items() if what)
-    click.echo(f"reloaded: {changed or 'nothing changed'}")
-
-
-def _listed(what: Any) -> str:
-    return ", ".join(map(str, what)) if isinstance(what, list) else str(what)
+    for rule in changed.get("diff", ()):
+        for key in rule["keys"]:
+            click.echo(f"  {rule['rule']}: {KeyChange(**key)}")
+    for what, counts in changed.get("carried", {}).items():
+        click.echo(f"  {_CARRIED[what]}: {', '.join(f'{count} {_WORDS[name]}' for name, count in counts.items())}")
