@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,7 @@ class FakeService:
     hooked: tuple[int, str] = (202, "")
     asked: list[Any] = field(default_factory=list)
     pools: list[JsonObject] = field(default_factory=lambda: [QUOTA, UNLIMITED])
+    pages: dict[int, JsonObject] = field(default_factory=lambda: {0: {"newest": None, "next": None, "events": []}})
 
     def status(self) -> JsonObject:
         return STATUS
@@ -125,6 +126,10 @@ class FakeService:
         if self.error is not None:
             raise self.error
         return [{"kind": "action", "limit": limit, "tenant": tenant}]
+
+    async def recorded(self, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
+        self.asked.append((tenant, since, after, limit))
+        return self.pages[after]
 
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         self.asked.append((name, rule))

@@ -19,6 +19,7 @@ from phinops.decide.findings import CODES
 from phinops.decide.load import load_rules
 from phinops.simulate import load_scenario
 from phinops.surface.cli import COMMANDS, phinops
+from phinops.surface.trial.session import run_tests
 from settings import SETTING
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +32,7 @@ NOT_READ: Mapping[str, str] = {
 }
 """Blocks that nothing here can read, and why."""
 
-RUN = frozenset({"check", "init", "catalog", "schema"})
+RUN = frozenset({"check", "init", "catalog", "schema", "test"})
 """Commands that need no daemon and no Dataphin: these are run as they stand."""
 
 TOOLS = frozenset(
@@ -51,7 +52,7 @@ access_key_secret = { env = "DATAPHIN_ACCESS_KEY_SECRET" }
 
 
 def _read_yaml(fence: Fence, folder: Path) -> None:
-    """A scenario, or a rule file or a file of tests without a mistake and without a warning."""
+    """A scenario, a rule file without a mistake and without a warning, or a file of tests that pass."""
     if re.search(r"^(projects|incidents|faults):", fence.text, re.MULTILINE):
         file = folder / "shown.yaml"
         file.write_text(fence.text, encoding="utf-8")
@@ -63,7 +64,12 @@ def _read_yaml(fence: Fence, folder: Path) -> None:
     file.write_text(fence.text, encoding="utf-8")
     found = load_rules([file], SETTING)
     assert [str(problem) for problem in found.problems] == []
-    assert kind == "test" or len(found.rules) > 0
+    if kind == "test":
+        (folder / "hidden").mkdir()
+        session = run_tests([file], None, folder / "hidden")
+        assert session.passed, [(each.script.name, each.failures) for each in session.results if not each.passed]
+    else:
+        assert len(found.rules) > 0
 
 
 def _read_toml(fence: Fence, folder: Path) -> None:
@@ -125,12 +131,16 @@ def _is_known(words: list[str]) -> None:
 
 
 def _lay_out(file: Path, folder: Path) -> None:
-    """What a reader of the README and of this document has written down: rules in `rules/`, the config beside."""
+    """What a reader of the README and of this document wrote down: rules and tests in `rules/`, the config beside."""
     (folder / "rules").mkdir(exist_ok=True)
     for shown in (fence for fence in FENCES if fence.file in (FILES[0], file)):
-        if shown.language == "yaml" and (first := re.search(r"- id: (\S+)", shown.text)):
+        if shown.language == "yaml" and (first := re.search(r"^  - id: (\S+)", shown.text, re.MULTILINE)):
             for place in (folder, folder / "rules"):
                 (place / f"{first[1]}.rules.yaml").write_text(shown.text, encoding="utf-8")
+        if shown.language == "yaml" and (
+            rules := re.search(r"^    rules: (\S+)\.rules\.yaml", shown.text, re.MULTILINE)
+        ):
+            (folder / "rules" / f"{rules[1]}.test.yaml").write_text(shown.text, encoding="utf-8")
         if shown.language == "toml" and "[[tenants]]" in shown.text:
             (folder / "phinops.toml").write_text(shown.text, encoding="utf-8")
 

@@ -170,7 +170,7 @@ class Life:
         while told:
             await anyio.sleep(max(0.0, told[0].at + 1000 - self.clock.monotonic()))
             event = told[0].event
-            await daemon._take(Arrival(event.source, "t", (event,)))
+            await daemon.take(Arrival(event.source, "t", (event,)))
             del told[0]
 
     async def _reload(self, daemon: Daemon, rules: Path) -> None:

@@ -54,3 +54,41 @@ def test_what_waits_for_ever_is_an_error_and_not_a_standstill() -> None:
 
     with pytest.raises(RuntimeError, match="waits for ever"):
         run(main())
+
+
+def test_stillness_comes_when_the_next_timer_is_far() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, FastLoop)
+        at, done = loop.time(), []
+
+        async def work() -> None:
+            for pause in (0.0, 0.1, 0.15, 10.0):
+                await asyncio.sleep(pause)
+                done.append(pause)
+
+        task = asyncio.create_task(work())
+        await loop.still(0.2)
+        assert done == [0.0, 0.1, 0.15]
+        assert loop.time() - at == pytest.approx(0.25, abs=1e-5)
+        await loop.still(0.2)
+        assert len(done) == 3
+        await loop.still(10.0)
+        assert task.done()
+        # Nothing is set at all.
+        await loop.still(1000.0)
+
+    run(main())
+
+
+def test_who_no_longer_waits_for_stillness_is_forgotten() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, FastLoop)
+        waiting = asyncio.create_task(loop.still(5.0))
+        await asyncio.sleep(1.0)
+        waiting.cancel()
+        await asyncio.sleep(100.0)
+        assert waiting.cancelled()
+
+    run(main())

@@ -40,6 +40,7 @@ from phinops.pulse import Pulse
 from phinops.quota import Quotas
 from phinops.record import journal, lists
 from phinops.record.book import Book
+from phinops.record.recorded import page
 from phinops.record.spends import Key
 from phinops.record.sqlite import Store
 from phinops.recording import InForce, permit_again
@@ -70,13 +71,13 @@ class _Parts:
 
     common: Common
     book: Book
-    language: Language
     rulebook: Rulebook
     notices: Notices
     servings: Mapping[str, Serving]
     web: Web
     crew: Crew
     pulse: Pulse
+    polls: bool
 
     @property
     def store(self) -> Store:
@@ -96,7 +97,7 @@ class Daemon:
         self._reloads: Counter[str] = Counter()
         self._left: list[tuple[Firing, Event]] = []
         self.report = Report(clock)
-        words = SpokenWords(parts.language, clock)
+        words = SpokenWords(parts.rulebook.language, clock)
         hands = {name: each.hands for name, each in parts.servings.items()}
         self._bells = Bells()
         kit = Kit(
@@ -106,7 +107,9 @@ class Daemon:
         actor = Actor(kit, STEPS)
         glasses = {name: each.glass for name, each in parts.servings.items()}
         self._courses = Courses(parts.store, actor, words, glasses, clock, parts.crew, permit_again)
-        self._pipeline = Pipeline(parts.store, parts.language, self._in_force, self._courses, clock, self._tell)
+        self._pipeline = Pipeline(
+            parts.store, parts.rulebook.language, self._in_force, self._courses, clock, self._tell
+        )
         self._timers = Timers(
             parts.store,
             self._pipeline,
@@ -117,9 +120,8 @@ class Daemon:
             lambda silent: parts.pulse.beat(SPENDER, silent),
         )
         self._calls = OperatorCalls(parts.store, parts.common)
-        self._watches = watches_of(
-            parts.servings.values(), clock, config.timezone, parts.pulse, self._cares, self._take
-        )
+        polled = parts.servings.values() if parts.polls else ()
+        self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
         self._schedules = {name: self._schedule(name) for name in parts.servings}
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
         self._vitals = Vitals(parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone)
@@ -135,11 +137,14 @@ class Daemon:
         store: Store | None = None,
         transport: Transport | None = None,
         mail: Transport | None = None,
+        rulebook: Rulebook | None = None,
+        polls: bool = True,
     ) -> AsyncGenerator[Daemon]:
         """Everything opened and the rules loaded; nothing polled yet. What is opened is closed when the context ends.
 
         A `store` that is given is used instead of the config's and stays open; `transport` carries the calls to
-        Dataphin in the network's stead, `mail` those to everybody else.
+        Dataphin in the network's stead, `mail` those to everybody else; a `rulebook` has read its rules already.
+        Without `polls` nothing is asked for changes: what arrives is brought by `take`.
 
         Raises:
             ConfigError: a secret cannot be used.
@@ -150,8 +155,7 @@ class Daemon:
                 store = await stack.enter_async_context(Store.open(config.store.path, clock))
             # The limiters first: they leave a second empty from here on, in which the rules can be read.
             limiter_of = await stack.enter_async_context(limiters(config.tenants, store, clock, config.timezone))
-            language = Language(config.timezone)
-            rulebook = Rulebook(config, language, shadow=shadow)
+            rules = rulebook or Rulebook(config, Language(config.timezone), shadow=shadow)
             notices = Notices(config.notifiers, store, await stack.enter_async_context(Post(transport=mail)), clock)
             web = await stack.enter_async_context(Web(transport=mail))
             crew, pulse, book = Crew(), Pulse(clock), Book(store, notices.wake)
@@ -162,8 +166,8 @@ class Daemon:
                 zone=config.timezone,
                 ceiling=Ceiling(config.safety.max_writes_per_hour),
                 group=crew,
-                wanted=lambda: rulebook.in_force.rules.event_types,
-                lasting=lambda: _asked(rulebook),
+                wanted=lambda: rules.in_force.rules.event_types,
+                lasting=lambda: _asked(rules),
                 tell=notices.tell,
                 moves=lambda: pulse.moves(LONGEST_CALL),
                 transport=transport,
@@ -173,10 +177,10 @@ class Daemon:
                 for tenant in config.tenants
             }
             await stack.enter_async_context(crew.working())
-            log.info("rules.loaded", rules=len(rulebook.in_force.rules), quarantined=rulebook.quarantined)
-            daemon = cls(config, _Parts(common, book, language, rulebook, notices, servings, web, crew, pulse))
+            log.info("rules.loaded", rules=len(rules.in_force.rules), quarantined=rules.quarantined)
+            daemon = cls(config, _Parts(common, book, rules, notices, servings, web, crew, pulse, polls))
             # Read here: once the daemon is in somebody's hands a hook may bring firings, which begin at once.
-            await carry_over(store, language, rulebook.in_force, clock)
+            await carry_over(store, rules.language, rules.in_force, clock)
             daemon._left = await daemon._courses.left_open()
             await daemon._timers.load()
             yield daemon
@@ -220,7 +224,12 @@ class Daemon:
 
     # What arrives
 
-    async def _take(self, arrival: Arrival) -> Taken:
+    async def take(self, arrival: Arrival) -> Taken:
+        """Let in what arrives: recorded, decided and begun.
+
+        Raises:
+            StoreError: nothing was recorded; the same arrival may be brought again.
+        """
         try:
             return await self._timers.take(arrival)
         except StoreError:
@@ -230,7 +239,7 @@ class Daemon:
     async def _take_own(self, event: Event) -> None:
         """An event of the daemon's own, told in the zone of the config as all others are."""
         told = replace(event, time=event.time.astimezone(self._config.timezone))
-        await self._take(Arrival(event.source, event.tenant, (told,)))
+        await self.take(Arrival(event.source, event.tenant, (told,)))
 
     def _tell(self, events: Sequence[Event]) -> None:
         self.report.saw(events)
@@ -253,7 +262,7 @@ class Daemon:
     def _polling(self, schedule: ScheduleSource, tenant: str) -> Callable[[datetime], Awaitable[object]]:
         async def once(now: datetime) -> None:
             self._parts.pulse.beat(loop_of(tenant, schedule.name), _SCHEDULE_SILENT)
-            await self._take(await schedule.poll(now))
+            await self.take(await schedule.poll(now))
 
         return once
 
@@ -270,7 +279,7 @@ class Daemon:
             )
             if isinstance(found, HookRefused):
                 return found.status, found.reason
-            await self._take(Arrival("hooks", tenant, (found,)))
+            await self.take(Arrival("hooks", tenant, (found,)))
         except (ConfigError, ValueError) as error:
             log.warning("hook.secret", hook=name, reason=str(error))
             return 503, "the hook's secret cannot be used"
@@ -295,10 +304,13 @@ class Daemon:
 
     # What is in force
 
-    async def reload(self) -> Reload:
-        """Read config and rules again. What is sound is in force at once; a broken rule stays as it was last good."""
+    async def reload(self, config: Config | None = None) -> Reload:
+        """Read config and rules again. What is sound is in force at once; a broken rule stays as it was last good.
+
+        A `config` that is given is taken in place of what its file says now.
+        """
         try:
-            config = load_config(self._config.file) if self._config.file else self._config
+            config = config or (load_config(self._config.file) if self._config.file else self._config)
             self._parts.notices.replace(config.notifiers)
         except ConfigError as error:
             self._reloads["refused"] += 1
@@ -336,7 +348,9 @@ class Daemon:
         rulebook = self._parts.rulebook
         async with self._pipeline.halted():
             edition = rulebook.read(config)
-            carried, outcome = await carry_over(self._parts.store, self._parts.language, edition.in_force, self._clock)
+            carried, outcome = await carry_over(
+                self._parts.store, self._parts.rulebook.language, edition.in_force, self._clock
+            )
             rulebook.put_in_force(edition)
         self._pipeline.go_on(outcome)
         return edition.reload, carried
@@ -406,6 +420,14 @@ class Daemon:
         """The newest actions, newest first."""
         return await self._parts.store.read(lambda tx: lists.list_actions(tx, limit, tenant, self._config.timezone))
 
+    async def recorded(self, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
+        """A page of the events of a tenant with what was decided on them, as `record.recorded.page` tells it.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await self._parts.store.read(lambda tx: page(tx, tenant, since, after, limit))
+
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         """Why each rule did what it did about an event, named by its id or a firing's; None when it is not on record.
 
@@ -414,7 +436,7 @@ class Daemon:
         """
         zone = self._config.timezone
         record = await self._parts.store.read(lambda tx: gather(tx, name, zone))
-        return why(self._parts.language, record, rule, zone=zone) if record else None
+        return why(self._parts.rulebook.language, record, rule, zone=zone) if record else None
 
     async def quota(self, by: Key | None = None, limit: int = 10, tenant: str = "") -> list[JsonObject]:
         """How every pool of the quota stands, and its `limit` biggest spenders, told apart by `by`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -42,11 +42,20 @@ class Edition:
     reload: Reload
 
 
-class Rulebook:
-    """Holds the rules in force. `language` compiles what they say."""
+Read = Callable[[Config, Language], Loaded]
 
-    def __init__(self, config: Config, language: Language, *, shadow: bool) -> None:
-        self._language = language
+
+def read_rules(config: Config, language: Language) -> Loaded:
+    """The rules of the config's paths."""
+    return load_rules(config.rules.paths, setting_of(config), language)
+
+
+class Rulebook:
+    """Holds the rules in force, as `read` reads them. `language` compiles what they say."""
+
+    def __init__(self, config: Config, language: Language, *, shadow: bool, read: Read = read_rules) -> None:
+        self.language = language
+        self._reads = read
         self._shadow = shadow
         self._loaded = Loaded(RuleSet())
         self.in_force = InForce(RuleSet())
@@ -71,7 +80,7 @@ class Rulebook:
     def read(self, config: Config) -> Edition:
         """The rules of the config's paths with the last good version of what is broken; nothing is in force yet."""
         before = self.in_force.rules
-        loaded = load_rules(config.rules.paths, setting_of(config), self._language)
+        loaded = self._reads(config, self.language)
         rules = with_last_good(loaded, before)
         # A folder that is not there holds no rules, and none at all is allowed; `check` is stricter.
         mistakes = [problem for problem in loaded.errors if problem.code != "none-found"]

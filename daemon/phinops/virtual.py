@@ -25,6 +25,7 @@ class FastLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._now = 1000.0
+        self._quiet: tuple[float, asyncio.Future[None]] | None = None
         super().__init__(_Jumping(self))
 
     def time(self) -> float:
@@ -33,6 +34,31 @@ class FastLoop(asyncio.SelectorEventLoop):
     def stall(self, seconds: float) -> None:
         """Let the clock move on at once, as when the process was not scheduled."""
         self._now += seconds
+
+    async def still(self, within: float) -> None:
+        """Let everything happen that happens now or, one thing after the other, less than `within` seconds apart.
+
+        Returns when nothing is ready and the next timer is further away. For one caller at a time.
+        """
+        quiet: asyncio.Future[None] = self.create_future()
+        self._quiet = (within, quiet)
+        try:
+            await quiet
+        finally:
+            self._quiet = None
+
+    def is_awaited_still(self, timeout: float | None) -> bool:
+        """Whether somebody waits for stillness and it is there: the next timer is `timeout` seconds away, or none is.
+
+        They go on then.
+        """
+        if self._quiet is None or (timeout is not None and timeout <= self._quiet[0]):
+            return False
+        _, quiet = self._quiet
+        self._quiet = None
+        if not quiet.done():
+            quiet.set_result(None)
+        return True
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Call `func` here and now, and give what is done: beside a thread at work time would run away."""
@@ -51,6 +77,8 @@ class _Jumping(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready: list[tuple[selectors.SelectorKey, int]] = super().select(0)
+        if not ready and self._loop.is_awaited_still(timeout):
+            return ready
         if timeout is None and not ready:
             raise RuntimeError("nothing is ready and no timer is set: everything waits for ever")
         self._loop.stall(max(STEP, timeout or 0.0) if not ready else STEP)

@@ -30,7 +30,25 @@ tests:
             - call: GetPhysicalInstance
               with: { InstanceId: t_1 }
             - backfill: { start: x }
-          notifications: []
+            - rerun_instance: null
+              outcome: verified
+              rule: x
+              step: y
+          notifications: [ { to: [a, b], title: x, message: { matches: "^x" }, severity: info } ]
+          firings:
+            - { rule: x, event: instance.failed, key: k, mode: shadow, state: done, reason: "", steps: { a: shadow } }
+          ended: []
+          skipped: [ { rule: x, reason: y, event: z } ]
+          pending: [ { rule: x, kind: for, until: 2026-01-05T00:00, key: z }, { rule: y, in: 5m } ]
+          calls: { 1: 0, 3: 2 }
+      - at: "2026-01-06T00:00"
+      - answer: { api: GetPhysicalInstance, error: { code: X, message: y, status: 500 }, times: always }
+      - answer: { api: GetPhysicalInstance, body: {}, times: 2 }
+      - restart: true
+      - reload: [ orders.rules.yaml ]
+      - state: { instance: { downstream: 3 }, node: { gone: true }, alert: { status: FINISH } }
+      - state: { api: { id: 1 }, impact: { errors: 0 } }
+      - expect: { calls: 3 }
 """
 
 ONE = """\
@@ -85,6 +103,43 @@ def test_the_contract_of_tests_is_understood(tmp_path: Path) -> None:
         ("expect: { actions: [ ^x ] }", "bad-value"),
         ("expect: { actions: [ { ^rerun: {} } ] }", "step-kind"),
         ("expect: { actions: [ { rerun_instance: { ^id: x } } ] }", "step-parameter"),
+        ("expect: { actions: [ ^{} ] }", "step-kind"),
+        ("expect: { actions: [ ^{ rerun_instance: {}, pause_node: {} } ] }", "step-kind"),
+        ("expect: { actions: [ { rerun_instance: {}, outcome: ^1 } ] }", "bad-value"),
+        ("expect: { notifications: [ { ^titel: x } ] }", "unknown-key"),
+        ("expect: { notifications: [ { title: { ^like: x } } ] }", "unknown-key"),
+        ("expect: { notifications: [ { title: ^{} } ] }", "bad-value"),
+        ("expect: { notifications: [ { title: ^{ contains: x, matches: y } } ] }", "bad-value"),
+        ("expect: { notifications: [ { title: ^{ matches: '(' } } ] }", "bad-value"),
+        ("expect: { notifications: [ { severity: ^bad } ] }", "bad-value"),
+        ("expect: { firings: [ { rule: x, state: ^over } ] }", "bad-value"),
+        ("expect: { firings: [ { rule: x, steps: { a: ^good } } ] }", "bad-value"),
+        ("expect: { skipped: ^x }", "bad-value"),
+        ("expect: { pending: [ { rule: x, kind: ^sleep } ] }", "bad-value"),
+        ("expect: { pending: [ { rule: x, until: ^tomorrow } ] }", "bad-value"),
+        ("expect: { pending: [ { rule: x, until: ^[] } ] }", "bad-value"),
+        ("expect: { calls: ^-1 }", "bad-value"),
+        ("expect: { calls: ^{ 4: 1 } }", "bad-value"),
+        ("at: ^morning", "bad-value"),
+        ("at: ^6", "bad-value"),
+        ("restart: ^false", "bad-value"),
+        ("reload: ^none.rules.yaml", "test-rules"),
+        ("answer: { api: ^GetPhysicalInstanc, body: {} }", "step-parameter"),
+        ("answer: ^{ api: GetPhysicalInstance }", "bad-value"),
+        ("answer: ^{ api: GetPhysicalInstance, body: {}, fault: reset }", "bad-value"),
+        ("answer: { api: GetPhysicalInstance, fault: ^fire }", "bad-value"),
+        ("answer: { api: GetPhysicalInstance, body: {}, times: ^0 }", "bad-value"),
+        ("answer: { api: GetPhysicalInstance, error: ^{} }", "missing-key"),
+        ("answer: { api: ^5, body: {} }", "bad-value"),
+        ("answer: ^{ body: {} }", "bad-value"),
+        ("answer: ^{ api: GetPhysicalInstance, http: 'https://x', body: {} }", "bad-value"),
+        ("answer: ^{ api: GetPhysicalInstance, body: x }", "bad-value"),
+        ("answer: ^{ http: 'https://x' }", "bad-value"),
+        ("answer: ^{ http: 'https://x', error: { code: x } }", "bad-value"),
+        ("answer: ^{ http: 'https://x', fault: throttle }", "bad-value"),
+        ("state: { instance: { downstream: ^many } }", "test-event"),
+        ("state: { alert: { ^downstream: 1 } }", "test-event"),
+        ("state: { instance: { gone: ^5 } }", "test-event"),
         ("^x", "bad-value"),
     ],
 )

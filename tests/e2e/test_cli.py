@@ -246,7 +246,7 @@ def test_a_reload_takes_in_what_is_sound_and_says_no_to_what_is_not(running: Pla
     assert running.json("reload")["changed"]["added"] == ["more"]
     extra.write_text(text.replace("alert.opened", "alert.open"))
     refused = running.phinops("reload")
-    assert (refused.returncode, refused.stdout) == (1, "")
+    assert (refused.returncode, "reloaded" in refused.stdout) == (1, False)
     assert re.search(r"^rules/more\.rules\.yaml:3:9: |more\.rules\.yaml:3:9: ", refused.stderr, re.MULTILINE)
     assert running.json("reload", code=1)["accepted"] is False
     extra.unlink()

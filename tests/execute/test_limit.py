@@ -97,6 +97,17 @@ def test_nothing_is_sent_in_the_first_second() -> None:
     virtual.run(main())
 
 
+def test_without_a_rate_and_a_day_nothing_waits_not_even_at_midnight() -> None:
+    async def main() -> None:
+        it = World(UNLIMITED, start=datetime(2026, 1, 4, 16, tzinfo=UTC))
+        await it.limiter.open()
+        began = it.clock.monotonic()
+        await it.call()
+        assert it.clock.monotonic() - began < 0.001
+
+    virtual.run(main())
+
+
 @pytest.mark.parametrize(("level", "quota"), [(1, 50), (2, 20), (3, 5)])
 def test_a_storm_uses_its_rate_and_stays_within(level: int, quota: int) -> None:
     async def main() -> None:

@@ -4,7 +4,7 @@ import json
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -71,6 +71,22 @@ async def test_the_quota_is_described_as_it_is_told(service: FakeService) -> Non
     assert set(schema["required"]) == set(QUOTA)
     assert set(schema["properties"]["spenders"]["items"]["properties"]) == {*QUOTA["spenders"][0], "firing"}
     assert [each["name"] for each in told["parameters"]] == ["by", "limit", "tenant"]
+
+
+async def test_what_was_recorded_is_told_page_by_page(service: FakeService) -> None:
+    async with visitor(service) as client:
+        good = await client.get("/api/v1/recorded?tenant=prod&since=2026-01-05T00:00:00Z&after=0&limit=5")
+        await client.get("/api/v1/recorded")
+        wrong = [
+            (await client.get(f"/api/v1/recorded?{each}")).status_code
+            for each in ("since=today", "since=2026-01-05", "after=x")
+        ]
+    assert good.json() == {"newest": None, "next": None, "events": []}
+    assert service.asked == [
+        ("prod", datetime(2026, 1, 5, tzinfo=UTC), 0, 5),
+        ("", datetime(1970, 1, 1, tzinfo=UTC), 0, 100),
+    ]
+    assert wrong == [400, 400, 400]
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "x", "-1"])

@@ -50,8 +50,8 @@ class _Wake:
 def endless_loops(rules: Iterable[Rule], kinds: Mapping[str, StepKind]) -> Iterator[Problem]:
     """A warning for each circle of rules that can go on for ever, where its first rule stands.
 
-    Rules that are off do nothing, and one over several events or that has a cooldown, `limits.firings` or a condition that what happens can
-    make false ends a circle.
+    Rules that are off do nothing, and one over several events, or one that has a cooldown, `limits.firings` or a
+    condition that what happens can make false, ends a circle.
     """
     going_on = [rule for rule in rules if rule.mode != "off" and not _ends(rule)]
     listening: dict[str, list[Rule]] = {}

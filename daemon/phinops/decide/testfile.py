@@ -7,53 +7,27 @@ import typing
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, WithJsonSchema
-
+from phinops.catalog.catalog import UnknownApi, load_catalog
 from phinops.decide import later
 from phinops.decide.document import Document, Node
 from phinops.decide.findings import Findings, did_you_mean, listed
 from phinops.decide.mistakes import InNode, validated
-from phinops.decide.model import Span
 from phinops.decide.rule import Setting
 from phinops.decide.scope import Names
 from phinops.decide.shape import item_type
-from phinops.decide.strict import Model
+from phinops.decide.testmodel import STATES, TestFileModel, TestModel, TestStepModel
 from phinops.event import ADDS, ALWAYS, Event, field_types, parts_of
 
-_ANYTHING: dict[str, Any] = {"type": "object"}
-_STATES = ("instance", "node")
+__all__ = ["ABOUT_ACTIONS", "TestFileModel", "TestModel", "TestStepModel", "check_tests"]
 
+_STEPS = ("event", "advance", "at", "state", "answer", "restart", "reload", "expect")
+_BESIDE: Mapping[str, Any] = {"downstream": int, "gone": bool}
+"""What a state may say beside the fields of the event model."""
 
-class ExpectModel(Model):
-    """What must have happened since the last `expect`: these and no others, in this order."""
-
-    actions: list[Annotated[dict[str, Any], WithJsonSchema(_ANYTHING)]] | None = None
-    notifications: list[Annotated[dict[str, Any], WithJsonSchema(_ANYTHING)]] | None = None
-
-
-class TestStepModel(Model):
-    """One of: an event that arrives, time that passes, the tenant's state, what is expected."""
-
-    event: dict[str, Any] | None = None
-    advance: Span | None = None
-    state: dict[str, Any] | None = None
-    expect: ExpectModel | None = None
-
-
-class TestModel(Model):
-    """One test. `rules` is the rule file, relative to the test's."""
-
-    name: Annotated[str, Field(min_length=1)]
-    rules: Annotated[str, Field(min_length=1)]
-    steps: Annotated[list[TestStepModel], Field(min_length=1)]
-
-
-class TestFileModel(Model):
-    """The outermost level of a test file."""
-
-    tests: list[TestModel]
+ABOUT_ACTIONS = ("outcome", "rule", "step")
+"""What an expected action may say beside the key of its step: what came of it, whose it is, the step's id."""
 
 
 def check_tests(file: Path, document: Document, findings: Findings, setting: Setting) -> None:
@@ -74,16 +48,21 @@ def check_tests(file: Path, document: Document, findings: Findings, setting: Set
 
 def _check_test(file: Path, test: Node, findings: Findings, setting: Setting) -> None:
     model = validated(TestModel, test.plain(), InNode(test), findings)
-    rules = test.child("rules")
-    if rules and isinstance(rules.value, str) and rules.value and not _is_file(file.parent / rules.value):
-        findings.error("test-rules", rules.place, f"there is no rule file «{rules.value}» beside the test")
+    if rules := test.child("rules"):
+        _check_files(file, rules, findings)
     steps = test.child("steps")
     if steps is None or not isinstance(steps.value, list):
         return
     for step in steps.value:
-        _check_step(step, findings, setting)
+        _check_step(file, step, findings, setting)
     if model and not any(step.expect for step in model.steps):
         findings.error("test-empty", test.place, f"the test «{model.name}» expects nothing")
+
+
+def _check_files(file: Path, names: Node, findings: Findings) -> None:
+    for name in names.value if isinstance(names.value, list) else [names]:
+        if isinstance(name.value, str) and name.value and not _is_file(file.parent / name.value):
+            findings.error("test-rules", name.place, f"there is no rule file «{name.value}» beside the test")
 
 
 def _is_file(path: Path) -> bool:
@@ -93,17 +72,31 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _check_step(step: Node, findings: Findings, setting: Setting) -> None:
+def _check_step(file: Path, step: Node, findings: Findings, setting: Setting) -> None:
     if not isinstance(step.value, dict):
         return  # the model has said so
     if len(step.value) != 1:
-        findings.error("bad-value", step.place, "a step of a test is one of event, advance, state and expect")
+        findings.error("bad-value", step.place, f"a step of a test is one of {', '.join(_STEPS)}")
     if event := step.child("event"):
         _check_event(event, findings)
     if state := step.child("state"):
         _check_state(state, findings)
+    if answer := step.child("answer"):
+        _check_answer(answer, findings)
+    if reload := step.child("reload"):
+        _check_files(file, reload, findings)
     if (expect := step.child("expect")) and isinstance(expect.value, dict):
         _check_expect(expect, findings, setting)
+
+
+def _check_answer(answer: Node, findings: Findings) -> None:
+    api = answer.child("api")
+    if api is None or not isinstance(api.value, str):
+        return
+    try:
+        load_catalog().require(api.value)
+    except UnknownApi as error:
+        findings.error("step-parameter", api.place, str(error))
 
 
 def _check_event(event: Node, findings: Findings) -> None:
@@ -122,12 +115,13 @@ def _check_state(state: Node, findings: Findings) -> None:
     if not isinstance(state.value, dict):
         return
     for key, node in state.value.items():
-        if key not in _STATES:
-            message = f"«{key}» is not a state: there are {listed(_STATES)}"
+        if key not in STATES:
+            message = f"«{key}» is not a state: there are {listed(STATES)}"
             findings.error("unknown-key", state.keys[key].place, message)
         else:
             model = typing.cast("type", item_type(field_types(Event)[key]))
-            _check_fields(node, model, tuple(field_types(model)), findings)
+            beside = {"instance": ("downstream", "gone"), "node": ("downstream", "gone"), "alert": ("gone",)}
+            _check_fields(node, model, (*field_types(model), *beside.get(key, ())), findings)
 
 
 def _check_fields(node: Node, model: type, known: tuple[str, ...], findings: Findings) -> None:
@@ -140,7 +134,7 @@ def _check_fields(node: Node, model: type, known: tuple[str, ...], findings: Fin
             near = did_you_mean(key, known) or f": it has {listed(known)}"
             findings.error("test-event", node.keys[key].place, f"«{key}» is not a field here{near}")
         else:
-            _check_value(key, value, field_types(model)[key], findings)
+            _check_value(key, value, field_types(model).get(key, _BESIDE.get(key)), findings)
 
 
 def _check_value(key: str, node: Node, declared: Any, findings: Findings) -> None:
@@ -201,10 +195,17 @@ def _check_expect(expect: Node, findings: Findings, setting: Setting) -> None:
 
 
 def _check_action(action: Node, findings: Findings, setting: Setting) -> None:
+    beside = {key for kind in setting.kinds.values() for key in kind.beside}
     known = (*setting.kinds, *later.STEPS)
+    steps = [key for key in action.value if key not in ABOUT_ACTIONS and key not in beside]
+    if len(steps) != 1:
+        findings.error("step-kind", action.place, "an action is told by the key of one step, and what came of it")
     for key, value in action.value.items():
         kind = setting.kinds.get(key)
-        if key not in known and not any(key in each.beside for each in setting.kinds.values()):
+        if key in ABOUT_ACTIONS:
+            if not isinstance(value.value, str):
+                findings.error("bad-value", value.place, f"«{key}» must be text")
+        elif key not in known and key not in beside:
             near = did_you_mean(key, known) or f": there are {listed(setting.kinds)}"
             findings.error("step-kind", action.keys[key].place, f"there is no step «{key}»{near}")
         elif kind and isinstance(value.value, dict):

@@ -175,8 +175,8 @@ class DayBook:
                 self._returned[day, level] += 1
 
     async def dawn(self) -> None:
-        """Wait until the day before is over by Dataphin's clock too."""
-        while True:
+        """Wait until the day before is over by Dataphin's clock too, where a day has a limit at all."""
+        while any(pool.limit is not None for pool in self._pools):
             here = self._clock.now().astimezone(self._zone)
             since = (here - here.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
             if since >= SKEW:

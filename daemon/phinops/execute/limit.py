@@ -104,13 +104,15 @@ class Limiter:
         self._pools = {level: rated.get(plan.rate_pool(level) or "") or pool(str(level), None) for level in LEVELS}
 
     async def open(self) -> None:
-        """Read today's use; nothing is sent in the first second, which a process before this one may have used.
+        """Read today's use; nothing is sent in the first second, which a process before this one may have used. A pool
+        without a rate has no second that could be overdrawn.
 
         Raises StoreError.
         """
         await self._days.open()
         for pool in self._pools.values():
-            pool.rest(pool.period + MARGIN)
+            if pool.rate:
+                pool.rest(pool.period + MARGIN)
 
     async def close(self) -> None:
         """When the last turn is over: give unused calls back, and write who spent the others. Raises StoreError."""

@@ -299,6 +299,11 @@ def counts(tx: Snapshot) -> JsonObject:
     }
 
 
+def firings(rows: Iterable[Row]) -> list[Firing]:
+    """Firing rows as values."""
+    return [_firing(row) for row in rows]
+
+
 def intents(rows: Iterable[Row]) -> list[Intent]:
     """Step rows as values."""
     return [_intent(row) for row in rows]

@@ -46,6 +46,7 @@ def document() -> dict[str, Any]:
             "/api/v1/actions": {"get": _listing("Actions, newest first", _action())},
             "/api/v1/quota": {"get": _quota()},
             "/api/v1/explain/{name}": {"get": _explain()},
+            "/api/v1/recorded": {"get": _recorded()},
             "/api/v1/reload": {"post": _reload()},
             "/api/v1/call": {"post": _call()},
             "/hooks/{name}": {"post": _hook()},
@@ -143,6 +144,17 @@ def _explain() -> dict[str, Any]:
     )
     answer = _json(_array(account))
     return _operation("Why each rule did what it did about an event", answer, parameters=[name, rule])
+
+
+def _recorded() -> dict[str, Any]:
+    texts = dict.fromkeys(("rule", "mode", "state", "reason"), _TEXT)
+    decision = _object(**texts, actions=_array({"type": "object"}), notices=_array({"type": "object"}))
+    event = _object(at=_TIME, event={"type": "object"}, subject=_TEXT, decisions=_array(decision))
+    page = _object(newest={"type": ["string", "null"], "format": "date-time"}, next=_NUMBER, events=_array(event))
+    listing = _listing("Events in the order of their arrival, with the decisions on them", page)
+    since = {"name": "since", "in": "query", "schema": _TIME, "description": "Received since then"}
+    after = {"name": "after", "in": "query", "schema": {"type": "integer"}, "description": "`next` of the page before"}
+    return _operation(listing["summary"], _json(page), parameters=[since, after, *listing["parameters"]])
 
 
 def _reload() -> dict[str, Any]:

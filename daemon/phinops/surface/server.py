@@ -8,6 +8,7 @@ import json
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, get_args
 
 import anyio
@@ -82,6 +83,7 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/actions", api.actions),
         ("/api/v1/quota", api.quota),
         ("/api/v1/explain/{name}", api.explain),
+        ("/api/v1/recorded", api.recorded),
     ]
     changing = [("/api/v1/reload", api.reload), ("/api/v1/call", api.call)]
     routes = [
@@ -140,6 +142,17 @@ class _Api:
 
     async def actions(self, request: Request) -> Response:
         return JSONResponse(await self._service.actions(_limit(request), _tenant(request)))
+
+    async def recorded(self, request: Request) -> Response:
+        given = request.query_params
+        try:
+            since = datetime.fromisoformat(given.get("since", "1970-01-01T00:00:00Z"))
+            after = int(given.get("after", "0"))
+        except ValueError as error:
+            raise HTTPException(400, f"`since` is a time and `after` a number: {error}") from error
+        if since.tzinfo is None:
+            raise HTTPException(400, "`since` needs a zone, such as 2026-01-05T00:00:00Z")
+        return JSONResponse(await self._service.recorded(_tenant(request), since, after, _limit(request)))
 
     async def explain(self, request: Request) -> Response:
         name = request.path_params["name"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from phinops.event import JsonObject
@@ -64,6 +64,14 @@ class Service(Protocol):
 
     async def actions(self, limit: int, tenant: str = "") -> list[JsonObject]:
         """The newest actions, newest first."""
+        ...
+
+    async def recorded(self, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
+        """`{newest, next, events}`: events of a tenant in the order of their arrival, with the decisions on them.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
         ...
 
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:

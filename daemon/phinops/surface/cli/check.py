@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -14,7 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from phinops.clock import SystemClock
-from phinops.config import Config, check_config, find_config, places_in
+from phinops.config import Config, check_config, places_in
 from phinops.decide.calendarfile import unknown_days
 from phinops.decide.load import Loaded, load_rules
 from phinops.decide.printing import print_rules, together
@@ -26,20 +24,10 @@ from phinops.errors import ConfigError
 from phinops.execute.steps.table import STEPS
 from phinops.problem import Problem
 from phinops.surface.cli.caret import lines_of, shown, style_of
+from phinops.surface.cli.found import Found, find, own_rules
 from phinops.surface.cli.options import config_option
 from phinops.surface.cli.output import print_json, terminal_width
 from phinops.surface.unused import covers, unused_notifiers
-
-CONFIG_NAME = "phinops.toml"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What there is to check: configs, and files or folders of rules. `config` is what rules are checked against."""
-
-    config: Path | None
-    configs: tuple[Path, ...]
-    rules: tuple[Path, ...]
 
 
 @click.command()
@@ -62,10 +50,10 @@ def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None,
     """
     if config_path is not None and not config_path.is_file():
         raise ConfigError(f"{config_path}: no such file")
-    found = _find(paths, config_path)
+    found = find(paths, config_path)
     checked = {path: check_config(path) for path in found.configs}
     config = checked[found.config][0] if found.config is not None else None
-    loaded = load_rules(found.rules if paths else _own_rules(config), _setting(config))
+    loaded = load_rules(found.rules if paths else own_rules(config), _setting(config))
     mistakes = (each for _, problems in checked.values() for each in problems)
     warnings = (
         *_beyond_the_quota(found, config, loaded.rules),
@@ -88,29 +76,6 @@ def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None,
     if nothing:
         click.echo("nothing to check: no *.rules.yaml, no *.test.yaml", err=True)
     ctx.exit(1 if errors or nothing else 0)
-
-
-def _find(paths: Sequence[Path], explicit: Path | None) -> Found:
-    """What the arguments name. A config among them is also the one to check rules against, unless another is named."""
-    walked = tuple(config for path in paths for config in _configs_in(path))
-    stated = explicit or os.environ.get("PHINOPS_CONFIG")
-    config = find_config(explicit) if stated or not walked else walked[0]
-    configs = tuple(dict.fromkeys((*walked, *([config] if config is not None else []))))
-    return Found(config, configs, tuple(path for path in paths if path not in walked))
-
-
-def _configs_in(path: Path) -> Iterator[Path]:
-    if path.suffix == ".toml":
-        yield path
-    elif path.is_dir():
-        for here, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            if CONFIG_NAME in names:
-                yield Path(here, CONFIG_NAME)
-
-
-def _own_rules(config: Config | None) -> Sequence[Path]:
-    return config.rules.paths if config is not None else [Path("rules")]
 
 
 def _setting(config: Config | None) -> Setting:

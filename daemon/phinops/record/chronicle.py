@@ -1,0 +1,34 @@
+"""Everything that is on record, oldest first: what a trial of rules is judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from phinops.event import from_json
+from phinops.firing import Firing, Intent
+from phinops.record import journal
+from phinops.record.documents import from_text
+from phinops.record.moments import from_micros
+from phinops.record.timing import Received
+from phinops.record.tx import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Chronicle:
+    """Events with when they were received, firings and attempts at steps, each in the order of their birth."""
+
+    events: tuple[Received, ...] = ()
+    firings: tuple[Firing, ...] = ()
+    steps: tuple[Intent, ...] = ()
+
+
+def chronicle(tx: Snapshot) -> Chronicle:
+    """All of it: for stores that are small."""
+    return Chronicle(
+        tuple(
+            Received(from_json(from_text(row["body"])), from_micros(row["received_at"]))
+            for row in tx.all("every_event")
+        ),
+        tuple(journal.firings(tx.all("every_firing"))),
+        tuple(journal.intents(tx.all("every_step"))),
+    )

@@ -1,0 +1,184 @@
+"""The real daemon in virtual time, with a made-up Dataphin, moved on step by step."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import anyio
+
+from phinops.arrive.arrival import Arrival
+from phinops.clock import LoopClock
+from phinops.daemon import Daemon
+from phinops.decide.language import Language
+from phinops.decide.rule import RuleSet
+from phinops.event import Event, JsonObject
+from phinops.execute.desk import Starter
+from phinops.record.chronicle import Chronicle, chronicle
+from phinops.record.recorded import page
+from phinops.record.sqlite import MEMORY, Store
+from phinops.rulebook import Reload, Rulebook
+from phinops.surface.trial.tenant import Tenant
+from phinops.surface.trial.terms import Terms
+from phinops.surface.trial.wire import Elsewhere, Wire
+from phinops.virtual import FastLoop
+
+AT_ONCE = 0.2
+"""Seconds that lie between things that still happen at once: what the machine takes for itself, such as the moment in
+which reads wait for company. The shortest pause of rules, verifications and repetitions is longer."""
+
+DAWN = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class StageClock(LoopClock):
+    """Never shows a later time than the one that the trial has come to, and unless it is `exact` whole seconds only:
+    what the machine takes for itself is not seen.
+    """
+
+    def __init__(self, start: datetime, *, exact: bool = False) -> None:
+        # What the loop has run for already is none of the trial's time.
+        super().__init__(start - timedelta(seconds=asyncio.get_running_loop().time()))
+        self.latest = start
+        self._exact = exact
+
+    def now(self) -> datetime:
+        now = super().now()
+        return min(self.latest, now if self._exact else (now + timedelta(milliseconds=500)).replace(microsecond=0))
+
+    @property
+    def behind(self) -> float:
+        """Seconds until the loop has come to the time that is shown at the latest."""
+        return (self.latest - super().now()).total_seconds()
+
+
+class Stage:
+    """A trial under way. Use `on_stage`."""
+
+    def __init__(
+        self, terms: Terms, rules: Sequence[Path], mode: str, clock: StageClock, store: Store, group: Starter
+    ) -> None:
+        tenant = terms.config.tenants[0]
+        self.name, self.zone = tenant.name, terms.config.timezone
+        self.clock = clock
+        self.tenant = Tenant(self.zone)
+        self.wire = Wire(self.tenant, clock, self.zone, tenant.quota.levels, tenant.biz_date_format)
+        self.elsewhere = Elsewhere()
+        self._terms = terms
+        self._config = terms.config_of(rules)
+        self._mode = mode
+        self._store = store
+        self._group = group
+        self._life: _Life | None = None
+
+    @property
+    def now(self) -> datetime:
+        """What the clock shows, in the config's zone."""
+        return self.clock.now().astimezone(self.zone)
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules in force."""
+        return self._running.rulebook.in_force.rules
+
+    @property
+    def language(self) -> Language:
+        """What the rules are evaluated by."""
+        return self._terms.language
+
+    async def start(self) -> None:
+        """Start the daemon, on whatever the one before it left."""
+        self._life = life = _Life(self._terms.rulebook(self._config, self._mode))
+        self._group.start_soon(self._live, life)
+        await self._still()
+
+    async def kill(self) -> None:
+        """Cut the daemon off, wherever it is."""
+        life = self._running
+        life.scope.cancel()
+        await life.ended.wait()
+
+    async def reload(self, rules: Sequence[Path]) -> Reload:
+        """Have the daemon read other rule files; what became of it."""
+        self._config = self._terms.config_of(rules)
+        assert self._running.daemon
+        found = await self._running.daemon.reload(self._config)
+        await self._still()
+        return found
+
+    async def bring(self, event: Event) -> None:
+        """Let an event arrive, and happen what happens at once."""
+        assert self._running.daemon
+        await self._running.daemon.take(Arrival(event.source, event.tenant, (event,)))
+        await self._still()
+
+    async def go_to(self, moment: datetime) -> None:
+        """Let everything happen that is due up to and including the moment."""
+        self.clock.latest = max(moment.astimezone(UTC), self.clock.latest)
+        await asyncio.sleep(max(0.0, self.clock.behind))
+        await self._still()
+
+    async def record(self) -> Chronicle:
+        """Everything that is on record by now."""
+        return await self._store.read(chronicle)
+
+    async def recorded(self) -> list[JsonObject]:
+        """The events by now with what was decided on them, as `record.recorded.page` tells them."""
+        found: JsonObject = await self._store.read(lambda tx: page(tx, self.name, DAWN, 0, sys.maxsize))
+        events: list[JsonObject] = found["events"]
+        return events
+
+    @property
+    def _running(self) -> _Life:
+        assert self._life
+        return self._life
+
+    async def _still(self) -> None:
+        await cast("FastLoop", asyncio.get_running_loop()).still(AT_ONCE)
+
+    async def _live(self, life: _Life) -> None:
+        try:
+            with life.scope:
+                async with Daemon.open(
+                    self._config,
+                    clock=self.clock,
+                    store=self._store,
+                    transport=self.wire,
+                    mail=self.elsewhere,
+                    rulebook=life.rulebook,
+                    polls=False,
+                ) as life.daemon:
+                    await life.daemon.run()
+        finally:
+            life.ended.set()
+
+
+@dataclass(slots=True, eq=False)
+class _Life:
+    """One process of the daemon, from a start to its death."""
+
+    rulebook: Rulebook
+    daemon: Daemon | None = None
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    ended: anyio.Event = field(default_factory=anyio.Event)
+
+
+@asynccontextmanager
+async def on_stage(
+    terms: Terms, rules: Sequence[Path], mode: str, start: datetime, *, exact: bool = False
+) -> AsyncGenerator[Stage]:
+    """A stage on which the daemon runs from `start` on; to be used in the loop of `phinops.virtual.run`.
+
+    Its clock shows whole seconds unless it is to be `exact`.
+    """
+    clock = StageClock(start.astimezone(UTC), exact=exact)
+    async with Store.open(MEMORY, clock) as store, anyio.create_task_group() as group:
+        stage = Stage(terms, rules, mode, clock, store, group)
+        await stage.start()
+        yield stage
+        await stage.kill()

@@ -1,0 +1,151 @@
+"""The tenant of a trial: what the last event said of each object, until something else is said of it.
+
+Writes change nothing here: what comes of one is said by who tries a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, Generic, TypeVar
+
+from phinops.decide.defaults import PARTS
+from phinops.event import Alert, Event, Instance, Node
+from phinops.surface.trial.values import fitted
+
+Item = TypeVar("Item")
+
+ENDED = ("SUCCESS", "FAILED")
+
+UNSEEN = timedelta(minutes=1)
+"""How long a run took whose beginning nobody saw."""
+
+
+@dataclass(slots=True)
+class Run:
+    """An instance as it is, with its node and the raw record that the last event had. `rerun_at`: it was told to run
+    again then, and nobody has said yet what came of it. `failures` counts its failed runs.
+    """
+
+    instance: Instance
+    node: str = ""
+    project: str = ""
+    raw: Any = None
+    rerun_at: datetime | None = None
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class Known(Generic[Item]):
+    """An object of another kind; `project` is its id, of an alert the name, "" where it is not known."""
+
+    item: Item
+    project: str = ""
+    raw: Any = None
+
+
+@dataclass(slots=True)
+class Tenant:
+    """What Dataphin knows, by id; `errors` are those of an API within a window. `last` is the id of each kind that was
+    spoken of last.
+    """
+
+    zone: tzinfo
+    runs: dict[str, Run] = field(default_factory=dict)
+    nodes: dict[str, Known[Node]] = field(default_factory=dict)
+    alerts: dict[str, Known[Alert]] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    below: dict[str, int] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)
+
+    def happened(self, event: Event) -> None:
+        """Take over what the event says of its object."""
+        if event.instance is not None:
+            self._ran(event, event.instance)
+        if event.node is not None:
+            known = self.nodes.get(event.node.id)
+            paused = event.node.paused if event.node.paused is not None else (known.item.paused if known else False)
+            self.nodes[event.node.id] = Known(replace(event.node, paused=paused), event.project.id)
+            self.last["node"] = event.node.id
+        if event.alert is not None:
+            self.alerts[event.alert.id] = Known(event.alert, event.project.name, event.raw)
+            self.last["alert"] = event.alert.id
+        if event.api is not None and event.impact is not None:
+            self.errors[event.api.id] = 0 if event.type == "impact.closed" else (event.impact.errors or 0)
+            self.last["api"] = event.api.id
+
+    def _ran(self, event: Event, instance: Instance) -> None:
+        known = self.runs.get(instance.id)
+        failures = known.failures if known else 0
+        self.runs[instance.id] = Run(
+            instance=instance,
+            node=event.node.id if event.node else "",
+            project=event.project.id,
+            raw=event.raw,
+            failures=failures if instance.attempts is None else instance.attempts,
+        )
+        self.last["instance"] = instance.id
+
+    def told_to_rerun(self, instance_id: str, at: datetime) -> None:
+        """A run was asked for: what is said of the instance next, without a start, is said of that run."""
+        if instance_id in self.runs:
+            self.runs[instance_id].rerun_at = at
+
+    def become(self, parts: Mapping[str, Mapping[str, Any]], now: datetime) -> None:
+        """Be as a `state` step says. An object that it does not name is the one that was spoken of last."""
+        for part, given in parts.items():
+            if part in ("instance", "node", "alert"):
+                self._one(part, str(given.get("id") or self.last.get(part) or PARTS[part]["id"]), given, now)
+        if "impact" in parts or "api" in parts:
+            api = str((parts.get("api") or {}).get("id") or self.last.get("api") or PARTS["api"]["id"])
+            errors = (parts.get("impact") or {}).get("errors")
+            self.errors[api] = self.errors.get(api, 0) if errors is None else errors
+            self.last["api"] = api
+
+    def _one(self, part: str, id: str, given: Mapping[str, Any], now: datetime) -> None:
+        self.last[part] = id
+        if "downstream" in given:
+            self.below[id] = given["downstream"]
+        if given.get("gone"):
+            tables: dict[str, dict[str, Any]] = {"instance": self.runs, "node": self.nodes, "alert": self.alerts}
+            tables[part].pop(id, None)
+        elif part == "instance":
+            self._instance(id, given, now)
+        elif part == "node":
+            known = self.nodes.get(id) or Known(Node(id, PARTS["node"]["name"], paused=False))
+            self.nodes[id] = replace(known, item=replace(known.item, **fitted(Node, {**given, "id": id}, self.zone)))
+        else:
+            alert = self.alerts.get(id) or Known(Alert(id))
+            self.alerts[id] = replace(alert, item=replace(alert.item, **fitted(Alert, {**given, "id": id}, self.zone)))
+
+    def _instance(self, id: str, given: Mapping[str, Any], now: datetime) -> None:
+        run = self.runs.get(id) or Run(Instance(id), self.last.get("node", ""))
+        values = fitted(Instance, {**given, "id": id}, self.zone)
+        if "status" in values:
+            values = {**timed(run, values["status"], now), **values}
+            run.rerun_at = None
+        run.instance = replace(run.instance, **values)
+        self.runs[id] = run
+
+
+def timed(run: Run | None, status: str, now: datetime) -> dict[str, Any]:
+    """When the run began and ended that is in this state now, and how long it took.
+
+    A run that was asked for began then, one that is under way began when it was said to. Of another one that has ended
+    already, nobody saw the beginning: it ran for a minute, or since the end of the one before.
+    """
+    if status in ("WAITING", "BLOCKED", "UNKNOWN"):
+        return {"started_at": None, "ended_at": None, "duration_s": None}
+    before = run.instance if run else Instance()
+    if run and run.rerun_at is not None:
+        began = run.rerun_at.astimezone(now.tzinfo)
+    elif before.status not in ENDED and before.started_at is not None:
+        began = before.started_at
+    elif status in ENDED:
+        began = max(now - UNSEEN, before.ended_at or now - UNSEEN)
+    else:
+        began = now
+    if status not in ENDED:
+        return {"started_at": began, "ended_at": None, "duration_s": None}
+    return {"started_at": began, "ended_at": now, "duration_s": int((now - began).total_seconds())}
