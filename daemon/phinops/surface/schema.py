@@ -6,22 +6,21 @@ are a help at writing, `check` judges: what depends on more than one place, a sc
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
 from phinops.catalog.catalog import ApiSpec, load_catalog
 from phinops.config import Config
+from phinops.decide.defaults import event_schema, state_schema
 from phinops.decide.filemodel import FileModel
 from phinops.decide.model import StepModel
 from phinops.decide.rule import StepKind
-from phinops.decide.shape import inner_type, item_type
-from phinops.decide.testfile import TestFileModel
+from phinops.decide.testmodel import STATES, TestFileModel
 from phinops.durations import format_duration
-from phinops.event import ADDS, Event, Instance, Node, field_types
+from phinops.event import ADDS
 from phinops.execute.steps.table import STEPS
 from phinops.surface.hints import EVENTS, HINTS, VALUES
 
@@ -34,13 +33,6 @@ OWN_EVENT: Schema = {"type": "string", "pattern": r"^(hook|custom)\..+"}
 
 _HINT_KEYS = ("description", "markdownDescription")
 _SEVERITIES = ("info", "warning", "critical")
-_PLAIN: Mapping[Any, Schema] = {
-    str: {"type": ["string", "number"]},
-    int: {"type": ["integer", "null"]},
-    float: {"type": ["number", "null"]},
-    bool: {"type": ["boolean", "null"]},
-    datetime: {"type": ["string", "null"], "examples": ["2026-01-05T06:00:00+08:00"]},
-}
 
 
 def rules_schema() -> Schema:
@@ -90,15 +82,34 @@ def tests_schema() -> Schema:
 
 def _test_step(schema: Schema) -> Schema:
     steps = schema["properties"]
-    steps["event"] = {**event_schema(), **_hint(HINTS["event"])}
-    expected = {name: _kind(kind) for name, kind in STEPS.items()}
-    steps["expect"]["properties"]["actions"]["items"] = {"type": "object", "properties": expected}
-    steps["state"] = {
-        "type": "object",
-        **_hint(HINTS["state"]),
-        "properties": {"instance": _part(Instance), "node": _part(Node)},
-    }
+    # What the models say of these is whole already: the defaults of parts are no scalars, and belong there.
+    event = event_schema()
+    event["properties"]["type"] = event_type_schema()
+    steps["event"] = {**event, **_hint(HINTS["event"])}
+    steps["state"] = {**state_schema(STATES), **_hint(HINTS["state"])}
+    steps["expect"]["properties"]["actions"]["items"] = _expected_action(steps["expect"])
     return schema
+
+
+def _expected_action(expect: Schema) -> Schema:
+    """An action that is expected: a kind with any of its parameters, and what there is to say beside it."""
+    firing = expect["properties"]["firings"]["items"]["properties"]
+    said = {
+        "outcome": {**firing["steps"]["additionalProperties"], **_hint(HINTS["outcome"])},
+        "rule": {"type": "string", **_hint(HINTS["rule"])},
+        "step": {"type": "string", **_hint(HINTS["step"])},
+        "with": {"type": "object", **_hint(HINTS["with"])},
+    }
+    kinds = {name: _any_of_it(_kind(kind)) for name, kind in STEPS.items()}
+    return {"type": "object", "properties": {**kinds, **said}, "additionalProperties": False}
+
+
+def _any_of_it(kind: Schema) -> Schema:
+    """What stands after the key of a kind, with nothing required: or nothing at all."""
+    hint = {key: kind[key] for key in _HINT_KEYS if key in kind}
+    bare = {key: value for key, value in kind.items() if key not in (*hint, "required")}
+    options = [{key: value for key, value in each.items() if key != "required"} for each in bare.get("anyOf", [bare])]
+    return {"anyOf": [*options, {"type": "null"}], **hint}
 
 
 def config_schema() -> Schema:
@@ -275,31 +286,6 @@ def _api_text(spec: ApiSpec) -> str:
     level = f"level {spec.level}" if spec.level else "level unknown"
     edition = f", from {spec.edition}" if spec.edition else ""
     return f"{what}; {level}{edition}{f'; needs {needs}' if needs else ''}."
-
-
-def event_schema() -> Schema:
-    """The event of a test: the type, and any of the fields of the event model."""
-    part = _part(Event)
-    return {**part, "properties": {**part["properties"], "type": event_type_schema()}, "required": ["type"]}
-
-
-def _part(model: type) -> Schema:
-    return {
-        "type": "object",
-        "properties": {name: _field(kind) for name, kind in field_types(model).items()},
-        "additionalProperties": False,
-    }
-
-
-def _field(declared: Any) -> Schema:
-    kind, part = inner_type(declared), item_type(declared)
-    if typing.get_origin(kind) is tuple:
-        return {"type": "array", "items": _part(part)}
-    if part is not None:
-        return _part(part)
-    if kind in _PLAIN:
-        return _PLAIN[kind]
-    return {"type": "object"} if typing.get_origin(kind) is not None else {}
 
 
 SCHEMAS = {"rules": rules_schema, "tests": tests_schema, "config": config_schema}
