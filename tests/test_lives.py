@@ -54,6 +54,20 @@ rules:
     concurrency: restart
     for: 5m30s
     do: [ { notify: { to: oncall, message: "{{ event.body.n }}" } } ]
+  - id: waiting
+    on: hook.deploy
+    key: event.body.team
+    do:
+      - wait: 4m45s
+      - notify: { to: oncall, message: "{{ event.body.n }} after a wait" }
+  - id: restarted
+    on: hook.deploy
+    key: event.body.team
+    concurrency: restart
+    do:
+      - notify: { to: oncall, message: "{{ event.body.n }} begins" }
+      - wait: 3m45s
+      - notify: { to: oncall, message: "{{ event.body.n }} had its time" }
 """
 OTHER = """
   - id: other-{}
