@@ -110,7 +110,10 @@ async def test_a_reload_with_a_mistake_is_refused(config: Config, tmp_path: Path
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert "a.rules.yaml:5:" in refused.stderr
         (tmp_path / "rules" / "a.rules.yaml").write_text(RULES.replace("0 3", "0 4"))
-        assert (await typed("reload")).stdout == "reloaded: changed: look\n"
+        assert (await typed("reload")).stdout.splitlines() == [
+            "reloaded: changed: look",
+            "  look: on: { schedule: 0 3 * * * } -> { schedule: 0 4 * * * }",
+        ]
 
 
 async def test_systemd_hears_of_every_turn(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
