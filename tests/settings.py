@@ -22,8 +22,8 @@ def loaded(folder: Path, text: str, setting: Setting = SETTING) -> Loaded:
 
 
 def only_rule(folder: Path, text: str, setting: Setting = SETTING) -> Rule:
-    """The one rule of a file that has no mistake."""
+    """The one rule of a file that has no mistake; warnings are none."""
     found = loaded(folder, text, setting)
-    assert [str(problem) for problem in found.problems] == []
+    assert [str(problem) for problem in found.errors] == []
     (rule,) = found.rules
     return rule

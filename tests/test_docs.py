@@ -31,7 +31,7 @@ NOT_READ: Mapping[str, str] = {
 }
 """Blocks that nothing here can read, and why."""
 
-RUN = frozenset({"check", "init", "catalog"})
+RUN = frozenset({"check", "init", "catalog", "schema"})
 """Commands that need no daemon and no Dataphin: these are run as they stand."""
 
 TOOLS = frozenset(

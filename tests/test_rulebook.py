@@ -17,6 +17,7 @@ ONE = """
 rules:
   - id: one
     on: instance.failed
+    if: event.instance.attempts < 3
     mode: armed
     do: [ { rerun_instance: {} } ]
 """

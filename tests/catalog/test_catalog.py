@@ -97,13 +97,13 @@ def test_everything_else_writes(name: str) -> None:
 
 
 def test_an_unknown_api_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(UnknownApi, match="did you mean ListInstances") as caught:
+    with pytest.raises(UnknownApi, match="did you mean «ListInstances»") as caught:
         load_catalog().require("list_instance")
     assert (caught.value.name, caught.value.suggestion) == ("list_instance", "ListInstances")
 
 
 def test_a_name_like_no_other_gets_no_suggestion() -> None:
-    with pytest.raises(UnknownApi, match=r"unknown API 'Zzz'$"):
+    with pytest.raises(UnknownApi, match=r"unknown API «Zzz»$"):
         load_catalog().require("Zzz")
 
 

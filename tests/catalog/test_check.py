@@ -68,22 +68,22 @@ def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
     assert problems_of(spec("OperateInstance"), rerun(project_id=7, ProjectId=7)) == [
         ParameterProblem(
             ("OperateCommand", "project_id"),
-            "OperateCommand has no parameter 'project_id': did you mean ProjectId?",
+            "OperateCommand has no parameter «project_id»: did you mean «ProjectId»?",
         )
     ]
 
 
 def test_a_name_at_the_wrong_depth_is_sent_to_its_place() -> None:
     assert messages("OperateInstance", {**rerun(), "ProjectId": 7}) == [
-        "OperateInstance has no parameter 'ProjectId': it belongs inside OperateCommand"
+        "OperateInstance has no parameter «ProjectId»: it belongs inside OperateCommand"
     ]
 
 
 def test_a_name_like_no_other_is_answered_with_all_that_there_are() -> None:
     assert messages("GetPhysicalInstance", {"InstanceId": "t_1", "ProjectId": 7, "Zzz": 1}) == [
-        "GetPhysicalInstance has no parameter 'Zzz': it takes InstanceId, ProjectId"
+        "GetPhysicalInstance has no parameter «Zzz»: it takes InstanceId, ProjectId"
     ]
-    assert messages("GetMyRoles", {"Zzz": 1}) == ["GetMyRoles has no parameter 'Zzz': it takes none"]
+    assert messages("GetMyRoles", {"Zzz": 1}) == ["GetMyRoles has no parameter «Zzz»: it takes none"]
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,10 @@ def test_the_place_of_a_wrong_item_is_its_index() -> None:
 
 def test_a_value_outside_a_closed_list_is_refused() -> None:
     assert messages("OperateInstance", rerun(Operation="RE_RUN")) == [
-        "Operation is one of RERUN, PAUSE, RESUME, TERMINATE, SET_SUCCESS, not 'RE_RUN': did you mean RERUN?"
+        "Operation is one of RERUN, PAUSE, RESUME, TERMINATE, SET_SUCCESS, not «RE_RUN»: did you mean «RERUN»?"
     ]
     assert messages("GetPhysicalInstance", {"InstanceId": "t_1", "ProjectId": 7, "Env": "X"}) == [
-        "Env is one of DEV, PROD, not 'X'"
+        "Env is one of DEV, PROD, not «X»"
     ]
 
 

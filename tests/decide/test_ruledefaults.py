@@ -101,9 +101,9 @@ def test_the_calendar_of_a_default_is_looked_for_once(tmp_path: Path) -> None:
     text = "calendars: { week: { days: x } }\ndefaults:\n  active: {active}\nrules:\n" + rule("mode: armed")
     own = rule("mode: armed\nactive: { days: sun }", id="two")
     unknown = loaded(tmp_path, text.replace("{active}", "weak") + own)
-    assert [(each.line, each.code) for each in unknown.problems] == [(1, "bad-calendar"), (3, "unknown-calendar")]
+    assert [(each.line, each.code) for each in unknown.errors] == [(1, "bad-calendar"), (3, "unknown-calendar")]
     broken = loaded(tmp_path, text.replace("{active}", "week") + own)
-    assert [(each.line, each.code) for each in broken.problems] == [(1, "bad-calendar")]
+    assert [(each.line, each.code) for each in broken.errors] == [(1, "bad-calendar")]
     for found in (unknown, broken):
         assert [each.id for each in found.rules] == ["two"]
         assert [each.id for each in found.quarantined] == ["one"]
@@ -126,7 +126,7 @@ def test_what_is_no_rule_or_no_step_is_told_as_ever(tmp_path: Path) -> None:
     unknown = "defaults: { on_error: stop, verify: { within: x } }\nrules:\n  - id: one\n"
     unknown += "    on: instance.failed\n    do: [ { sing: 1 } ]\n"
     assert [each.code for each in loaded(tmp_path, unknown).problems] == ["bad-value", "step-kind"]
-    assert loaded(tmp_path, "defaults:\ncalendars:\nrules:\n" + rule("mode: armed")).problems == ()
+    assert loaded(tmp_path, "defaults:\ncalendars:\nrules:\n" + rule("mode: armed")).errors == ()
 
 
 def test_a_default_may_be_an_alias_of_what_stands_before_it(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ rules:
 rules:
   - id: fine
     on: [instance.failed]
-    if: event.node.id.startsWith("nothing_")
+    if: event.node.id.startsWith("nothing_") && event.instance.attempts < 9
     mode: armed
     do: [{ rerun_instance: {} }]
   - id: unknown-field
@@ -142,7 +142,7 @@ GOOD = """\
 rules:
   - id: good
     on: instance.failed
-    if: event.node.name == "dws_orders_1d"
+    if: event.node.name == "dws_orders_1d" && event.instance.attempts < 9
     mode: armed
     do:
       - rerun_instance: {}

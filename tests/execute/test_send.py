@@ -420,7 +420,7 @@ async def test_a_call_that_cannot_be_counted_is_not_sent() -> None:
 
 async def test_what_is_wrong_with_a_call_is_said_before_it_is_sent() -> None:
     async with rig(lambda got: ok(), edition="agile") as it:
-        with pytest.raises(UnknownApi, match="did you mean GetPhysicalInstance"):
+        with pytest.raises(UnknownApi, match="did you mean «GetPhysicalInstance»"):
             await it.client.read("GetPhysicalInstanc", {}, priority=Priority.POLL)
         with pytest.raises(ValueError, match="OperateInstance writes"):
             await it.client.read("OperateInstance", {}, priority=Priority.POLL)

@@ -138,7 +138,7 @@ def test_the_catalog_searches_and_suggests() -> None:
     assert typed("catalog", "alert").stdout.splitlines()[0].split() == ["API", "LEVEL", "EDITION", "GROUP"]
     result = typed("catalog", "OperateInstanse")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "did you mean OperateInstance?" in result.stderr
+    assert "did you mean «OperateInstance»?" in result.stderr
     assert json.loads(typed("catalog", "qqqq", "--json").stdout) == []
 
 
@@ -146,7 +146,10 @@ def test_init_writes_what_check_accepts_and_touches_nothing_twice(tmp_path: Path
     first = typed("init", tmp_path / "ops")
     assert first.exit_code == 0
     written = sorted(path.name for path in (tmp_path / "ops").rglob("*") if path.is_file())
-    assert written == ["first.rules.yaml", "first.test.yaml", "phinops.toml"]
+    assert written == [
+        "config.schema.json", "first.rules.yaml", "first.test.yaml", "phinops.toml", "rules.schema.json",
+        "tests.schema.json",
+    ]  # fmt: skip
     assert typed("check", tmp_path / "ops").exit_code == 0
     (tmp_path / "ops" / "phinops.toml").write_text("mine")
     second = typed("init", tmp_path / "ops")
@@ -406,8 +409,8 @@ def test_a_write_asks_first(config: Path, service: FakeService) -> None:
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["ListProject"], "did you mean ListProjects?"),
-        (["ListProjects", "PageSise=1"], "has no parameter 'PageSise'"),
+        (["ListProject"], "did you mean «ListProjects»?"),
+        (["ListProjects", "PageSise=1"], "has no parameter «PageSise»"),
         (["OperateInstance", "--yes"], "needs OperateCommand"),
         (["OperateInstance", "OperateCommand={", "--yes"], "OperateCommand wants an object"),
     ],

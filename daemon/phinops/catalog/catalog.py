@@ -40,7 +40,7 @@ class UnknownApi(ValueError):
     """No action of the OpenAPI has this name; `suggestion` is the nearest that does, or ""."""
 
     def __init__(self, name: str, suggestion: str) -> None:
-        super().__init__(f"unknown API {name!r}" + (f": did you mean {suggestion}?" if suggestion else ""))
+        super().__init__(f"unknown API «{name}»" + (f": did you mean «{suggestion}»?" if suggestion else ""))
         self.name = name
         self.suggestion = suggestion
 

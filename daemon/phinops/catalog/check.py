@@ -76,12 +76,15 @@ class _Check:
         given: frozenset[str] = frozenset(),
     ) -> Iterator[ParameterProblem]:
         by_name = {each.name: each for each in known}
+        meant = {nearest(str(name), list(by_name)) for name in value if name not in by_name}
         for name, inside in value.items():
             if name not in by_name:
                 yield ParameterProblem((*path, name), _unknown(str(name), owner, known, given))
             elif inside is not None:
                 yield from self.value(by_name[name], by_name[name].type, inside, (*path, name))
         for each in known:
+            if each.name in meant:
+                continue  # it is there, misspelt
             if each.required and each.name not in given and value.get(each.name) is None:
                 yield ParameterProblem((*path, each.name), f"{owner} needs {each.name} ({_WANTED[each.type]})")
 
@@ -183,8 +186,8 @@ def _cure(kind: str, value: object) -> str:
 
 def _outside(want: Parameter, value: str) -> str:
     suggestion = nearest(value, want.enum)
-    ending = f": did you mean {suggestion}?" if suggestion else ""
-    return f"{want.name} is one of {', '.join(want.enum)}, not {value!r}{ending}"
+    ending = f": did you mean «{suggestion}»?" if suggestion else ""
+    return f"{want.name} is one of {', '.join(want.enum)}, not «{value}»{ending}"
 
 
 def _unknown(name: str, owner: str, known: Sequence[Parameter], given: frozenset[str]) -> str:
@@ -193,10 +196,10 @@ def _unknown(name: str, owner: str, known: Sequence[Parameter], given: frozenset
     if holder:
         cure = f"it belongs inside {holder}"
     elif suggestion:
-        cure = f"did you mean {suggestion}?"
+        cure = f"did you mean «{suggestion}»?"
     else:
         cure = f"it takes {', '.join(each.name for each in known if each.name not in given) or 'none'}"
-    return f"{owner} has no parameter {name!r}: {cure}"
+    return f"{owner} has no parameter «{name}»: {cure}"
 
 
 def _converted_object(

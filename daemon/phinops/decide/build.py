@@ -13,6 +13,7 @@ from phinops.decide.plan import Steps
 from phinops.decide.reading import Reading
 from phinops.decide.rule import Limits, Rule, RuleStep, Window, hash_of
 from phinops.decide.trigger import SCHEDULE, Trigger, read_trigger
+from phinops.durations import format_duration
 from phinops.event import ADDS
 
 _ANY = (*ADDS, "hook.any", "custom.any")
@@ -52,6 +53,7 @@ def build_rule(node: Node, reading: Reading) -> Rule | None:
         reading.findings.error("mode-missing", node.place, message)
     if model is None or trigger is None:
         return None
+    _check_age(node, model, reading)
     rule = _rule(node, reading, model, trigger, plan)
     return hashed(replace(rule, writes=steps.writes, active=active.calendars))
 
@@ -119,6 +121,16 @@ def _check_hold(node: Node, trigger: Trigger, reading: Reading) -> None:
     if "for" in node.keys and without:
         message = f"«for» only delays here: {', '.join(without)} has no state that could be read again"
         reading.findings.warning("only-delays", node.keys["for"].place, message)
+
+
+def _check_age(node: Node, model: RuleModel, reading: Reading) -> None:
+    """What has waited for longer than `max_age` allows is too old when its turn comes."""
+    if model.max_age and model.for_ and model.max_age < model.for_:
+        message = (
+            f"after {format_duration(model.for_)} of «for» every event is older than «max_age: "
+            f"{format_duration(model.max_age)}» allows: nothing fires this rule"
+        )
+        reading.findings.warning("never-fires", node.place_of_key(("max_age",)), message)
 
 
 def _check_within(node: Node, trigger: Trigger, reading: Reading) -> None:

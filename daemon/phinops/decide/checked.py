@@ -30,7 +30,10 @@ _MESSAGES: dict[str, tuple[tuple[int, str, str], ...]] = {
         (6, "call_expr", "Call"), (7, "list_expr", "CreateList"), (8, "struct_expr", "CreateStruct"),
         (9, "comprehension_expr", "Comprehension"),
     ),
-    "Constant": ((1, "null_value", "int64"), (6, "string_value", "string")),
+    "Constant": (
+        (1, "null_value", "int64"), (2, "bool_value", "bool"), (3, "int64_value", "int64"),
+        (4, "uint64_value", "uint64"), (5, "double_value", "double"), (6, "string_value", "string"),
+    ),
     "Ident": ((1, "name", "string"),),
     "Select": ((1, "operand", "Expr"), (2, "field", "string"), (3, "test_only", "bool")),
     "Call": ((1, "target", "Expr"), (2, "function", "string"), (3, "args", "*Expr")),
@@ -55,6 +58,7 @@ _MESSAGES: dict[str, tuple[tuple[int, str, str], ...]] = {
 
 _SCALARS = {
     "int64": _FIELD.TYPE_INT64, "int32": _FIELD.TYPE_INT32, "string": _FIELD.TYPE_STRING, "bool": _FIELD.TYPE_BOOL,
+    "uint64": _FIELD.TYPE_UINT64, "double": _FIELD.TYPE_DOUBLE,
 }  # fmt: skip
 _ONE_OF = {"Expr": ("id",), "Constant": (), "Type": ()}
 
@@ -108,22 +112,22 @@ class Read:
 
 def reads(serialized: bytes) -> list[Read]:
     """What a checked expression reads of the event's messages, of `steps` and of `vars`."""
-    tree = _tree(serialized)
-    found = (_read(tree, node) for node in _nodes(tree.expr))
+    tree = tree_of(serialized)
+    found = (_read(tree, node) for node in nodes_of(tree.expr))
     return [read for read in found if read is not None]
 
 
 def mentions(serialized: bytes, name: str) -> list[int]:
     """Where a checked expression speaks of the variable."""
-    tree = _tree(serialized)
-    idents = (node for node in _nodes(tree.expr) if node.WhichOneof("kind") == "ident_expr")
+    tree = tree_of(serialized)
+    idents = (node for node in nodes_of(tree.expr) if node.WhichOneof("kind") == "ident_expr")
     return sorted(tree.source_info.positions[node.id] for node in idents if node.ident_expr.name == name)
 
 
 def paths(serialized: bytes, roots: frozenset[str]) -> list[str]:
     """The longest dotted names that a checked expression reads of the variables `roots`, each once, in order."""
     found: dict[str, None] = {}
-    _gather_paths(_tree(serialized).expr, roots, found)
+    _gather_paths(tree_of(serialized).expr, roots, found)
     return list(found)
 
 
@@ -149,8 +153,8 @@ class Constant:
 
 def constants(serialized: bytes, functions: frozenset[str]) -> list[Constant]:
     """The texts that a checked expression gives to any of `functions`."""
-    tree = _tree(serialized)
-    calls = (node.call_expr for node in _nodes(tree.expr) if node.WhichOneof("kind") == "call_expr")
+    tree = tree_of(serialized)
+    calls = (node.call_expr for node in nodes_of(tree.expr) if node.WhichOneof("kind") == "call_expr")
     return [
         Constant(call.function, call.args[-1].const_expr.string_value, tree.source_info.positions[call.args[-1].id])
         for call in calls
@@ -158,7 +162,8 @@ def constants(serialized: bytes, functions: frozenset[str]) -> list[Constant]:
     ]
 
 
-def _tree(serialized: bytes) -> Any:
+def tree_of(serialized: bytes) -> Any:
+    """The `CheckedExpr` of a serialized expression, as far as it is declared here."""
     return _CheckedExpr.FromString(any_pb2.Any.FromString(serialized).value)
 
 
@@ -185,10 +190,11 @@ def _owner(tree: Any, operand: Any) -> str:
     return name if name in ("steps", "vars") else ""
 
 
-def _nodes(node: Any) -> Iterator[Any]:
+def nodes_of(node: Any) -> Iterator[Any]:
+    """The node and all below it."""
     yield node
     for child in _children(node):
-        yield from _nodes(child)
+        yield from nodes_of(child)
 
 
 def _children(node: Any) -> Iterator[Any]:
@@ -226,7 +232,7 @@ class _Guard:
     def __init__(self, tree: Any, absent: frozenset[str]) -> None:
         self._tree = tree
         self._absent = absent
-        self._last_id: int = max(node.id for node in _nodes(tree.expr))
+        self._last_id: int = max(node.id for node in nodes_of(tree.expr))
 
     def visit(self, node: Any) -> None:
         select = node.select_expr if node.WhichOneof("kind") == "select_expr" else None

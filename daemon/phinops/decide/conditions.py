@@ -15,8 +15,9 @@ from cel_expr_python import cel
 
 from phinops.decide import functions
 from phinops.decide.celtext import flaws_of, taken_name, unknown_key, unknown_part, without_events
-from phinops.decide.checked import constants, guarded, mentions, paths, reads
+from phinops.decide.checked import constants, guarded, mentions, paths, reads, tree_of
 from phinops.decide.inputs import Inputs
+from phinops.decide.never import doubts
 from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
 from phinops.decide.shape import (
     ABSENT,
@@ -61,7 +62,7 @@ class Conditions:
         self._bindings: _Bindings | None = None
 
     def check(self, source: str, names: Names, wanted: Wanted = BOOL) -> list[Flaw]:
-        """Every mistake in the expression for events of `names.types`; empty when it can be evaluated.
+        """Every mistake in the expression for events of `names.types`; nothing but doubts when it can be evaluated.
 
         `wanted` is BOOL for a condition, SCALAR for a key.
         """
@@ -77,10 +78,11 @@ class Conditions:
             flaws.append(Flaw("expression-type", 0, f"is {_type_text(kind)}, and a condition must be true or false"))
         if wanted == SCALAR and kind not in _SCALAR_TYPES:
             flaws.append(Flaw("expression-type", 0, f"is {_type_text(kind)}, and a key must be one text or number"))
-        if not flaws:
-            for parts in {frozenset(parts_of(kind) or ()) for kind in names.types}:
-                self._keep(expression, source, parts, inputs)
-        return flaws
+        if flaws:
+            return flaws
+        for parts in {frozenset(parts_of(kind) or ()) for kind in names.types}:
+            self._keep(expression, source, parts, inputs)
+        return doubts(tree_of(expression.serialize()), source, names) if wanted == BOOL else []
 
     def _check_reads(self, expression: Any, source: str, names: Names) -> list[Flaw]:
         parts = names.parts()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from phinops.catalog.catalog import nearest
 from phinops.problem import Problem
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 CODES: Mapping[str, str] = {
     "file-unreadable": "The file cannot be read, is not UTF-8 or is too large.",
@@ -27,6 +30,9 @@ CODES: Mapping[str, str] = {
     "only-delays": "The events have no state that `for` could wait on (warning).",
     "not-polled": "The rule's events come by themselves: `within` has nothing to hasten.",
     "never-fires": "Nothing can make this rule fire (warning).",
+    "never-true": "The condition can never be true (warning).",
+    "impossible-value": "The condition compares something with a value that it never has (warning).",
+    "endless-loop": "Rules wake each other again and again, and nothing of theirs ends it (warning).",
     "unknown-event": "There is no such event type.",
     "same-event": "A correlation names the same event type twice.",
     "absent-key": "Nothing says which absent event belongs to which (warning).",
@@ -47,6 +53,7 @@ CODES: Mapping[str, str] = {
     "step-target": "The rule's events do not say which instance or node the step means.",
     "step-verify": "What the step does cannot be verified.",
     "step-unasked": "The step writes after a wait, whatever has become of its target meanwhile (warning).",
+    "unused-notifier": "No rule tells the notifier anything (warning).",
     "quota-polls": "The day has fewer calls for polls than a `within` or an `every` asks for (warning).",
     "quota-schedule": "The day has fewer calls than a rule's schedule makes (warning).",
     "quota-together": "Each for itself would fit into the day's calls, all together do not (warning).",
@@ -69,6 +76,11 @@ def listed(words: Iterable[str]) -> str:
     return ", ".join(sorted(words))
 
 
+def _one_line(message: str) -> str:
+    """The message without the line ends and control characters that a quoted word of the file may have."""
+    return _CONTROLS.sub(" ", message)
+
+
 @dataclass(slots=True)
 class Findings:
     """The problems of one file, gathered while it is read."""
@@ -78,11 +90,11 @@ class Findings:
 
     def error(self, code: str, place: tuple[int, int], message: str) -> None:
         """Something that must be mended; `place` is line and column from 1."""
-        self.problems.append(Problem(self.file, *place, code, message))
+        self.problems.append(Problem(self.file, *place, code, _one_line(message)))
 
     def warning(self, code: str, place: tuple[int, int], message: str) -> None:
         """Something to look at; the rule works all the same."""
-        self.problems.append(Problem(self.file, *place, code, message, "warning"))
+        self.problems.append(Problem(self.file, *place, code, _one_line(message), "warning"))
 
     @property
     def errors(self) -> int:

@@ -15,6 +15,7 @@ from phinops.decide.build import build_rule
 from phinops.decide.document import Node, read
 from phinops.decide.findings import Findings
 from phinops.decide.language import Language
+from phinops.decide.loops import endless_loops
 from phinops.decide.reading import Reading
 from phinops.decide.rule import Rule, RuleSet, Setting
 from phinops.decide.ruledefaults import with_defaults, with_step_defaults
@@ -83,6 +84,7 @@ def load_rules(paths: Iterable[str | Path], setting: Setting, language: Language
         for each in opened:
             _read_rules(each, gathered)
     _warn_of_schedules(gathered)
+    gathered.problems += endless_loops(gathered.rules.values(), setting.kinds)
     return Loaded(
         rules=RuleSet(gathered.rules.values()),
         problems=tuple(sorted(gathered.problems)),

@@ -77,7 +77,7 @@ def validated(
             if place not in told or details["type"] == "missing":
                 # The branches of a union all complain of the same value.
                 findings.error(found, place, message)
-                told.add(place)
+                told |= {place} if details["type"] != "missing" else set()
         return None
 
 

@@ -104,7 +104,7 @@ RuleId = Annotated[str, BeforeValidator(_rule_id)]
 def _step_id(value: object) -> object:
     if isinstance(value, str) and not IDENTIFIER.fullmatch(value):
         raise ValueError("must be letters, digits and `_`, not beginning with a digit: conditions say steps.ID.outcome")
-    if value in RESERVED:
+    if isinstance(value, str) and value in RESERVED:
         raise ValueError(f"«{value}» is a word of CEL: conditions could not say steps.{value}.outcome")
     return value
 

@@ -38,15 +38,22 @@ class Reading:
     inputs: Inputs = field(default_factory=dict)
     blamed: list[str] = field(default_factory=list)
 
-    def names(self, types: tuple[str, ...], steps: tuple[str, ...] = (), *, several: bool = False) -> Names:
-        """What expressions of the rule may speak of; `several` says that its firings have several events."""
-        return Names(types, steps, frozenset(self.vars), inputs=self.inputs, events=several)
+    def names(self, types: tuple[str, ...], steps: tuple[str, ...] | None = None, *, several: bool = False) -> Names:
+        """What expressions of the rule may speak of; those of a step also of the `steps` before it.
+
+        `several` says that the rule's firings have several events.
+        """
+        return Names(
+            types, steps or (), frozenset(self.vars), self.inputs, events=several, within_plan=steps is not None
+        )
 
     def expression(self, name: str, node: Node | None, check: Check, names: Names) -> None:
         """Report what is wrong with the expression of the key `name`."""
-        if node is None or not isinstance(node.value, str) or not node.value.strip():
-            return  # a literal, or nothing that could be an expression, which the model has said
-        self._report(node, check(node.value, names), "expression-syntax", f"«{name}»: ")
+        # `if: false` is a bool to YAML and an expression to us.
+        source = str(node.value).lower() if node is not None and isinstance(node.value, bool) else node and node.value
+        if node is None or not isinstance(source, str) or not source.strip():
+            return  # nothing that could be an expression, which the model has said
+        self._report(node, check(source, names), "expression-syntax", f"«{name}»: ")
 
     def templates(self, node: Node, names: Names) -> None:
         """Report what is wrong with the templates anywhere below the node."""
@@ -68,7 +75,8 @@ class Reading:
         if broken and self._was_unquoted(node):
             return  # no wonder, and said already
         for flaw in flaws:
-            self.findings.error(flaw.code, self._place(node, flaw.offset), label + flaw.message)
+            tell = self.findings.error if flaw.severity == "error" else self.findings.warning
+            tell(flaw.code, self._place(node, flaw.offset), label + flaw.message)
 
     def _place(self, node: Node, offset: int) -> tuple[int, int]:
         if any(repair.line == node.line for repair in self.document.repairs):

@@ -11,6 +11,7 @@ from phinops.decide.inputs import Inputs
 from phinops.errors import PhinopsError
 from phinops.event import ADDS, ALWAYS, Event, parts_of
 from phinops.firing import StepResult
+from phinops.problem import Severity
 
 
 class CannotEvaluate(PhinopsError):
@@ -42,6 +43,7 @@ class Names:
     and the inputs of a blueprint with values of their types.
 
     `events`: whether the rule is over several, so that there is a list of them.
+    `within_plan` says that the firing is under way, and its event may have been read anew.
     """
 
     types: tuple[str, ...]
@@ -49,6 +51,7 @@ class Names:
     vars: frozenset[str] = frozenset()
     inputs: Inputs = field(default_factory=dict)
     events: bool = False
+    within_plan: bool = False
 
     def parts(self) -> frozenset[str]:
         """The parts that an event of any of the types has."""
@@ -65,11 +68,12 @@ PARTS = frozenset({part for parts in ADDS.values() for part in parts} | {"body",
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """A mistake in an expression or a template, `offset` characters into it."""
+    """A mistake in an expression or a template, or a doubt about it, `offset` characters into it."""
 
     code: str
     offset: int
     message: str
+    severity: Severity = "error"
 
 
 @dataclass(frozen=True, slots=True)

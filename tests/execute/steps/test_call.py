@@ -59,8 +59,8 @@ async def test_times_are_written_on_the_clocks_of_the_event() -> None:
 
 def test_mistakes_are_found_with_their_place() -> None:
     found = problems(call("GetPhysicalInstance", InstanceID="t_1", ProjectId="seven"))
-    assert [path for path, _ in found] == [("with", "InstanceID"), ("with", "ProjectId"), ("with", "InstanceId")]
-    assert "did you mean InstanceId" in found[0][1]
+    assert [path for path, _ in found] == [("with", "InstanceID"), ("with", "ProjectId")]
+    assert "did you mean «InstanceId»" in found[0][1]
 
 
 def test_templates_stand_for_values_of_any_type() -> None:
@@ -93,7 +93,7 @@ def test_what_the_edition_does_not_have_is_found() -> None:
 async def test_a_wrong_rendered_value_is_refused_with_its_place() -> None:
     with pytest.raises(BadStep, match="ProjectId wants an integer, got 'seven'"):
         await write_of("GetPhysicalInstance", InstanceId="t_1", ProjectId="seven")
-    with pytest.raises(BadStep, match="unknown API 'Nothing'"):
+    with pytest.raises(BadStep, match="unknown API «Nothing»"):
         await write_of("Nothing")
 
 

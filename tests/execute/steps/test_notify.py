@@ -48,7 +48,7 @@ def test_a_template_of_another_type_is_printed(value: object, text: str) -> None
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"severity": "fatal"}, "must be one of info, warning, critical, not 'fatal'"),
+        ({"severity": "fatal"}, "cannot be «fatal»: it is one of info, warning, critical"),
         ({"to": []}, "at least 1"),
         ({"to": ""}, "at least 1"),
         ({"message": None}, "valid string"),
@@ -68,7 +68,7 @@ def test_unknown_notifiers_are_found_with_a_suggestion() -> None:
     params = notify(to=["oncal", "oncall", "{{ vars.who }}"])
     [(path, message)] = NOTIFY.problems(params, Checked(notifiers=("oncall",)))
     assert path == ("to",)
-    assert message.endswith("did you mean oncall?")
+    assert message.endswith("did you mean «oncall»?")
     [(_, message)] = NOTIFY.problems(notify(to="x"), Checked(notifiers=()))
     assert message.endswith("the config has none")
     assert NOTIFY.problems(params, Checked(notifiers=None)) == []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, field_validator
 
+from phinops.catalog.catalog import nearest
 from phinops.event import Event
 from phinops.execute.steps.bare import BareStep
 from phinops.execute.steps.kind import Look, Path, Setting, Step, Target, Write
@@ -19,7 +19,9 @@ SEVERITIES = ("info", "warning", "critical")
 
 def _severity(value: str) -> str:
     if not is_template(value) and value not in SEVERITIES:
-        raise ValueError(f"must be one of {', '.join(SEVERITIES)}, not {value!r}")
+        near = nearest(value, SEVERITIES)
+        cure = f"did you mean «{near}»?" if near else f"it is one of {', '.join(SEVERITIES)}"
+        raise ValueError(f"cannot be «{value}»: {cure}")
     return value
 
 
@@ -74,7 +76,7 @@ NOTIFY: Step = NotifyStep()
 
 
 def _unknown(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
+    near = nearest(name, sorted(known))
     if near:
-        return f"there is no notifier {name!r}: did you mean {near[0]}?"
-    return f"there is no notifier {name!r}: the config has {', '.join(sorted(known)) or 'none'}"
+        return f"there is no notifier «{name}»: did you mean «{near}»?"
+    return f"there is no notifier «{name}»: the config has {', '.join(sorted(known)) or 'none'}"

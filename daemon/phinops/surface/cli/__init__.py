@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Entry] = {
     "demo": Entry(f"{_HERE}.demo", "demo", "Watch it work: a simulated tenant, the daemon, the example rules."),
     "run": Entry(f"{_HERE}.run", "run", "The daemon in the foreground."),
     "check": Entry(f"{_HERE}.check", "check", "Validate rule, test and config files."),
+    "schema": Entry(f"{_HERE}.schema", "schema", "JSON Schemas of rules, tests and config, for editors."),
     "init": Entry(f"{_HERE}.init", "init", "Write a config that explains itself, and a rule to start from."),
     "status": Entry(f"{_HERE}.status", "status", "What the daemon sees and has spent."),
     "events": Entry(f"{_HERE}.listings", "events", "What changed, newest first."),

@@ -38,7 +38,7 @@ def catalog(ctx: click.Context, api: str, as_json: bool) -> None:
         )
     if not found:
         near = known.suggest(api)
-        click.echo(f"no API has «{api}» in its name or group" + (f": did you mean {near}?" if near else ""), err=True)
+        click.echo(f"no API has «{api}» in its name or group" + (f": did you mean «{near}»?" if near else ""), err=True)
         ctx.exit(1)
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from phinops.surface.cli.schema import as_text
+from phinops.surface.schema import SCHEMAS
+
 _FILES = {
     "phinops.toml": "phinops.toml",
     "rules/first.rules.yaml": "first.rules.yaml",
@@ -19,6 +22,8 @@ _FILES = {
 def init(folder: Path) -> None:
     """Write a config that explains itself and a rule to start from; nothing that exists is touched.
 
+    In .phinops are the schemas by which an editor completes and explains them.
+
     \b
     Example:
       phinops init ops && cd ops && phinops check
@@ -26,6 +31,8 @@ def init(folder: Path) -> None:
     try:
         for name, template in _FILES.items():
             _write(folder / name, files("phinops.surface").joinpath("templates", template).read_text(encoding="utf-8"))
+        for name, make in SCHEMAS.items():
+            _write(folder / ".phinops" / f"{name}.schema.json", as_text(make()))
     except OSError as error:
         raise click.BadParameter(f"cannot write {error.filename}: {error.strerror}", param_hint="DIR") from error
     click.echo(

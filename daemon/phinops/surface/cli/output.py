@@ -21,13 +21,14 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) ->
     """Rows under headings; `columns` maps a heading to the key, dots leading inside. Nothing is cut off in a pipe."""
     table = [list(columns), *([_text(_at(row, key)) for key in columns.values()] for row in rows)]
     widths = [max(len(line[index]) for line in table) for index in range(len(columns))]
-    room = _terminal_width()
+    room = terminal_width()
     for line in table:
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         click.echo(text if room is None or len(text) <= room else text[: room - 1] + "…")
 
 
-def _terminal_width() -> int | None:
+def terminal_width() -> int | None:
+    """How many characters fit into a line of the terminal; None where the results go elsewhere."""
     import shutil
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
