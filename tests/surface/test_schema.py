@@ -65,10 +65,22 @@ def test_events_and_apis_are_listed_with_what_they_are() -> None:
     assert step_schema()["properties"]["call"]["enum"] == [spec.name for spec in load_catalog()]
 
 
+def test_each_form_of_several_events_completes_types_and_says_what_its_span_is() -> None:
+    rule = SCHEMAS["rules"]()["properties"]["rules"]["items"]["properties"]
+    forms = [each["properties"] for each in rule["on"]["anyOf"] if "properties" in each]
+    spans = [each["within"]["description"] for each in forms if "within" in each]
+    assert len(set(spans)) == 3
+    assert not any("a wish" in span for span in spans)
+    types = [each[key] for each in forms for key in ("event", "absent") if key in each and "const" not in each[key]]
+    assert len(types) == 3
+    for each in (*types, rule["on"]["anyOf"][0]):
+        known = each["anyOf"][0]["enum"]
+        assert set(ADDS) - set(known) == {"instance.overdue", "instance.stuck"}
+
+
 def test_no_hint_speaks_of_a_step_that_will_never_be() -> None:
-    to_come = {*later.STEPS, *later.RULE_KEYS}
     assert STEPS.keys() - HINTS.keys() == set()
-    assert {name for name in HINTS if name.endswith(("_instance", "_node"))} <= {*STEPS, *to_come}
+    assert {name for name in HINTS if name.endswith(("_instance", "_node"))} <= {*STEPS, *later.STEPS}
 
 
 @pytest.mark.parametrize("of_blueprints", [False, True])

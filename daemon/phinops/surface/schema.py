@@ -6,7 +6,7 @@ are a help at writing, `check` judges: what depends on more than one place, a sc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from phinops.catalog.catalog import ApiSpec, load_catalog
 from phinops.config import Config
 from phinops.decide.defaults import event_schema, state_schema
 from phinops.decide.filemodel import FileModel
+from phinops.decide.lasting import FORMS
 from phinops.decide.model import StepModel
 from phinops.decide.rule import StepKind
 from phinops.decide.testmodel import STATES, TestFileModel
@@ -195,20 +196,29 @@ def _with_types(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     if node.get("type") == "string" and node.get("description") == "an event type":
-        return event_type_schema()
+        return event_type_schema(without=FORMS)
     if node.get("type") == "array" and node.get("items") == {"type": "string"}:
-        return {**node, "items": event_type_schema()}
+        return {**node, "items": event_type_schema(without=FORMS)}
     if "properties" in node:
         hinted = {key: {**_hint(HINTS[key]), **each} for key, each in node["properties"].items()}
-        return {**node, "properties": {key: _with_types(each) for key, each in hinted.items()}}
+        return {**node, "properties": {key: _typed(key, each) for key, each in hinted.items()}}
     return {key: _with_types(value) for key, value in node.items()}
 
 
-def event_type_schema() -> Schema:
-    """An event type: one of the daemon's, or hook.NAME, custom.NAME."""
+def _typed(key: str, node: Schema) -> Schema:
+    """A key below `on` that may be that of an event type."""
+    if key in ("event", "absent") and node.get("type") == "string":
+        return {**event_type_schema(without=FORMS), **{key: node[key] for key in _HINT_KEYS if key in node}}
+    found: Schema = _with_types(node)
+    return found
+
+
+def event_type_schema(without: Container[str] = ()) -> Schema:
+    """An event type: one of the daemon's but for those `without`, or hook.NAME, custom.NAME."""
+    kinds = [kind for kind in ADDS if kind not in without]
     return {
         "anyOf": [
-            {"type": "string", "enum": list(ADDS), "enumDescriptions": [EVENTS[kind] for kind in ADDS]},
+            {"type": "string", "enum": kinds, "enumDescriptions": [EVENTS[kind] for kind in kinds]},
             OWN_EVENT,
         ]
     }
