@@ -111,6 +111,16 @@ def test_a_number_may_come_of_a_template() -> None:
     assert written("parallelism", {"type": "integer"})["anyOf"] == [{"type": "integer"}, TEMPLATE]
 
 
+def test_whatever_a_blueprint_says_may_be_an_input() -> None:
+    made = SCHEMAS["rules"]()["properties"]["blueprints"]["items"]["properties"]
+    forms = made["on"]["anyOf"][0]["anyOf"]
+    counted = next(each for each in forms if "count" in each.get("properties", {}))["properties"]
+    step = made["do"]["anyOf"][0]["items"]["properties"]
+    several = next(each for each in forms if each.get("type") == "array")["items"]
+    for each in (*counted.values(), several, step["retry"], step["on_error"]):
+        assert TEMPLATE in each["anyOf"]
+
+
 def test_a_duration_is_shown_as_it_is_written() -> None:
     tenant = SCHEMAS["config"]()["properties"]["tenants"]["items"]["properties"]
     assert tenant["timeout"]["default"] == "10s"

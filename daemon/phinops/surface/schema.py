@@ -49,7 +49,9 @@ def rules_schema() -> Schema:
     }
     parts["rules"]["items"] = {**rule, "properties": properties, "required": ["id"]}
     blueprint = parts["blueprints"]["items"]
-    blueprint["properties"] = _filled(blueprint["properties"], _or_input(step_schema()))
+    made = _filled(blueprint["properties"], _or_input(step_schema()))
+    forms, whole = made["on"]["anyOf"]  # all of it may be one input already
+    blueprint["properties"] = {**made, "on": {**made["on"], "anyOf": [_or_input(forms), whole]}}
     steps = blueprint["properties"]["tests"]["items"]["properties"]["steps"]
     steps["items"] = _test_step(steps["items"])
     return {"$schema": DRAFT, **schema}
@@ -59,10 +61,22 @@ def _or_input(node: Schema) -> Schema:
     """The schema with a template in place of any value within: in a blueprint each may be an input."""
     if "properties" in node:
         return {**node, "properties": {key: _or_input(each) for key, each in node["properties"].items()}}
-    if not {"pattern", "enum"} & node.keys():
+    if "anyOf" in node:
+        options = [inner for each in map(_or_input, node["anyOf"]) for inner in _alternatives(each)]
+        others = [each for each in options if each != TEMPLATE]
+        return {**node, "anyOf": [*others, TEMPLATE] if TEMPLATE in options else others}
+    if "items" in node:
+        return {**node, "items": _or_input(node["items"])}
+    if not {"pattern", "enum"} & node.keys() and node.get("type") not in ("integer", "number", "boolean"):
         return node
     hint = {key: node[key] for key in _HINT_KEYS if key in node}
     return {"anyOf": [{key: value for key, value in node.items() if key not in hint}, TEMPLATE], **hint}
+
+
+def _alternatives(node: Schema) -> list[Schema]:
+    """What the schema allows, each by itself, where a template is one of it."""
+    options: list[Schema] = node.get("anyOf", [])
+    return options if TEMPLATE in options else [node]
 
 
 def _filled(properties: Schema, step: Schema) -> Schema:
