@@ -187,6 +187,37 @@ def test_windows_of_another_meaning_begin_anew(tmp_path: Path, keys: list[str]) 
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("condition", "key", "matters"),
+    [
+        ("event.node.name.startsWith(inputs.prefix)", "event.node.id", True),
+        ("event.node.name != ''", "inputs.prefix + event.node.id", True),
+        ("event.node.name != ''", "event.node.id", False),
+    ],
+)
+def test_a_window_is_about_the_inputs_that_its_condition_or_key_speaks_of(
+    tmp_path: Path, condition: str, key: str, matters: bool
+) -> None:
+    def with_prefix(prefix: str) -> Rule:
+        return only_rule(
+            tmp_path,
+            f"""
+blueprints:
+  - id: b
+    inputs: {{ prefix: {{ type: string }} }}
+    on: {THREE}
+    if: {condition}
+    key: {key}
+    do: [ {{ notify: {{ to: oncall, message: "{{{{ inputs.prefix }}}}" }} }} ]
+rules: [ {{ id: r, use: b, with: {{ prefix: {prefix} }} }} ]
+""",
+        )
+
+    one, other = with_prefix("dws_"), with_prefix("ads_")
+    assert one.hash != other.hash
+    assert (one.window != other.window) is matters
+
+
 def test_what_a_count_waits_for_since_is_judged_by_the_new_count(tmp_path: Path) -> None:
     async def main() -> None:
         async with belt(rule(tmp_path, "for: 6m", on=THREE)) as here:

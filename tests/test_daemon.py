@@ -13,6 +13,7 @@ from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
 from phinops.clock import ScaledClock, SystemClock
+from phinops.daemon import Daemon
 from phinops.errors import Forbidden, StoreHeld, StoreLost
 from phinops.event import JsonObject
 from phinops.simulate import Fault, Simulator
@@ -216,6 +217,43 @@ async def test_a_reload_puts_in_force_what_is_sound_and_keeps_what_was_good(tmp_
         )
         result = "accepted" if what == "nothing" else "refused"
         assert daemon.metrics_snapshot()["reloads_total"] == [({"result": result}, 1.0)]
+
+
+@pytest.mark.parametrize("how", ["reload", "start"])
+async def test_what_waits_is_carried_over_by_a_reload_and_by_a_start(tmp_path: Path, how: str) -> None:
+    patient = HOOKED.replace("    do:", "    for: 2h\n    do:")
+    clock = ScaledClock(60)
+    _with_oncall(tmp_path)
+    async with running(tmp_path, patient, extra=QUICK + TOLD, clock=clock) as here:
+        assert (await here.daemon.hook("deploy", *_posted("1", now=clock.now())))[0] == 202
+        if how == "reload":
+            here.write_rules(patient.replace("2h", "10s"))
+            with capture_logs() as logs:
+                found = await here.daemon.reload()
+            keys = [{"key": "for", "old": "2h", "new": "10s"}]
+            assert found.changed["diff"] == [{"rule": "on-deploy", "change": "changed", "keys": keys}]
+            assert found.changed["carried"] == {"waiting": {"anew": 1}}
+            (said,) = (line["diff"] for line in logs if line["event"] == "rules.reloaded")
+            assert said == ["on-deploy: for: 2h -> 10s"]
+            await eventually(lambda: here.daemon.firings(9), lambda rows: rows[0]["state"] == "done", "it ends")
+    if how == "start":
+        here.write_rules("rules: []")
+        async with Daemon.open(here.daemon._config, clock=clock) as daemon:
+            (firing,) = await daemon.firings(9)
+            assert (firing["state"], firing["reason"]) == ("skipped", "its rule is not in force any more")
+
+
+async def test_a_reload_that_cannot_be_recorded_changes_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, RERUN) as here:
+        store = here.daemon._parts.store
+        here.write_rules(RERUN.replace("id: rerun", "id: again"))
+        _writable(store, False)
+        found = await here.daemon.reload()
+        assert (found.accepted, found.changed["refused"].partition(":")[0]) == (False, "nothing was changed")
+        assert [rule.id for rule in here.daemon._in_force().rules] == ["rerun"]
+        _writable(store, True)
+        assert (await here.daemon.reload()).accepted
+        assert [rule.id for rule in here.daemon._in_force().rules] == ["again"]
 
 
 def _types(rows: list[JsonObject]) -> set[str]:

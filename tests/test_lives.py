@@ -54,6 +54,20 @@ rules:
     concurrency: restart
     for: 5m30s
     do: [ { notify: { to: oncall, message: "{{ event.body.n }}" } } ]
+  - id: waiting
+    on: hook.deploy
+    key: event.body.team
+    do:
+      - wait: 4m45s
+      - notify: { to: oncall, message: "{{ event.body.n }} after a wait" }
+  - id: restarted
+    on: hook.deploy
+    key: event.body.team
+    concurrency: restart
+    do:
+      - notify: { to: oncall, message: "{{ event.body.n }} begins" }
+      - wait: 3m45s
+      - notify: { to: oncall, message: "{{ event.body.n }} had its time" }
 """
 OTHER = """
   - id: other-{}
@@ -145,12 +159,13 @@ class Life:
     clock: LoopClock
     store: Store
     dataphin: ScriptedDataphin
+    rules: str = RULES
     reloads: int = 0
 
     async def live(self) -> None:
         """From the beginning to the end, each daemon on what the one before left."""
         rules = self.folder / "all.rules.yaml"
-        _write(rules, RULES)
+        _write(rules, self.rules)
         config = make_config(self.folder, rules)
         kills = [at for at, kind in self.story.blows if kind == "kill"]
         told = list(self.story.told)
@@ -178,7 +193,7 @@ class Life:
             if kind == "reload" and at + 1000 > self.clock.monotonic():
                 await anyio.sleep(at + 1000 - self.clock.monotonic())
                 self.reloads += 1
-                _write(rules, RULES + OTHER.replace("{}", str(self.reloads), 1))
+                _write(rules, self.rules + OTHER.replace("{}", str(self.reloads), 1))
                 found = await daemon.reload()
                 assert found.accepted, list(map(str, found.problems))
 
@@ -207,10 +222,10 @@ def _outcome(tx: Snapshot) -> dict[str, Any]:
     return {"firings": told, "notices": Counter((each["rule"], each["message"]) for each in notices)}
 
 
-async def _live(story: Story, folder: Path) -> dict[str, Any]:
+async def _live(story: Story, folder: Path, rules: str = RULES) -> dict[str, Any]:
     clock = LoopClock(START)
     async with Store.open(":memory:", clock) as store:
-        life = Life(story, folder, clock, store, ScriptedDataphin(clock, START, story.script))
+        life = Life(story, folder, clock, store, ScriptedDataphin(clock, START, story.script), rules)
         await life.live()
         return await life.outcome()
 
@@ -222,3 +237,40 @@ def test_kills_and_reloads_change_nothing(tmp_path: Path, seed: int) -> None:
     disturbed = run(_live(story(seed), tmp_path))
     assert disturbed == undisturbed
     assert undisturbed["firings"]
+
+
+LONELY = """
+rules:
+  - id: lonely
+    on: { event: instance.failed, absent: instance.succeeded, within: 10m15s }
+    key: event.instance.id
+    concurrency: {}
+    do:
+      - wait: 30m
+      - notify: { to: oncall, message: "{{ event.instance.id }}" }
+"""
+
+
+@pytest.mark.parametrize("blows", [[], [(1900.0, "kill")], [(1000.0, "kill"), (1834.99, "kill"), (1900.0, "reload")]])
+@pytest.mark.parametrize(
+    ("concurrency", "states"),
+    [
+        ("single", [("done", ""), ("skipped", "the key is busy (concurrency: single)")]),
+        ("queued", [("done", ""), ("running", "step wait-1 waits until")]),
+        ("restart", [("skipped", "restarted by "), ("running", "step wait-1 waits until")]),
+        ("parallel", [("done", ""), ("running", "step wait-1 waits until")]),
+    ],
+)
+def test_an_absence_that_is_due_while_its_key_is_busy_does_as_its_rule_says(
+    tmp_path: Path, concurrency: str, states: list[tuple[str, str]], blows: list[tuple[float, str]]
+) -> None:
+    told: list[Told] = []
+    script: dict[str, list[Change]] = {"t_2": [Change(0.0, "RUNNING")]}
+    for at in (20.0, 1220.0):
+        script["t_2"].append(Change(at + 1000, "FAILED"))
+        told.append(Told(at, _of("t_2", "FAILED", at)))
+    lived = run(_live(Story(told, script, blows), tmp_path, LONELY.replace("{}", concurrency, 1)))
+    found = {event_id: (state, reason) for _, _, event_id, state, reason, _ in lived["firings"]}
+    for each, (state, reason) in zip(told, states, strict=True):
+        assert found[each.event.id][0] == state
+        assert found[each.event.id][1].startswith(reason)

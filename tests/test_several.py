@@ -11,14 +11,15 @@ import anyio
 import pytest
 
 from phinops.decide.decision import Facts, decide
-from phinops.decide.language import TRUE
+from phinops.decide.language import TRUE, Language
 from phinops.decide.match import Match
 from phinops.decide.rule import Rule
 from phinops.event import Event, Instance, Node, Project, event_id
 from phinops.firing import Firing
 from phinops.record import windows
 from phinops.virtual import run
-from settings import only_rule
+from phinops.why import gather, why
+from settings import SETTING, SHANGHAI, only_rule
 from test_pipeline import Belt, belt
 from worlds import START
 
@@ -145,7 +146,11 @@ def test_a_condition_may_ask_for_those_that_counted_before(tmp_path: Path) -> No
             other = failed(1, node=Node(id="n_2"))
             await here.take(failed(0), other, failed(2))
             assert await here.firings() == []
-            assert await said(here, other) == []
+            record = await here.store.read(lambda tx: gather(tx, other.id, SHANGHAI))
+            assert record
+            (told,) = why(Language(SHANGHAI), record, zone=SHANGHAI)
+            assert (told["outcome"], told["reason"], told["firing"]) == ("no_match", "if is false", "")
+            assert record.company("r") == (failed(0), other)
             await here.take(failed(3))
             (firing,) = await here.firings()
             assert await minutes_of(here, firing) == [0, 2, 3]
@@ -162,6 +167,27 @@ def test_an_event_that_a_guard_stops_is_recorded_and_does_not_count(tmp_path: Pa
             here.rules = replace(here.rules, rules=type(here.rules.rules)([replace(rule(tmp_path, THREE), mode="off")]))
             await here.take(failed(1))
             assert [firing.reason for firing in await here.firings()][1:] == ["mode is off"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("on", [THREE, "{ event: instance.failed, absent: instance.succeeded, within: 5m }"])
+def test_outside_of_the_rule_s_hours_nothing_counts_or_is_waited_for(tmp_path: Path, on: str) -> None:
+    begin = START.astimezone(SETTING.zone)
+    span = f"{begin + 60 * MINUTE:%H:%M}-{begin + 90 * MINUTE:%H:%M}"
+    hours = f'    key: event.instance.id\n    active: {{ hours: "{span}" }}'
+
+    async def main() -> None:
+        async with belt(rule(tmp_path, on, hours)) as here:
+            await here.take(failed(0), failed(1), failed(2))
+            early = await here.firings()
+            assert [each.state for each in early] == ["skipped"] * 3
+            assert all(each.reason.startswith("active: ") for each in early)
+            assert await here.store.read(windows.open_windows) == {}
+            await here.clock.sleep(3600)
+            await here.take(failed(60))
+            assert len(await here.firings()) == (3 if on == THREE else 4)
+            assert (await said(here, failed(60)))[0].startswith(("1 of 3 seen", "begins unless"))
 
     run(main())
 

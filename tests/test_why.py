@@ -16,6 +16,7 @@ from fakedaemon import FakeService, answering, write_config
 from phinops.arrive.arrival import Arrival
 from phinops.clock import LoopClock, SystemClock
 from phinops.course import Courses
+from phinops.decide import permit
 from phinops.decide.language import Language
 from phinops.decide.rule import RuleSet
 from phinops.event import JsonObject, Node
@@ -26,7 +27,7 @@ from phinops.record.tx import Snapshot
 from phinops.recording import InForce
 from phinops.surface.cli import phinops
 from phinops.virtual import run
-from phinops.why import NO_SET, gather, why
+from phinops.why import GUARDS, NO_SET, gather, why
 from served import running
 from settings import SHANGHAI, loaded
 from test_pipeline import Begun, Belt, belt, failed
@@ -255,3 +256,65 @@ rules:
         assert (account["rule"], account["outcome"]) == ("again", "fired")
         assert [(each["step_id"], each["outcome"]) for each in account["actions"]] == [("rerun", "accepted")]
         assert await here.daemon.explain("ev_none") is None
+
+
+SEVERAL = """
+rules:
+  - id: many
+    on: { event: instance.failed, count: 3, within: 10m }
+    if: events.all(e, e.node.id == event.node.id)
+    do: [ { notify: { to: oncall, message: m } } ]
+"""
+
+
+def test_what_counts_among_others_is_told_as_it_stood(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with belt(*loaded(tmp_path, SEVERAL).rules) as here:
+            start = here.clock.now()
+            events = [failed(n, time=start) for n in range(4)]
+            stranger = replace(events[3], node=Node(id="n_2"))
+            await here.take(events[0], events[1], stranger)
+            (account,) = await told(here, events[1].id) or [{}]
+            assert (account["outcome"], account["reason"], account["key"]) == (
+                "counted",
+                "2 of 3 seen, 10m left",
+                "many",
+            )
+            assert (account["firing"], account["condition"]["holds"]) == ("", True)
+            assert accounts(await told(here, stranger.id)) == [("many", "no_match", "if is false")]
+            await here.take(events[2])
+            (firing,) = await here.firings()
+            assert accounts(await told(here, events[2].id)) == [("many", "fired", "")]
+            (account,) = await told(here, events[0].id) or [{}]
+            assert (account["outcome"], account["reason"], account["firing"]) == (
+                "counted", "1 of 3 seen, 10m left", firing.id,
+            )  # fmt: skip
+
+    run(main())
+
+
+def test_every_guard_is_called_what_it_is_in_rule_files() -> None:
+    assert GUARDS.keys() == {guard.__name__ for guard in permit.GUARDS}
+
+
+def test_what_ends_a_wait_is_told_without_a_condition_that_was_not_asked(tmp_path: Path) -> None:
+    absent = """
+rules:
+  - id: lonely
+    on: { event: instance.failed, absent: instance.succeeded, within: 10m }
+    key: event.project.id
+    if: event.id != "ev_well"
+    do: [ { notify: { to: oncall, message: m } } ]
+"""
+
+    async def main() -> None:
+        async with belt(*loaded(tmp_path, absent).rules) as here:
+            first = failed(1)
+            well = replace(first, id="ev_well", type="instance.succeeded")
+            await here.take(first, well)
+            (firing,) = await here.firings()
+            (account,) = await told(here, "ev_well") or [{}]
+            assert (account["outcome"], account["reason"]) == ("counted", f"it ends {firing.id}")
+            assert account["condition"] is None
+
+    run(main())

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from phinops.decide.filemodel import FileModel
 from phinops.decide.language import Language
+from phinops.decide.lasting import STATES
 from phinops.decide.load import Loaded, load_rules
 from phinops.decide.model import LimitsModel, RuleModel, StepModel, VerifyModel, WindowModel
 from phinops.decide.printing import print_rules
@@ -174,21 +175,52 @@ TREES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=10,
 )
+WAITS = st.floats(0.001, 3e7).map("{:f}s".format)
+RETRIES = st.integers(0, 20)
 NOTICES = st.fixed_dictionaries({"to": st.just("oncall") | st.just(["oncall"]), "message": TEXTS})
 STEPS = st.one_of(
     st.fixed_dictionaries({"rerun_instance": st.just({}) | st.just({"instance_id": "t_1", "project_id": 7})}, optional={
         "verify": st.fixed_dictionaries({"within": SPANS}),
         "on_error": st.sampled_from(["stop", "continue"]),
         "if": CONDITIONS,
+        "retry": RETRIES,
     }),
-    st.fixed_dictionaries({"notify": NOTICES}),
+    st.fixed_dictionaries({"notify": NOTICES}, optional={"retry": RETRIES}),
+    st.fixed_dictionaries({"wait": WAITS | st.fixed_dictionaries({"until": CONDITIONS, "timeout": WAITS})}),
+    st.fixed_dictionaries({"emit": st.fixed_dictionaries({"type": st.just("custom.x.y")}, optional={
+        "data": st.dictionaries(TEXTS, TREES, max_size=3),
+    })}),
+    st.fixed_dictionaries({"http": st.fixed_dictionaries({"url": st.just("https://a.example/b?c=1")}, optional={
+        "method": st.sampled_from(["POST", "PUT", "DELETE"]),
+        "headers": st.dictionaries(st.sampled_from(["X-One", "Accept"]), st.sampled_from(["a", "b: c", "1"])),
+        "body": TEXTS | st.dictionaries(TEXTS, TREES, max_size=3),
+    })}, optional={"retry": RETRIES, "on_error": st.just("continue")}),
     st.just({"call": "GetMyRoles"}),
     st.just({"call": "GetPhysicalInstance", "with": {"InstanceId": "{{ event.instance.id }}", "ProjectId": 1}}),
 )  # fmt: skip
+INSTANCES = ["instance.failed", "instance.blocked", "instance.running"]
+AFTER = st.integers(1, 10**6).map("{}s".format)
+TRIGGERS = st.one_of(
+    st.sampled_from(["instance.failed", ["instance.failed", "instance.blocked"]]),
+    st.fixed_dictionaries({"event": st.sampled_from(INSTANCES), "count": st.integers(2, 10**6), "within": SPANS}),
+    st.fixed_dictionaries({"all": st.lists(st.sampled_from(INSTANCES), min_size=2, unique=True), "within": SPANS}),
+    st.fixed_dictionaries(
+        {"event": st.just("instance.failed"), "absent": st.just("instance.succeeded"), "within": SPANS}
+    ),
+    st.fixed_dictionaries({"event": st.just("instance.stuck"), "state": st.sampled_from(STATES), "after": AFTER}),
+    st.fixed_dictionaries({"event": st.just("instance.overdue"), "after": AFTER}),
+)
+HOURS = st.sampled_from(["22:00-08:00", "00:00-24:00", ["08:30-12:00", "13:00-18:00"]])
+DAYS = st.sampled_from(["all", "workdays", "holidays", "mon-fri", "sat-mon", ["mon", "wed-thu"]])
+ZONES = st.sampled_from(["Asia/Shanghai", "Europe/Berlin"])
+CALENDARS = st.fixed_dictionaries({"hours": HOURS}, optional={"days": DAYS, "zone": ZONES}) | st.fixed_dictionaries(
+    {"days": DAYS}
+)
+ACTIVE = CALENDARS | st.just("nights") | st.lists(CALENDARS | st.just("nights"), min_size=1, max_size=3)
 VALID = st.fixed_dictionaries(
     {
         "id": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True).map(lambda name: f"r{name}"),
-        "on": st.sampled_from(["instance.failed", ["instance.failed", "instance.blocked"]]),
+        "on": TRIGGERS,
         "mode": st.sampled_from(["off", "shadow", "armed"]),
         "do": st.lists(STEPS, min_size=1, max_size=3),
     },
@@ -196,9 +228,10 @@ VALID = st.fixed_dictionaries(
         "description": TEXTS,
         "if": CONDITIONS,
         "for": SPANS,
+        "active": ACTIVE,
         "key": st.sampled_from(["event.node.id", '"one"']),
         "cooldown": SPANS,
-        "concurrency": st.sampled_from(["single", "queued"]),
+        "concurrency": st.sampled_from(["single", "queued", "restart", "parallel"]),
         "max_age": SPANS,
         "limits": st.fixed_dictionaries(
             {}, optional={
@@ -216,9 +249,16 @@ VALID = st.fixed_dictionaries(
 @given(
     rules=st.lists(VALID, min_size=1, max_size=3, unique_by=lambda rule: str(rule["id"])),
     names=st.dictionaries(TEXTS, TREES, max_size=3),
+    nights=CALENDARS,
 )
-def test_what_is_accepted_is_printed_and_read_again(place: Path, rules: list[Any], names: dict[str, Any]) -> None:
-    text = yaml.safe_dump({"vars": names, "rules": rules}, default_style='"')  # bare, `0E0` is a number to YAML 1.2
+def test_what_is_accepted_is_printed_and_read_again(
+    place: Path, rules: list[Any], names: dict[str, Any], nights: dict[str, Any]
+) -> None:
+    for rule in rules:
+        if "absent" in rule["on"]:  # it waits already
+            rule.pop("for", None)
+    document = {"vars": names, "calendars": {"nights": nights}, "rules": rules}
+    text = yaml.safe_dump(document, default_style='"')  # bare, `0E0` is a number to YAML 1.2
     found = read(text.encode(), place)
     assert [str(problem) for problem in found.errors] == []
     assert len(found.rules) == len(rules)

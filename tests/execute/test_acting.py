@@ -210,6 +210,28 @@ def test_a_rule_writes_to_no_more_targets_than_its_limit() -> None:
     run(main())
 
 
+def test_instances_and_nodes_count_alike_over_firings_side_by_side_and_one_after_the_other() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            shown.world.nodes["n_1"] = Node(id="n_1", paused=False)
+            plan = {"limits": {"targets": {"max": 2, "per_s": 3600}}, "concurrency": "parallel"}
+            steps = [[RERUN], [{"kind": "pause_node"}], [RERUN], [{"kind": "resume_node"}]]
+            events = [failed_event(shown.world.add_failed(f"t_{n}")) for n in range(4)]
+            firings = [firing_of(event, step, plan=plan, key="k") for event, step in zip(events, steps, strict=True)]
+            for firing, event in zip(firings[:2], events, strict=False):
+                await shown.add(firing, event)
+            await anyio.sleep(600)
+            for firing, event in zip(firings[2:], events[2:], strict=True):
+                await shown.add(firing, event)
+            ended = await shown.ended(*(firing.id for firing in firings))
+            # The node was written to before: it is not a third target.
+            assert [one.state for one in ended] == ["done", "done", "failed", "done"]
+            assert "limits.targets: the rule has written to 2 targets" in ended[2].reason
+            assert shown.world.reruns == {"t_0": 1}
+
+    run(main())
+
+
 def test_a_target_with_too_much_below_it_is_refused_before_anything_is_sent() -> None:
     async def main() -> None:
         async with stage() as shown:

@@ -340,6 +340,20 @@ def test_a_reload_that_was_accepted_says_what_changed(config: Path) -> None:
     assert json.loads(typed("reload", "--json").stdout)["accepted"]
 
 
+def test_a_reload_tells_each_changed_key_and_what_became_of_what_waited(config: Path, service: FakeService) -> None:
+    key = {"key": "for", "old": "6m", "new": "10m"}
+    diff = [{"rule": "r", "change": "changed", "keys": [key]}, {"rule": "s", "change": "added", "keys": []}]
+    carried = {"waiting": {"kept": 2, "anew": 1}, "windows": {"dropped": 3}}
+    names = {"added": ["s"], "removed": [], "changed": ["r"], "restart": ["safety"]}
+    service.reloaded = Reloaded(True, (), {**names, "diff": diff, "carried": carried})
+    assert typed("reload").stdout.splitlines() == [
+        "reloaded: added: s; changed: r; restart: safety",
+        "  r: for: 6m -> 10m",
+        "  firings that wait: 2 kept, 1 decided anew",
+        "  open windows: 3 dropped",
+    ]
+
+
 def test_a_reload_that_was_refused_ends_with_1(config: Path, service: FakeService) -> None:
     service.reloaded = Reloaded(False, (Problem("a.rules.yaml", 3, 7, "unknown-key", "no"),))
     result = typed("reload")

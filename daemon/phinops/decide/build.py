@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from phinops.decide import later
 from phinops.decide.calendarfile import read_active
 from phinops.decide.document import Node
 from phinops.decide.mistakes import InNode, keys_at, misspelt, validated
@@ -26,12 +26,23 @@ _LASTING = ("instance.", "alert.", "impact.")
 """Events of objects whose state can be read again when `for` is over."""
 
 
+_WAIT = "it belongs to a step, `wait: { until: CONDITION, timeout: DURATION }`"
+_STEP = "it belongs to each step, or for all of them below `defaults`"
+_ON = "it stands below `on`, beside `event`"
+_ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("until", "timeout"), _WAIT),
+    **dict.fromkeys(("on_error", "retry", "verify"), _STEP),
+    **dict.fromkeys(("count", "absent", "after"), _ON),
+}
+"""Keys of other places that are taken for keys of a rule."""
+
+
 def build_rule(node: Node, reading: Reading) -> Rule | None:
     """The rule, or None; mistakes are in `reading.findings`, and a rule with any must not be used."""
     if not isinstance(node.value, dict):
         reading.findings.error("bad-value", node.place, "a rule is a mapping that begins with `id`")
         return None
-    model = validated(RuleModel, node.plain(), InNode(node), reading.findings, later.RULE_KEYS)
+    model = validated(RuleModel, node.plain(), InNode(node), reading.findings, _ELSEWHERE)
     on = node.value.get("on")
     trigger = read_trigger(on, reading.findings, reading.setting.hooks) if on else None
     types = trigger.opening if trigger else _ANY

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from phinops.catalog.catalog import nearest
 from phinops.decide.document import Node
 from phinops.decide.findings import Findings
+from phinops.decide.lasting import FORMS, alone
 from phinops.decide.mistakes import InNode, validated
 from phinops.decide.model import AbsentModel, AllModel, CountModel
 from phinops.decide.pattern import Kind, Pattern
@@ -62,7 +63,7 @@ def _is_list(node: Node | None) -> bool:
 
 
 def _check_type(node: Node, findings: Findings, mistake: TypeMistake) -> None:
-    found = mistake(node)
+    found = ("bad-value", alone(node.value)) if node.value in FORMS else mistake(node)
     if found:
         findings.error(found[0], node.place, found[1])
     elif node.value == _SCHEDULE:

@@ -59,6 +59,8 @@ def too_long_of(document: Mapping[str, object] | None) -> TooLong | None:
 def means_lasting(node: Node) -> bool:
     """Whether the mapping below `on` names one of the two types, or what belongs to them alone."""
     event = node.value.get("event")
+    if "all" in node.value:
+        return False
     return bool(event and _text(event) in FORMS) or "after" in node.value or "state" in node.value
 
 
@@ -67,10 +69,19 @@ def needs_more(name: str) -> str:
     return f"{name} must say how long is too long: `on: {FORMS[name]}`"
 
 
+def alone(name: str) -> str:
+    """That the type is never one of several, and what to do instead."""
+    return f"{name} cannot be one of several events: let a rule on {FORMS[name]} `emit` a custom.NAME for it"
+
+
 def read_lasting(node: Node, findings: Findings) -> tuple[str, TooLong] | None:
     """The event type and what it asks for, or None and its mistakes reported."""
     before = findings.errors
     kind = _kind(node, findings)
+    several = next((key for key in ("count", "absent") if key in node.value), "")
+    if kind and several:
+        findings.error("unknown-key", node.keys[several].place, f"«{several}»: {alone(kind)}")
+        return None
     if kind:
         _check_keys(node, kind, findings)
     after = _after(node.value.get("after"), findings)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 NOT_YET = "is not in this version yet"
-
-RULE_KEYS: Mapping[str, str] = {"until": "until"}
 
 STEPS = ("run_manual_node", "backfill", "fix_data", "approve")
 

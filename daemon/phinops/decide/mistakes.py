@@ -13,7 +13,6 @@ from pydantic_core import ErrorDetails
 from phinops.catalog.catalog import nearest
 from phinops.decide.document import Node, Path
 from phinops.decide.findings import CODES, Findings, did_you_mean, listed
-from phinops.decide.later import not_yet
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -56,12 +55,12 @@ class InNode:
 
 
 def validated(
-    model: type[M], value: Any, where: Where, findings: Findings, later: Mapping[str, str] | None = None,
+    model: type[M], value: Any, where: Where, findings: Findings, elsewhere: Mapping[str, str] | None = None,
     code: str = "bad-value",
 ) -> M | None:  # fmt: skip
     """`value` as the model, or None and every mistake in it reported.
 
-    `later` are keys of the outermost level that a later version will have, with what they are for. `code` is that of
+    `elsewhere` are keys that belong to other places than the outermost level, with where. `code` is that of
     values that are wrong in a way of their own.
     """
     try:
@@ -73,7 +72,7 @@ def validated(
         for details in all_details:
             if details["type"] == "missing" and details["loc"] in meant:
                 continue  # it is there, misspelt
-            found, place, message = _mistake(model, details, where, later or {}, code)
+            found, place, message = _mistake(model, details, where, elsewhere or {}, code)
             if place not in told or details["type"] == "missing":
                 # The branches of a union all complain of the same value.
                 findings.error(found, place, message)
@@ -92,13 +91,13 @@ def misspelt(key: str, keys: Iterable[str], known: Collection[str]) -> bool:
 
 
 def _mistake(
-    model: type[BaseModel], details: ErrorDetails, where: Where, later: Mapping[str, str], code: str
+    model: type[BaseModel], details: ErrorDetails, where: Where, elsewhere: Mapping[str, str], code: str
 ) -> tuple[str, tuple[int, int], str]:
     path = details["loc"]
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
     match details["type"]:
-        case "extra_forbidden" if len(path) == 1 and key in later:
-            return "not-yet", where.key(path), not_yet(f"«{key}» ({later[key]})")
+        case "extra_forbidden" if len(path) == 1 and key in elsewhere:
+            return _own(code, "unknown-key"), where.key(path), f"«{key}» is not a key of a rule: {elsewhere[key]}"
         case "extra_forbidden":
             return _own(code, "unknown-key"), where.key(path), _unknown(model, path)
         case "missing":

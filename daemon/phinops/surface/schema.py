@@ -6,22 +6,22 @@ are a help at writing, `check` judges: what depends on more than one place, a sc
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Container, Mapping
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
 from phinops.catalog.catalog import ApiSpec, load_catalog
 from phinops.config import Config
+from phinops.decide.defaults import event_schema, state_schema
 from phinops.decide.filemodel import FileModel
+from phinops.decide.lasting import FORMS
 from phinops.decide.model import StepModel
 from phinops.decide.rule import StepKind
-from phinops.decide.shape import inner_type, item_type
-from phinops.decide.testfile import TestFileModel
+from phinops.decide.testmodel import STATES, TestFileModel
 from phinops.durations import format_duration
-from phinops.event import ADDS, Event, Instance, Node, field_types
+from phinops.event import ADDS
 from phinops.execute.steps.table import STEPS
 from phinops.surface.hints import EVENTS, HINTS, VALUES
 
@@ -34,13 +34,6 @@ OWN_EVENT: Schema = {"type": "string", "pattern": r"^(hook|custom)\..+"}
 
 _HINT_KEYS = ("description", "markdownDescription")
 _SEVERITIES = ("info", "warning", "critical")
-_PLAIN: Mapping[Any, Schema] = {
-    str: {"type": ["string", "number"]},
-    int: {"type": ["integer", "null"]},
-    float: {"type": ["number", "null"]},
-    bool: {"type": ["boolean", "null"]},
-    datetime: {"type": ["string", "null"], "examples": ["2026-01-05T06:00:00+08:00"]},
-}
 
 
 def rules_schema() -> Schema:
@@ -56,7 +49,9 @@ def rules_schema() -> Schema:
     }
     parts["rules"]["items"] = {**rule, "properties": properties, "required": ["id"]}
     blueprint = parts["blueprints"]["items"]
-    blueprint["properties"] = _filled(blueprint["properties"], _or_input(step_schema()))
+    made = _filled(blueprint["properties"], _or_input(step_schema()))
+    forms, whole = made["on"]["anyOf"]  # all of it may be one input already
+    blueprint["properties"] = {**made, "on": {**made["on"], "anyOf": [_or_input(forms), whole]}}
     steps = blueprint["properties"]["tests"]["items"]["properties"]["steps"]
     steps["items"] = _test_step(steps["items"])
     return {"$schema": DRAFT, **schema}
@@ -66,10 +61,22 @@ def _or_input(node: Schema) -> Schema:
     """The schema with a template in place of any value within: in a blueprint each may be an input."""
     if "properties" in node:
         return {**node, "properties": {key: _or_input(each) for key, each in node["properties"].items()}}
-    if not {"pattern", "enum"} & node.keys():
+    if "anyOf" in node:
+        options = [inner for each in map(_or_input, node["anyOf"]) for inner in _alternatives(each)]
+        others = [each for each in options if each != TEMPLATE]
+        return {**node, "anyOf": [*others, TEMPLATE] if TEMPLATE in options else others}
+    if "items" in node:
+        return {**node, "items": _or_input(node["items"])}
+    if not {"pattern", "enum"} & node.keys() and node.get("type") not in ("integer", "number", "boolean"):
         return node
     hint = {key: node[key] for key in _HINT_KEYS if key in node}
     return {"anyOf": [{key: value for key, value in node.items() if key not in hint}, TEMPLATE], **hint}
+
+
+def _alternatives(node: Schema) -> list[Schema]:
+    """What the schema allows, each by itself, where a template is one of it."""
+    options: list[Schema] = node.get("anyOf", [])
+    return options if TEMPLATE in options else [node]
 
 
 def _filled(properties: Schema, step: Schema) -> Schema:
@@ -90,15 +97,34 @@ def tests_schema() -> Schema:
 
 def _test_step(schema: Schema) -> Schema:
     steps = schema["properties"]
-    steps["event"] = {**event_schema(), **_hint(HINTS["event"])}
-    expected = {name: _kind(kind) for name, kind in STEPS.items()}
-    steps["expect"]["properties"]["actions"]["items"] = {"type": "object", "properties": expected}
-    steps["state"] = {
-        "type": "object",
-        **_hint(HINTS["state"]),
-        "properties": {"instance": _part(Instance), "node": _part(Node)},
-    }
+    # What the models say of these is whole already: the defaults of parts are no scalars, and belong there.
+    event = event_schema()
+    event["properties"]["type"] = event_type_schema()
+    steps["event"] = {**event, **_hint(HINTS["event"])}
+    steps["state"] = {**state_schema(STATES), **_hint(HINTS["state"])}
+    steps["expect"]["properties"]["actions"]["items"] = _expected_action(steps["expect"])
     return schema
+
+
+def _expected_action(expect: Schema) -> Schema:
+    """An action that is expected: a kind with any of its parameters, and what there is to say beside it."""
+    firing = expect["properties"]["firings"]["items"]["properties"]
+    said = {
+        "outcome": {**firing["steps"]["additionalProperties"], **_hint(HINTS["outcome"])},
+        "rule": {"type": "string", **_hint(HINTS["rule"])},
+        "step": {"type": "string", **_hint(HINTS["step"])},
+        "with": {"type": "object", **_hint(HINTS["with"])},
+    }
+    kinds = {name: _any_of_it(_kind(kind)) for name, kind in STEPS.items()}
+    return {"type": "object", "properties": {**kinds, **said}, "additionalProperties": False}
+
+
+def _any_of_it(kind: Schema) -> Schema:
+    """What stands after the key of a kind, with nothing required: or nothing at all."""
+    hint = {key: kind[key] for key in _HINT_KEYS if key in kind}
+    bare = {key: value for key, value in kind.items() if key not in (*hint, "required")}
+    options = [{key: value for key, value in each.items() if key != "required"} for each in bare.get("anyOf", [bare])]
+    return {"anyOf": [*options, {"type": "null"}], **hint}
 
 
 def config_schema() -> Schema:
@@ -184,20 +210,29 @@ def _with_types(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     if node.get("type") == "string" and node.get("description") == "an event type":
-        return event_type_schema()
+        return event_type_schema(without=FORMS)
     if node.get("type") == "array" and node.get("items") == {"type": "string"}:
-        return {**node, "items": event_type_schema()}
+        return {**node, "items": event_type_schema(without=FORMS)}
     if "properties" in node:
         hinted = {key: {**_hint(HINTS[key]), **each} for key, each in node["properties"].items()}
-        return {**node, "properties": {key: _with_types(each) for key, each in hinted.items()}}
+        return {**node, "properties": {key: _typed(key, each) for key, each in hinted.items()}}
     return {key: _with_types(value) for key, value in node.items()}
 
 
-def event_type_schema() -> Schema:
-    """An event type: one of the daemon's, or hook.NAME, custom.NAME."""
+def _typed(key: str, node: Schema) -> Schema:
+    """A key below `on` that may be that of an event type."""
+    if key in ("event", "absent") and node.get("type") == "string":
+        return {**event_type_schema(without=FORMS), **{key: node[key] for key in _HINT_KEYS if key in node}}
+    found: Schema = _with_types(node)
+    return found
+
+
+def event_type_schema(without: Container[str] = ()) -> Schema:
+    """An event type: one of the daemon's but for those `without`, or hook.NAME, custom.NAME."""
+    kinds = [kind for kind in ADDS if kind not in without]
     return {
         "anyOf": [
-            {"type": "string", "enum": list(ADDS), "enumDescriptions": [EVENTS[kind] for kind in ADDS]},
+            {"type": "string", "enum": kinds, "enumDescriptions": [EVENTS[kind] for kind in kinds]},
             OWN_EVENT,
         ]
     }
@@ -275,31 +310,6 @@ def _api_text(spec: ApiSpec) -> str:
     level = f"level {spec.level}" if spec.level else "level unknown"
     edition = f", from {spec.edition}" if spec.edition else ""
     return f"{what}; {level}{edition}{f'; needs {needs}' if needs else ''}."
-
-
-def event_schema() -> Schema:
-    """The event of a test: the type, and any of the fields of the event model."""
-    part = _part(Event)
-    return {**part, "properties": {**part["properties"], "type": event_type_schema()}, "required": ["type"]}
-
-
-def _part(model: type) -> Schema:
-    return {
-        "type": "object",
-        "properties": {name: _field(kind) for name, kind in field_types(model).items()},
-        "additionalProperties": False,
-    }
-
-
-def _field(declared: Any) -> Schema:
-    kind, part = inner_type(declared), item_type(declared)
-    if typing.get_origin(kind) is tuple:
-        return {"type": "array", "items": _part(part)}
-    if part is not None:
-        return _part(part)
-    if kind in _PLAIN:
-        return _PLAIN[kind]
-    return {"type": "object"} if typing.get_origin(kind) is not None else {}
 
 
 SCHEMAS = {"rules": rules_schema, "tests": tests_schema, "config": config_schema}

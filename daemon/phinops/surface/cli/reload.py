@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -50,8 +52,12 @@ def _tell(answer: Answer) -> None:
         click.echo(f"reloaded: {listed or 'nothing changed'}")
     else:
         click.echo("refused: what is broken stays as it was last good", err=True)
+    for line in _details(changed):
+        click.echo(f"  {line}", err=not answer.body["accepted"])
+
+
+def _details(changed: Mapping[str, Any]) -> Iterator[str]:
     for rule in changed.get("diff", ()):
-        for key in rule["keys"]:
-            click.echo(f"  {rule['rule']}: {KeyChange(**key)}")
+        yield from (f"{rule['rule']}: {KeyChange(**key)}" for key in rule["keys"])
     for what, counts in changed.get("carried", {}).items():
-        click.echo(f"  {_CARRIED[what]}: {', '.join(f'{count} {_WORDS[name]}' for name, count in counts.items())}")
+        yield f"{_CARRIED[what]}: {', '.join(f'{count} {_WORDS[name]}' for name, count in counts.items())}"
