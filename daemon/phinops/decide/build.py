@@ -96,6 +96,7 @@ def _rule(node: Node, reading: Reading, model: RuleModel, trigger: Trigger, plan
         pattern=trigger.pattern,
         file=reading.findings.file,
         line=node.line,
+        column=node.column,
     )
 
 
