@@ -11,14 +11,15 @@ import anyio
 import pytest
 
 from phinops.decide.decision import Facts, decide
-from phinops.decide.language import TRUE
+from phinops.decide.language import TRUE, Language
 from phinops.decide.match import Match
 from phinops.decide.rule import Rule
 from phinops.event import Event, Instance, Node, Project, event_id
 from phinops.firing import Firing
 from phinops.record import windows
 from phinops.virtual import run
-from settings import SETTING, only_rule
+from phinops.why import gather, why
+from settings import SETTING, SHANGHAI, only_rule
 from test_pipeline import Belt, belt
 from worlds import START
 
@@ -145,7 +146,11 @@ def test_a_condition_may_ask_for_those_that_counted_before(tmp_path: Path) -> No
             other = failed(1, node=Node(id="n_2"))
             await here.take(failed(0), other, failed(2))
             assert await here.firings() == []
-            assert await said(here, other) == []
+            record = await here.store.read(lambda tx: gather(tx, other.id, SHANGHAI))
+            assert record
+            (told,) = why(Language(SHANGHAI), record, zone=SHANGHAI)
+            assert (told["outcome"], told["reason"], told["firing"]) == ("no_match", "if is false", "")
+            assert record.company("r") == (failed(0), other)
             await here.take(failed(3))
             (firing,) = await here.firings()
             assert await minutes_of(here, firing) == [0, 2, 3]

@@ -59,6 +59,7 @@ class Several:
         )
         decision = decide(found, event, facts)
         if decision.state == "no":
+            _note(tx, found, window, event, facts)
             return
         counts = found.verdict.holds and not may_count(rule, event, tx.now)
         if counts:
@@ -96,7 +97,9 @@ class Several:
             windows.put_counted(tx, window, event, facts.to_json(), current.id)
             if all(event.time >= each.at for each in before):
                 windows.join(tx, current.id, event)
-        elif decision.state != "no":
+        elif decision.state == "no":
+            _note(tx, found, window, event, facts)
+        else:
             firing = record_firing(tx, in_force, rule, event, decision, facts)
             if firing.state == "waiting":
                 windows.put_counted(tx, window, event, facts.to_json(), firing.id)
@@ -108,6 +111,12 @@ class Several:
             return found
         judged = judge(self._language, found.rule, event, tx.now, _events(tx, seen, event))
         return replace(judged, asks=True)
+
+
+def _note(tx: Tx, found: Match, window: Window, event: Event, facts: Facts) -> None:
+    """Remember with which events a condition was asked that did not hold; the event counts for nothing."""
+    if found.asks:
+        windows.put_counted(tx, window, event, facts.to_json(), "")
 
 
 def _answer(tx: Tx, pattern: Pattern, window: Window, event: Event, outcome: Outcome) -> None:

@@ -22,7 +22,6 @@ from phinops.record.documents import from_text
 from phinops.record.moments import from_micros
 from phinops.record.tx import Snapshot
 
-NOT_COUNTED = "its condition did not hold of the events that counted with it"
 NO_SET = "which rules were in force then was not kept"
 
 GUARDS: Mapping[str, str] = {
@@ -54,6 +53,12 @@ class Record:
     def place(self, rule_id: str) -> windows.Place | None:
         """What the event was to that rule, or None."""
         return next((each for each in self.places if each.rule == rule_id), None)
+
+    def company(self, rule_id: str) -> tuple[Event, ...]:
+        """The events that the condition of that rule over several was asked with, none where it asks of the event."""
+        place = self.place(rule_id)
+        judged = place.facts if place else next((each.facts for each in self.firings if each.rule == rule_id), {})
+        return self.before(Facts.from_json(judged)) if judged else ()
 
     def before(self, facts: Facts) -> tuple[Event, ...]:
         """The events that a condition was asked with."""
@@ -120,15 +125,17 @@ def _of_rule(
     if place is not None:
         return [_counted(language, record, rule, place, zone)]
     told = explain(language, rule, record.event, Facts(record.decided_at))
-    reason = told.decision.reason if told.decision.state != "counted" else NOT_COUNTED
-    return [_account(record, rule.id, zone, "no_match", rule=rule, reason=reason, told=told)]
+    return [_account(record, rule.id, zone, "no_match", rule=rule, reason=told.decision.reason, told=told)]
 
 
 def _counted(language: Language, record: Record, rule: Rule, place: windows.Place, zone: tzinfo) -> JsonObject:
-    """A place among others; `firing` is the one that it has become part of since, or ""."""
+    """A place among others, or none where the condition did not hold of them; `firing` is the one that it has become
+    part of since, or "".
+    """
     facts = Facts.from_json(place.facts)
     told = explain(language, rule, record.event, facts, record.before(facts))
-    account = _account(record, rule.id, zone, "counted", rule=rule, reason=told.decision.reason, told=told)
+    outcome = "no_match" if told.decision.state == "no" else "counted"
+    account = _account(record, rule.id, zone, outcome, rule=rule, reason=told.decision.reason, told=told)
     return {**account, "key": place.key, "firing": place.firing_id or ""}
 
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from phinops.event import from_json
-from phinops.firing import Firing, Intent
+from phinops.firing import Firing, Intent, Seen
 from phinops.record import journal
 from phinops.record.documents import from_text
 from phinops.record.moments import from_micros
 from phinops.record.timing import Received
 from phinops.record.tx import Snapshot
+from phinops.record.windows import Window, every_open
 
 
 @dataclass(frozen=True, slots=True)
 class Chronicle:
-    """Events with when they were received, firings and attempts at steps, each in the order of their birth."""
+    """Events with when they were received, firings and attempts at steps, each in the order of their birth; `counted`
+    is what counts in open windows.
+    """
 
     events: tuple[Received, ...] = ()
     firings: tuple[Firing, ...] = ()
     steps: tuple[Intent, ...] = ()
+    counted: tuple[tuple[Window, Seen], ...] = ()
 
 
 def chronicle(tx: Snapshot) -> Chronicle:
@@ -31,4 +35,5 @@ def chronicle(tx: Snapshot) -> Chronicle:
         ),
         tuple(journal.firings(tx.all("every_firing"))),
         tuple(journal.intents(tx.all("every_step"))),
+        tuple(every_open(tx)),
     )

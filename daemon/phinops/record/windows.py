@@ -81,7 +81,7 @@ def events_of(tx: Snapshot, firing_id: str) -> tuple[Event, ...]:
 @dataclass(frozen=True, slots=True)
 class Place:
     """What an event was to a rule over several: `facts` are what it was judged by, `firing_id` is "" or None where no
-    firing is about it (yet).
+    firing is about it (yet). An event that did not count, as the condition did not hold of those with it, has one too.
     """
 
     rule: str
@@ -110,6 +110,14 @@ def join(tx: Tx, firing_id: str, event: Event) -> None:
 def open_windows(tx: Snapshot) -> Mapping[tuple[str, str], int]:
     """How many windows are open, by rule and pattern."""
     return {(row["rule"], row["pattern"]): row["n"] for row in tx.all("open_windows")}
+
+
+def every_open(tx: Snapshot) -> list[tuple[Window, Seen]]:
+    """What counts in open windows, in order of arrival: for stores that are small."""
+    return [
+        (Window(row["tenant"], row["rule"], row["pattern"], row["key"]), _counted(row))
+        for row in tx.all("every_open_counted")
+    ]
 
 
 def drop_windows(tx: Tx, rule: str, pattern: str) -> None:

@@ -57,6 +57,12 @@ UPDATE firing SET event_id = :event_id WHERE id = :id AND ended_at IS NULL;
 SELECT rule, pattern, count(DISTINCT tenant || char(31) || key) AS n FROM counted
  WHERE firing_id IS NULL GROUP BY rule, pattern;
 
+-- every_open_counted --
+-- What counts in any open window, in order of arrival.
+SELECT c.tenant, c.rule, c.pattern, c.key, c.event_id, c.type, c.at, e.received_at
+  FROM counted AS c JOIN event AS e ON e.id = c.event_id
+ WHERE c.firing_id IS NULL ORDER BY c.seq;
+
 -- drop_windows --
 -- The open windows of a meaning that a rule no longer has.
 UPDATE counted SET firing_id = '' WHERE firing_id IS NULL AND rule = :rule AND pattern = :pattern;

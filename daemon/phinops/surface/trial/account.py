@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 
-from phinops.decide.decision import Facts
-from phinops.decide.explain import explain
-from phinops.decide.language import FALSE, Language
-from phinops.decide.match import match
-from phinops.decide.rule import Rule, RuleSet
-from phinops.decide.testmodel import Kind
+from phinops.decide.language import Language
+from phinops.decide.rule import RuleSet
 from phinops.event import Event, JsonObject
 from phinops.firing import Firing, Intent
 from phinops.record.chronicle import Chronicle
 from phinops.record.timing import Received
+from phinops.surface.trial.pending import Pending, pending
 from phinops.surface.trial.values import shown
 from phinops.surface.trial.wire import Call
+from phinops.why import Record, why
 
 QUIET = ("wait",)
 """Steps that do nothing."""
@@ -62,21 +60,11 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A rule that looked at an event and did not fire, or was stopped while it waited."""
+    """A rule that looked at an event and did not fire, be it that it only counts, or was stopped while it waited."""
 
     rule: str
     reason: str
     event: Event
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """Something that waits, until when where that is known."""
-
-    rule: str
-    kind: Kind
-    key: str
-    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +82,28 @@ class Account:
 
 @dataclass(slots=True)
 class Accountant:
-    """Gives accounts, each from the one before on."""
+    """Gives accounts, each from the one before on, told in `zone`."""
 
     language: Language
+    zone: tzinfo
     _before: Chronicle = field(default_factory=Chronicle)
     _calls: int = 0
 
-    def account(self, now: Chronicle, rules: RuleSet, calls: Sequence[Call]) -> Account:
-        """What happened since the last account."""
+    def new(self, now: Chronicle) -> Sequence[Received]:
+        """The events since the last account."""
+        return now.events[len(self._before.events) :]
+
+    def account(
+        self, now: Chronicle, records: Sequence[Record], rules: RuleSet, calls: Sequence[Call], at: datetime
+    ) -> Account:
+        """What happened since the last account, at the moment `at`; `records` are what is on record of `new` events."""
         found = Account(
             done=tuple(self._done(now)),
             told=tuple(self._told(now)),
             fired=tuple(self._fired(now)),
             ended=tuple(self._ended(now)),
-            skipped=tuple(self._skipped(now, rules)),
-            pending=tuple(_pending(now)),
+            skipped=tuple(self._skipped(now, records)),
+            pending=tuple(pending(now, rules, at)),
             calls=tuple(calls[self._calls :]),
         )
         self._before, self._calls = now, len(calls)
@@ -149,32 +144,38 @@ class Accountant:
             if firing.ended_at is not None and firing.state != "skipped" and (index >= born or firing.id in was_open):
                 yield Fired(firing, types[firing.event_id])
 
-    def _skipped(self, now: Chronicle, rules: RuleSet) -> Iterator[Skipped]:
+    def _skipped(self, now: Chronicle, records: Sequence[Record]) -> Iterator[Skipped]:
         events = {each.event.id: each.event for each in now.events}
-        was_open = self._open_before()
-        for firing in now.firings[: len(self._before.firings)]:
-            if firing.state == "skipped" and firing.id in was_open:
+        known, was_open = {each.id for each in self._before.firings}, self._open_before()
+        new = {record.event.id for record in records}
+        for firing in now.firings:
+            # One may be born on an event of before: one that came late completed what it is about.
+            news = firing.id in was_open or (firing.id not in known and firing.event_id not in new)
+            if firing.state == "skipped" and news:
                 yield Skipped(firing.rule, firing.reason, events[firing.event_id])
-        by_event: dict[str, list[Firing]] = {}
-        for firing in now.firings[len(self._before.firings) :]:
-            by_event.setdefault(firing.event_id, []).append(firing)
-        for received in now.events[len(self._before.events) :]:
-            firings = by_event.get(received.event.id, ())
-            yield from (
-                Skipped(firing.rule, firing.reason, received.event) for firing in firings if firing.state == "skipped"
-            )
-            looked = rules.of_type(received.event.type)
-            silent = RuleSet(rule for rule in looked if all(firing.rule != rule.id for firing in firings))
-            for found in match(self.language, silent, received.event, received.at):
-                if found.verdict == FALSE:
-                    yield Skipped(found.rule.id, self._why(found.rule, received), received.event)
+        for record in records:
+            for firing in record.firings:
+                if firing.state == "skipped" and firing.id not in was_open:
+                    yield Skipped(firing.rule, firing.reason, record.event)
+            for told in why(self.language, record, zone=self.zone):
+                if told["outcome"] in ("no_match", "counted") and not told["firing"]:
+                    yield Skipped(told["rule"], _because(told), record.event)
 
-    def _why(self, rule: Rule, received: Received) -> str:
-        """Why the rule's condition is false, with the values of its first clause that is."""
-        clause = explain(self.language, rule, received.event, Facts(received.at)).first_false
-        assert clause
-        values = ", ".join(f"{name} is {shown(value)}" for name, value in clause.values.items())
-        return f"{FALSE.reason}: {' '.join(clause.text.split())}" + (f" ({values})" if values else "")
+
+def _because(told: JsonObject) -> str:
+    """Why the rule did not fire: of a condition that is false, with the values of its first clause that is."""
+    if told["outcome"] == "counted":
+        return str(told["reason"])
+    clause = _named(told["condition"], told["first_false"])
+    values = ", ".join(f"{name} is {shown(value)}" for name, value in clause["values"].items())
+    return f"{told['reason']}: {' '.join(clause['text'].split())}" + (f" ({values})" if values else "")
+
+
+def _named(clause: JsonObject, text: str) -> JsonObject:
+    """The clause with that text that does not hold, among this one and its parts."""
+    parts = (part for part in clause["parts"] if not part["holds"])
+    found = (_named(part, text) for part in parts if text in part["text"])
+    return clause if clause["text"] == text else next(found)
 
 
 def _done(step: Intent, firing: Firing, kind: str) -> Done:
@@ -199,28 +200,3 @@ def _done(step: Intent, firing: Firing, kind: str) -> Done:
 
 def _types(now: Chronicle) -> dict[str, str]:
     return {each.event.id: each.event.type for each in now.events}
-
-
-def _pending(now: Chronicle) -> Iterator[Pending]:
-    newest: dict[str, Intent] = {step.firing_id: step for step in now.steps}
-    for firing in now.firings:
-        if firing.ended_at is not None:
-            continue
-        if firing.state == "waiting":
-            yield Pending(firing.rule, "for", firing.key, firing.wake_at)
-        elif firing.state == "queued":
-            yield Pending(firing.rule, "queued", firing.key)
-        else:
-            yield from _under_way(firing, newest.get(firing.id))
-
-
-def _under_way(firing: Firing, step: Intent | None) -> Iterator[Pending]:
-    """What a firing that has begun waits for, by its newest step."""
-    if step is None:
-        return
-    if step.state == "waiting":
-        yield Pending(firing.rule, "wait", firing.key, step.verify_until)
-    elif step.state == "intent" or (step.outcome == "accepted" and step.verify_until):
-        yield Pending(firing.rule, "verify", firing.key, step.verify_until)
-    elif firing.wake_at is not None:
-        yield Pending(firing.rule, "retry", firing.key, firing.wake_at)

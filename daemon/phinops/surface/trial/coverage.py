@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from phinops.decide.clauses import clauses
 from phinops.decide.language import Language
-from phinops.decide.match import match
+from phinops.decide.match import looks_at
 from phinops.decide.rule import Rule, RuleSet
 from phinops.decide.scope import Scope
-from phinops.event import JsonObject
+from phinops.event import Event, JsonObject
 from phinops.firing import Firing
 from phinops.record.chronicle import Chronicle
 from phinops.surface.trial.places import Places
 from phinops.surface.trial.script import Place
+from phinops.why import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,13 @@ class Coverage:
         for rule in rules:
             self._rules.setdefault((rule.file, rule.id), rule)
 
-    def add(self, rules: RuleSet, record: Chronicle) -> None:
-        """Count what one test has done with these rules."""
+    def add(self, rules: RuleSet, record: Chronicle, records: Sequence[Record]) -> None:
+        """Count what one test has done with these rules; `records` are what was made of each event."""
         self.know(rules)
         events = {received.event.id: received for received in record.events}
-        for received in record.events:
-            for found in match(self._language, rules, received.event, received.at):
-                scope = Scope(received.event, received.at, vars=found.rule.vars, inputs=found.rule.inputs)
-                self._judge(found.rule, None, found.rule.condition, scope)
+        for each in records:
+            self._look(rules, each)
+        company = _companies(records)
         tried: dict[str, set[int]] = defaultdict(set)
         for step in record.steps:
             if step.outcome != "skipped":
@@ -88,15 +87,26 @@ class Coverage:
             key = (rule_of.file, rule_of.id)
             self._fired.add(key)
             self._steps[key] |= tried[firing.id]
-            self._judge_steps(
-                rule_of, firing, events[firing.event_id].event, events[firing.event_id].at, tried[firing.id]
+            on = events[firing.event_id]
+            scope = Scope(
+                firing.now or on.event, on.at, vars=rule_of.vars, inputs=rule_of.inputs, events=company[firing.id]
             )
+            self._judge_steps(rule_of, firing, scope, tried[firing.id])
 
-    def _judge_steps(self, rule: Rule, firing: Firing, event: object, at: datetime, tried: set[int]) -> None:
+    def _look(self, rules: RuleSet, record: Record) -> None:
+        event, at = record.event, record.decided_at
+        for rule in rules.of_type(event.type):
+            # What is to stay away is known by its key alone.
+            if looks_at(rule, event) and not (rule.pattern and event.type == rule.pattern.awaited):
+                events = record.company(rule.id) or (event,)
+                scope = Scope(event, at, vars=rule.vars, inputs=rule.inputs, events=events)
+                self._judge(rule, None, rule.condition, scope)
+
+    def _judge_steps(self, rule: Rule, firing: Firing, scope: Scope, tried: set[int]) -> None:
         for n, step in enumerate(rule.steps):
             if step.condition and (n in tried or step.id in firing.results):
                 before = {each.id: firing.results[each.id] for each in rule.steps[:n] if each.id in firing.results}
-                self._judge(rule, n, step.condition, Scope(firing.now or event, at, before, rule.vars, rule.inputs))  # type: ignore[arg-type]
+                self._judge(rule, n, step.condition, replace(scope, steps=before))
 
     def _judge(self, rule: Rule, n: int | None, condition: str, scope: Scope) -> None:
         for clause in clauses(condition) if condition else ():
@@ -136,6 +146,16 @@ class Coverage:
             for truth in (True, False):
                 what = f"never {str(truth).lower()}: {' '.join(clause.text.split())}"
                 yield "clause", Gap(places.clause(rule, clause.offset, n), rule.id, what), truth in seen
+
+
+def _companies(records: Sequence[Record]) -> Mapping[str, tuple[Event, ...]]:
+    """The events of each firing of a rule over several, oldest first."""
+    found: dict[str, tuple[Event, ...]] = defaultdict(tuple)
+    for record in sorted(records, key=lambda each: each.event.time):
+        for place in record.places:
+            if place.firing_id:
+                found[place.firing_id] += (record.event,)
+    return found
 
 
 def to_json(covered: Covered) -> JsonObject:

@@ -9,9 +9,10 @@ from datetime import datetime
 
 from phinops.decide.testmodel import FiringModel, NotificationModel, PendingModel, SkippedModel, ToldModel
 from phinops.durations import format_duration
-from phinops.surface.trial.account import Account, Fired, Pending, Skipped, Told
+from phinops.surface.trial.account import Account, Fired, Skipped, Told
 from phinops.surface.trial.actions import ACTIONS
 from phinops.surface.trial.compare import OF_ANOTHER, Failure, Way, listed
+from phinops.surface.trial.pending import Pending
 from phinops.surface.trial.script import Expects
 from phinops.surface.trial.values import moment, shown
 

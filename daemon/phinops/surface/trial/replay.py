@@ -15,6 +15,7 @@ from pathlib import Path
 
 from phinops.decide.rule import Rule
 from phinops.event import Event, JsonObject, from_json
+from phinops.record import windows
 from phinops.record.recorded import is_own
 from phinops.surface.trial.stage import Stage, on_stage
 from phinops.surface.trial.terms import Terms
@@ -73,7 +74,8 @@ def memory(rules: Sequence[Rule]) -> timedelta:
     """How far back what happened matters to these rules: so long they are warmed up."""
     spans = [OWN_FIRINGS]
     for rule in rules:
-        windows = (rule.limits.firings, rule.limits.targets)
+        limits = (rule.limits.firings, rule.limits.targets)
         spans += [span for span in (rule.hold, rule.cooldown) if span]
-        spans += [window.per for window in windows if window]
+        spans += [rule.pattern.within + windows.LATE] if rule.pattern else []
+        spans += [limit.per for limit in limits if limit]
     return max(spans)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from phinops.clock import SystemClock
@@ -31,6 +31,7 @@ from phinops.surface.trial.stage import Stage, on_stage
 from phinops.surface.trial.terms import Terms
 from phinops.surface.trial.values import moment
 from phinops.virtual import run
+from phinops.why import Record
 
 START = "2026-01-05T00:00"
 """What the clock of a test shows first, in the zone of the config."""
@@ -38,13 +39,16 @@ START = "2026-01-05T00:00"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a test. `rules` and `record` are what it tried and all that happened, for who counts coverage."""
+    """What came of a test. `rules`, `record` and `records` are what it tried, all that happened and what was made of
+    each event, for who counts coverage.
+    """
 
     script: Script
     failures: tuple[Failure, ...] = ()
     seconds: float = 0.0
     rules: RuleSet = field(default_factory=RuleSet)
     record: Chronicle = field(default_factory=Chronicle)
+    records: Sequence[Record] = ()
 
     @property
     def passed(self) -> bool:
@@ -65,7 +69,7 @@ def try_script(terms: Terms, script: Script) -> Result:
         result = Result(script, (Failure(script.place, _broken(error)),))
     finally:
         random.setstate(lots)
-    return Result(script, result.failures, clock.monotonic() - began, result.rules, result.record)
+    return replace(result, seconds=clock.monotonic() - began)
 
 
 def _broken(error: Exception) -> str:
@@ -89,7 +93,8 @@ async def _live(terms: Terms, script: Script) -> Result:
     async with on_stage(terms, rules, script.mode, start) as stage:
         play = _Play(script, stage)
         failures = await play.all()
-        return Result(script, tuple(failures), rules=play.rules(), record=await stage.record())
+        record = await stage.record()
+        return Result(script, tuple(failures), 0.0, play.rules(), record, await stage.records(record.events))
 
 
 class _Play:
@@ -98,7 +103,7 @@ class _Play:
     def __init__(self, script: Script, stage: Stage) -> None:
         self._script = script
         self._stage = stage
-        self._accountant = Accountant(stage.language)
+        self._accountant = Accountant(stage.language, stage.zone)
         self._rules = [stage.rules]
         self._since = stage.now
 
@@ -160,7 +165,9 @@ class _Play:
 
     async def _expect(self, step: Expects) -> Sequence[Failure]:
         stage = self._stage
-        account = self._accountant.account(await stage.record(), stage.rules, stage.wire.calls)
+        record = await stage.record()
+        records = await stage.records(self._accountant.new(record))
+        account = self._accountant.account(record, records, stage.rules, stage.wire.calls, stage.now)
         failures = judge(step, account, stage.now)
         since, self._since = self._since, stage.now
         if not failures:

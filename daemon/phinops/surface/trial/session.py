@@ -64,6 +64,6 @@ def run_tests(paths: Sequence[Path], own: Config | None, folder: Path) -> Sessio
     results = []
     for script in scripts:
         result = try_script(terms, script)
-        coverage.add(result.rules, result.record)
+        coverage.add(result.rules, result.record, result.records)
         results.append(result)
     return Session(tuple(results), loaded.problems, coverage, clock.monotonic() - began)

@@ -23,11 +23,13 @@ from phinops.execute.desk import Starter
 from phinops.record.chronicle import Chronicle, chronicle
 from phinops.record.recorded import page
 from phinops.record.sqlite import MEMORY, Store
+from phinops.record.timing import Received
 from phinops.rulebook import Reload, Rulebook
 from phinops.surface.trial.tenant import Tenant
 from phinops.surface.trial.terms import Terms
 from phinops.surface.trial.wire import Elsewhere, Wire
 from phinops.virtual import FastLoop
+from phinops.why import Record, gather
 
 AT_ONCE = 0.2
 """Seconds that lie between things that still happen at once: what the machine takes for itself, such as the moment in
@@ -126,6 +128,12 @@ class Stage:
     async def record(self) -> Chronicle:
         """Everything that is on record by now."""
         return await self._store.read(chronicle)
+
+    async def records(self, events: Sequence[Received]) -> Sequence[Record]:
+        """What is on record of each of these events by now, as `explain` reads it."""
+        ids = [each.event.id for each in events]
+        found = await self._store.read(lambda tx: [gather(tx, id, self.zone) for id in ids])
+        return [each for each in found if each]
 
     async def recorded(self) -> list[JsonObject]:
         """The events by now with what was decided on them, as `record.recorded.page` tells them."""
