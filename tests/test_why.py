@@ -27,7 +27,7 @@ from phinops.record.tx import Snapshot
 from phinops.recording import InForce
 from phinops.surface.cli import phinops
 from phinops.virtual import run
-from phinops.why import GUARDS, NO_SET, NOT_COUNTED, gather, why
+from phinops.why import GUARDS, NO_SET, gather, why
 from served import running
 from settings import SHANGHAI, loaded
 from test_pipeline import Begun, Belt, belt, failed
@@ -281,7 +281,7 @@ def test_what_counts_among_others_is_told_as_it_stood(tmp_path: Path) -> None:
                 "many",
             )
             assert (account["firing"], account["condition"]["holds"]) == ("", True)
-            assert accounts(await told(here, stranger.id)) == [("many", "no_match", NOT_COUNTED)]
+            assert accounts(await told(here, stranger.id)) == [("many", "no_match", "if is false")]
             await here.take(events[2])
             (firing,) = await here.firings()
             assert accounts(await told(here, events[2].id)) == [("many", "fired", "")]
