@@ -120,6 +120,16 @@ def test_no_rule_does_more_than_the_config_or_the_command_allow(
     assert book.in_force.mode_of(rule) == mode
 
 
+def test_a_reload_tells_which_rules_may_act_from_now_on(tmp_path: Path) -> None:
+    held = _config(tmp_path, '[rules]\nat_most = "shadow"\n')
+    _write(tmp_path, "a", ONE)
+    _write(tmp_path, "b", TWO.replace("armed", "shadow"))
+    book = _book(held)
+    assert [str(each) for each in book.load(_config(tmp_path)).diff] == ["one: mode: shadow -> armed"]
+    assert [str(each) for each in book.load(held).diff] == ["one: mode: armed -> shadow"]
+    assert book.load(held).diff == []
+
+
 def test_a_rule_is_checked_against_the_edition_when_all_tenants_have_the_same(tmp_path: Path) -> None:
     assert setting_of(_config(tmp_path, editions=("basic", "basic"))).edition == "basic"
     assert setting_of(_config(tmp_path, editions=("basic", "agile"))).edition is None

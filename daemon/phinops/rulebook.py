@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -79,13 +79,12 @@ class Rulebook:
 
     def read(self, config: Config) -> Edition:
         """The rules of the config's paths with the last good version of what is broken; nothing is in force yet."""
-        before = self.in_force.rules
         loaded = self._reads(config, self.language)
-        rules = with_last_good(loaded, before)
+        rules = with_last_good(loaded, self.in_force.rules)
         # A folder that is not there holds no rules, and none at all is allowed; `check` is stricter.
         mistakes = [problem for problem in loaded.errors if problem.code != "none-found"]
         in_force = InForce(rules, self._shadow or config.rules.at_most == "shadow")
-        diff = differences(before, rules)
+        diff = _differences(self.in_force, in_force)
         return Edition(loaded, in_force, Reload(not mistakes, loaded.problems, _changes(diff), diff))
 
     def put_in_force(self, edition: Edition) -> None:
@@ -119,6 +118,17 @@ def setting_of(config: Config) -> Setting:
         notifiers=tuple(config.notifiers),
         hooks=tuple(config.hooks),
     )
+
+
+def _differences(before: InForce, after: InForce) -> list[RuleChange]:
+    """What differs in what rules say; where `at_most` or `--shadow` came or went, in what they may do."""
+    if before.shadow == after.shadow:
+        return differences(before.rules, after.rules)
+    return differences(_allowed(before), _allowed(after))
+
+
+def _allowed(in_force: InForce) -> RuleSet:
+    return RuleSet(replace(rule, mode=in_force.mode_of(rule)) for rule in in_force.rules)
 
 
 def _changes(diff: Sequence[RuleChange]) -> dict[str, Any]:

@@ -479,6 +479,28 @@ def test_simulate_with_what_there_is_not_is_wrong_usage(tmp_path: Path, argument
     assert "Traceback" not in done.stderr
 
 
+def test_simulate_writes_its_keys_for_a_shell_that_nobody_else_reads(tmp_path: Path) -> None:
+    place = Place(tmp_path, 0)
+    process = place.start("simulate", "--keys", "keys.sh")
+    assert process.stdout is not None
+    said = json.loads(process.stdout.readline())
+    assert end(process) == 0
+    shown = subprocess.run(
+        ["sh", "-c", ". ./keys.sh; env"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"]},
+    ).stdout.splitlines()
+    assert f"DATAPHIN_ACCESS_KEY_ID={said['access_key_id']}" in shown
+    assert f"DATAPHIN_ACCESS_KEY_SECRET={said['access_key_secret']}" in shown
+    assert (tmp_path / "keys.sh").stat().st_mode & 0o777 == 0o600
+    refused = place.phinops("simulate", "--keys", "nowhere/keys.sh")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "nowhere/keys.sh" in refused.stderr
+
+
 def test_simulate_on_a_taken_port_cannot_listen(dataphin: dict[str, Any], tmp_path: Path) -> None:
     done = Place(tmp_path, 0).phinops("simulate", "--port", dataphin["url"].rpartition(":")[2])
     assert done.returncode == 3

@@ -46,7 +46,20 @@ def test_the_demo_ends_with_a_summary_when_it_is_interrupted(tmp_path: Path) -> 
 
 
 def test_the_simulator_says_where_it_is_and_ends_on_a_signal(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "phinops", "simulate", "--edition", "agile", "--scenario", "quiet", "--seed", "7"]
+    command = [
+        sys.executable,
+        "-m",
+        "phinops",
+        "simulate",
+        "--edition",
+        "agile",
+        "--scenario",
+        "quiet",
+        "--seed",
+        "7",
+        "--keys",
+        "k",
+    ]
     keys = []
     for number in (signal.SIGTERM, signal.SIGINT):
         with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=_environment()) as process:
@@ -72,7 +85,7 @@ def test_the_demo_tells_people_how_it_went(tmp_path: Path, monkeypatch: pytest.M
     assert last[-1].endswith("; 0 refused by the quota.")
 
 
-def test_a_port_that_is_taken_and_a_scenario_that_is_not_there() -> None:
+def test_a_port_that_is_taken_a_scenario_that_is_not_there_and_a_folder_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         taken = CliRunner().invoke(phinops, ["simulate", "--port", str(holder.getsockname()[1])])
     assert (taken.exit_code, taken.stdout) == (3, "")
@@ -80,6 +93,9 @@ def test_a_port_that_is_taken_and_a_scenario_that_is_not_there() -> None:
     missing = CliRunner().invoke(phinops, ["simulate", "--scenario", "nowhere"])
     assert (missing.exit_code, missing.stdout) == (2, "")
     assert "there is no scenario «nowhere»" in missing.stderr
+    unwritten = CliRunner().invoke(phinops, ["simulate", "--keys", "/nowhere/keys.sh"])
+    assert (unwritten.exit_code, unwritten.stdout) == (2, "")
+    assert "/nowhere/keys.sh" in unwritten.stderr
 
 
 def _environment() -> dict[str, str]:

@@ -31,8 +31,13 @@ def find(paths: Sequence[Path], explicit: Path | None) -> Found:
 
 
 def own_rules(config: Config | None) -> Sequence[Path]:
-    """Where rules lie when nothing is named."""
-    return config.rules.paths if config is not None else [Path("rules")]
+    """Where rules lie when nothing is named; told from where one stands if they lie below."""
+    return [_from_here(path) for path in config.rules.paths] if config is not None else [Path("rules")]
+
+
+def _from_here(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _configs_in(path: Path) -> Iterator[Path]:

@@ -36,7 +36,9 @@ def init(folder: Path) -> None:
     except OSError as error:
         raise click.BadParameter(f"cannot write {error.filename}: {error.strerror}", param_hint="DIR") from error
     click.echo(
-        "\nNext: set the tenant and its keys in phinops.toml, then `phinops check` and `phinops run`.\n"
+        "\nNext: set the tenant and its keys in phinops.toml, then `phinops check`, `phinops test` and `phinops run`.\n"
+        "To try rules on a simulated tenant: `phinops simulate --keys keys.sh`; its url is the endpoint, and after\n"
+        "`. ./keys.sh` the shell that says `phinops run` has its keys.\n"
         "As a service: put phinops.toml and rules/ into /etc/phinops, the keys into files that only root can read,\n"
         'name those with LoadCredential= in a drop-in of phinops.service, { credential = "NAME" } in the config,\n'
         "and `systemctl enable --now phinops`."
