@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 
 import anyio
 import pytest
+from click.testing import CliRunner, Result
 
+from fakedaemon import FakeService, answering
 from phinops.arrive.arrival import Arrival
 from phinops.clock import LoopClock
 from phinops.config import Config
@@ -27,6 +30,7 @@ from phinops.record.chronicle import Chronicle, chronicle
 from phinops.record.recorded import page
 from phinops.record.sqlite import Store
 from phinops.record.tx import Snapshot
+from phinops.surface.cli import phinops
 from phinops.surface.trial.account import Accountant
 from phinops.surface.trial.backtest import Asked, run_backtest
 from phinops.surface.trial.made import Maker
@@ -208,16 +212,16 @@ class Corpus:
         return self.terms.language
 
 
-def lived(folder: Path, seed: int, rules: str = RULES, told: Sequence[Told] = ()) -> Corpus:
+def lived(folder: Path, seed: int) -> Corpus:
     """A daemon hears of the corpus, each event at its time."""
     file = folder / "all.rules.yaml"
-    file.write_text(rules, encoding="utf-8")
+    file.write_text(RULES, encoding="utf-8")
     hidden = folder / "hidden"
     hidden.mkdir(exist_ok=True)
     config = make_config(folder)
     terms = make_terms(config, hidden)
     assert [str(each) for each in terms.load([file]).errors] == []
-    told = told or corpus(seed, config.timezone)
+    told = corpus(seed, config.timezone)
 
     async def hour() -> Corpus:
         start = datetime.fromisoformat(START).replace(tzinfo=config.timezone)
@@ -281,11 +285,13 @@ def make_config(folder: Path) -> Config:
     )
 
 
-def born(firing: Firing) -> str:
-    """How a firing began: skipped at once, at work at once, or later."""
+def born(firing: Firing, within: timedelta = timedelta()) -> str:
+    """How a firing began: skipped at once, at work at once (or `within` so long), or later."""
     if firing.state == "skipped" and firing.ended_at == firing.created_at:
         return "skipped"
-    return "ready" if firing.started_at == firing.created_at else "later"
+    if firing.started_at is None or not firing.created_at:
+        return "later"
+    return "ready" if firing.started_at - firing.created_at <= within else "later"
 
 
 def decisions(events: Sequence[JsonObject]) -> list[Any]:
@@ -342,8 +348,10 @@ def _decided_once_more(found: Corpus, record: Record, firing: Firing) -> None:
 def _backtested(found: Corpus) -> None:
     """Under the very same rules nothing is decided otherwise, not even what is skipped and why."""
     fetch = pages(found.events)
-    for against in ((), tuple(found.config.rules.paths)):
-        asked = Asked(NAME, timedelta(days=1), tuple(found.config.rules.paths), against)
+    rules = tuple(found.config.rules.paths)
+    # In the midst of it windows are open, and firings wait.
+    for since, against in ((timedelta(days=1), rules), (timedelta(minutes=95), ())):
+        asked = Asked(NAME, since, rules, against)
         result = run_backtest(found.config, asked, fetch, found.folder / "hidden")
         assert [(each.change, each.subject, each.rule, each.what) for each in result.differences] == []
         assert result.new_writes == []
@@ -402,10 +410,94 @@ def by_rule(record: Chronicle) -> Counter[tuple[str, ...]]:
             firing.rule,
             firing.key,
             subjects[firing.event_id],
-            born(firing),
+            born(firing, timedelta(seconds=1)),  # the clock of a test shows whole seconds
             firing.state,
             firing.reason.partition("fi_")[0].partition("(act_")[0],
             str(sorted((name, each.outcome) for name, each in firing.results.items())),
         )
         for firing in record.firings
     )
+
+
+# The command, on such records
+
+
+CONFIG = """
+[[tenants]]
+name = "test"
+endpoint = "http://127.0.0.1:9"
+op_tenant_id = 1
+edition = "basic"
+access_key_id = { env = "NOT_SET_ANYWHERE" }
+access_key_secret = { env = "NOT_SET_ANYWHERE" }
+[notifiers.oncall]
+type = "dingtalk"
+url = { env = "NOT_SET_ANYWHERE" }
+[hooks.deploy]
+secret = { env = "NOT_SET_ANYWHERE" }
+[server]
+listen = "127.0.0.1:{port}"
+[rules]
+paths = ["all.rules.yaml"]
+"""
+
+
+@pytest.fixture
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
+    """A folder with the config and the rules of a daemon that tells what it kept of the corpus."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("PHINOPS_CONFIG", "STATE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    found = lived(tmp_path, 0)
+    assert {"count", "all", "absent", "restart"} <= {each.rule for each in found.record.firings}
+    service = FakeService()
+    service.pages = {0: {"newest": found.events[-1]["at"], "next": None, "events": found.events}}
+    with answering(service) as port:
+        (tmp_path / "phinops.toml").write_text(CONFIG.replace("{port}", str(port)), encoding="utf-8")
+        yield tmp_path
+
+
+def backtest(*words: str) -> Result:
+    return CliRunner().invoke(phinops, ["backtest", *words])
+
+
+def changed(folder: Path, *changes: tuple[str, str]) -> str:
+    """Rules of which some are other ones."""
+    text = RULES
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "changed.rules.yaml").write_text(text, encoding="utf-8")
+    return "changed.rules.yaml"
+
+
+SAYS_WHICH = 'do: [ { notify: { to: oncall, message: "{{ events | length }}" } } ]\n  - id: absent-of-some'
+RERUNS = "mode: armed\n    do: [ { rerun_instance: {} } ]\n  - id: absent-of-some"
+
+
+def test_only_writes_that_are_new_fail(stored: Path) -> None:
+    for since in ("1d", "95m"):
+        same = backtest("--since", since, "--fail-on-new-writes")
+        assert (same.exit_code, same.stdout.splitlines()[-1].partition(": ")[2]) == (
+            0,
+            "0 added, 0 removed, 0 changed",
+        ), same.output
+    talks = changed(stored, ("count: 3, within: 15m", "count: 2, within: 30m"), ("for: 2m\n", "for: 1m\n"))
+    told = backtest("--since", "1d", "--rules", talks, "--fail-on-new-writes")
+    assert (told.exit_code, " 0 added" in told.stdout) == (0, False), told.output
+    writes = changed(stored, (SAYS_WHICH, RERUNS))
+    assert backtest("--since", "1d", "--rules", writes).exit_code == 0
+    assert backtest("--since", "1d", "--rules", writes, "--fail-on-new-writes").exit_code == 1
+    found = json.loads(backtest("--since", "1d", "--rules", writes, "--json").stdout)
+    assert {(each["rule"], each["step"]) for each in found["new_writes"]} == {("absent", "rerun_instance")}
+    assert backtest("--since", "1d", "--rules", writes, "--against", writes, "--fail-on-new-writes").exit_code == 0
+
+
+def test_windows_and_waits_give_the_same_to_the_letter(stored: Path) -> None:
+    other = changed(
+        stored, (SAYS_WHICH, RERUNS), ("count: 2, within: 20m", "count: 3, within: 30m"), ("within: 8m", "within: 5m")
+    )
+    for words in (("--json",), (), ("--against", "all.rules.yaml", "--json")):
+        one, two = (backtest("--since", "95m", "--rules", other, *words).stdout for _ in range(2))
+        assert one == two
+        assert "absent" in one

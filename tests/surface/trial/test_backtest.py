@@ -10,12 +10,18 @@ from typing import Any
 import pytest
 
 from phinops.config import Config
+from phinops.decide.language import Language
+from phinops.decide.load import load_rules
+from phinops.decide.rule import Setting
 from phinops.event import JsonObject
+from phinops.execute.steps.table import STEPS
 from phinops.surface.trial.backtest import Asked, Backtest, Mistaken, run_backtest
 from phinops.surface.trial.made import Maker
+from phinops.surface.trial.replay import memory
 from phinops.surface.trial.stage import on_stage
 from phinops.surface.trial.terms import make_terms
 from phinops.virtual import run
+from settings import SHANGHAI
 
 RULES = """\
 rules:
@@ -244,3 +250,29 @@ def test_rules_with_mistakes_are_not_tried(config: Config, tmp_path: Path) -> No
     with pytest.raises(Mistaken) as raised:
         backtest(config, tmp_path / "a", (), rules=rules)
     assert raised.value.problems[0].code == "unknown-event"
+
+
+@pytest.mark.parametrize(
+    ("rule", "hours"),
+    [
+        ("on: instance.failed\n    do: [ { pause_node: {} } ]", 24),
+        ("on: instance.failed\n    cooldown: 30h\n    do: [ { pause_node: {} } ]", 30),
+        ("on: { event: instance.failed, count: 3, within: 6h }\n    do: [ { wait: 1m } ]", 30),
+        (
+            "on: { event: instance.failed, absent: instance.succeeded, within: 2h }\n    do: [ { wait: 1m } ]",
+            26,
+        ),
+        (
+            "on: instance.failed\n    for: 20h\n    do: [ { wait: 5h }, { pause_node: {}, verify: { within: 2h } } ]",
+            27,
+        ),
+        ("on: instance.failed\n    do: [ { wait: { until: event.instance.status == 'x', timeout: 40h } } ]", 40),
+        ("on: hook.x\n    do: [ { wait: '{{ event.body.pause }}' }, { wait: 1m } ]", 24),
+    ],
+)
+def test_rules_are_warmed_up_for_as_long_as_they_remember(tmp_path: Path, rule: str, hours: int) -> None:
+    file = tmp_path / "some.rules.yaml"
+    file.write_text(f"rules:\n  - id: r\n    mode: armed\n    {rule}\n", encoding="utf-8")
+    loaded = load_rules([file], Setting(STEPS, SHANGHAI), Language(SHANGHAI))
+    assert [each for each in loaded.errors if each.severity == "error"] == []
+    assert memory(list(loaded.rules)) == timedelta(hours=hours)

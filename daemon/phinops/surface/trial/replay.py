@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from phinops.decide.rule import Rule
+from phinops.decide.rule import Rule, RuleStep
+from phinops.durations import parse_duration
 from phinops.event import Event, JsonObject, from_json
 from phinops.record import windows
 from phinops.record.recorded import is_own
@@ -76,6 +77,15 @@ def memory(rules: Sequence[Rule]) -> timedelta:
     for rule in rules:
         limits = (rule.limits.firings, rule.limits.targets)
         spans += [span for span in (rule.hold, rule.cooldown) if span]
+        # What happened so long ago may still count with what comes late, or be under way.
         spans += [rule.pattern.within + windows.LATE] if rule.pattern else []
+        spans.append(sum(map(_longest, rule.steps), rule.hold or timedelta()))
         spans += [limit.per for limit in limits if limit]
     return max(spans)
+
+
+def _longest(step: RuleStep) -> timedelta:
+    """How long the step takes at most, as far as its rule says so without a template."""
+    waits = step.params.get("duration") or step.params.get("timeout") if step.kind == "wait" else None
+    said = parse_duration(waits) if waits and "{{" not in waits else timedelta()
+    return said + (step.verify or timedelta())
