@@ -95,7 +95,7 @@ def is_read_again(found: Loaded, place: Path) -> None:
 
 
 def _bare(found: Loaded) -> list[Any]:
-    return [(dataclasses.replace(rule, file="", line=0), rule.hash) for rule in found.rules]
+    return [(dataclasses.replace(rule, file="", line=0, column=1), rule.hash) for rule in found.rules]
 
 
 @MANY

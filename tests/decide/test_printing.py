@@ -99,7 +99,7 @@ def again(found: Loaded, folder: Path) -> Loaded:
 
 def bare(found: Loaded) -> list[tuple[Rule, str]]:
     """The rules without the place that they stand at, with their hashes."""
-    return [(dataclasses.replace(rule, file="", line=0), rule.hash) for rule in found.rules]
+    return [(dataclasses.replace(rule, file="", line=0, column=1), rule.hash) for rule in found.rules]
 
 
 def test_rules_are_printed_in_one_form(tmp_path: Path) -> None:

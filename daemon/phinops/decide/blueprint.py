@@ -194,7 +194,9 @@ def use_blueprint(node: Node, file: RuleFile, reading: Reading, known: Mapping[s
         return None
     bounds = with_defaults(own, file.defaults, blueprint.node.child("on"), reading.blamed)
     rule = _made(blueprint, bounds, filled, use.place, reading)
-    return rule and replace(rule, line=node.line, description=model.description or blueprint.description)
+    return rule and replace(
+        rule, line=node.line, column=node.column, description=model.description or blueprint.description
+    )
 
 
 def _made(blueprint: Blueprint, bounds: Node, filled: Mapping[str, Filled], at: Place, reading: Reading) -> Rule | None:

@@ -64,7 +64,7 @@ def build_rule(node: Node, reading: Reading) -> Rule | None:
         reading.findings.error("mode-missing", node.place, message)
     if model is None or trigger is None:
         return None
-    _check_age(node, model, reading)
+    _check_age(node, model, trigger, reading)
     rule = _rule(node, reading, model, trigger, plan)
     return hashed(replace(rule, writes=steps.writes, active=active.calendars))
 
@@ -96,6 +96,7 @@ def _rule(node: Node, reading: Reading, model: RuleModel, trigger: Trigger, plan
         pattern=trigger.pattern,
         file=reading.findings.file,
         line=node.line,
+        column=node.column,
     )
 
 
@@ -134,11 +135,13 @@ def _check_hold(node: Node, trigger: Trigger, reading: Reading) -> None:
         reading.findings.warning("only-delays", node.keys["for"].place, message)
 
 
-def _check_age(node: Node, model: RuleModel, reading: Reading) -> None:
+def _check_age(node: Node, model: RuleModel, trigger: Trigger, reading: Reading) -> None:
     """What has waited for longer than `max_age` allows is too old when its turn comes."""
-    if model.max_age and model.for_ and model.max_age < model.for_:
+    pattern = trigger.pattern
+    waits, key = (pattern.within, "within") if pattern and pattern.awaited else (model.for_, "for")
+    if model.max_age and waits and model.max_age < waits:
         message = (
-            f"after {format_duration(model.for_)} of «for» every event is older than «max_age: "
+            f"after {format_duration(waits)} of «{key}» every event is older than «max_age: "
             f"{format_duration(model.max_age)}» allows: nothing fires this rule"
         )
         reading.findings.warning("never-fires", node.place_of_key(("max_age",)), message)

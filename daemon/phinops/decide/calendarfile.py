@@ -108,5 +108,5 @@ def unknown_days(rules: Iterable[Rule], now: datetime) -> list[Problem]:
                 f"{rule.id}: China's working days are known here until {last_known()}, after that {official} takes "
                 "them to be Monday to Friday: update the package chinesecalendar"
             )
-            first.setdefault(rule.file, Problem(rule.file, rule.line, 1, "days-unknown", message, "warning"))
+            first.setdefault(rule.file, Problem(rule.file, rule.line, rule.column, "days-unknown", message, "warning"))
     return list(first.values())

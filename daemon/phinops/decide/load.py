@@ -246,4 +246,4 @@ def _warn_of_schedules(gathered: _Gathered) -> None:
     for rule in gathered.rules.values():
         if rule.types == (SCHEDULE,):
             message = f"{rule.id}: no rule has a schedule, so nothing fires it: write `on: {{ schedule: CRON }}`"
-            gathered.problems.append(Problem(rule.file, rule.line, 1, "never-fires", message, "warning"))
+            gathered.problems.append(Problem(rule.file, rule.line, rule.column, "never-fires", message, "warning"))

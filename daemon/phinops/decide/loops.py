@@ -67,7 +67,7 @@ def endless_loops(rules: Iterable[Rule], kinds: Mapping[str, StepKind]) -> Itera
         circle = [] if rule.id in told else _circle(rule, wakes)
         if circle:
             told |= {wake.rule.id for wake in circle}
-            yield Problem(rule.file, rule.line, 1, "endless-loop", _told(rule, circle), "warning")
+            yield Problem(rule.file, rule.line, rule.column, "endless-loop", _told(rule, circle), "warning")
 
 
 def _ends(rule: Rule) -> bool:

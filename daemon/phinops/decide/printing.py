@@ -23,6 +23,7 @@ NOT_PRINTED: Mapping[str, str] = {
     "writes": "follows from the steps",
     "file": "where the rule stood",
     "line": "where the rule stood",
+    "column": "where the rule stood",
     "hash": "follows from all else",
     "cron": "is part of `on`",
     "types": "is `on`",

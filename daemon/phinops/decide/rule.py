@@ -171,6 +171,7 @@ class Rule:
     pattern: Pattern | None = None
     file: str = ""
     line: int = 0
+    column: int = 1
     hash: str = field(default="", compare=False)
 
     def to_json(self) -> JsonObject:

@@ -107,6 +107,10 @@ def _mapping(node: Node, findings: Findings, hooks: Collection[str] | None) -> T
             "missing-key", node.place, "«on» with event needs count, absent or after; for each event name it alone"
         )
         return None
+    several = [key for key in others if kind and key in ("count", "absent")]
+    if several:
+        findings.error("unknown-key", node.keys[several[0]].place, f"«{several[0]}»: {_one_of_several(node, kind)}")
+        return None
     for key in others:
         near = did_you_mean(key, _KEYS) or f": it knows {listed(_KEYS)}"
         comma = ": a comma ends a value inside of { }, put it in quotes" if node.value[key].value is None else ""
@@ -116,6 +120,13 @@ def _mapping(node: Node, findings: Findings, hooks: Collection[str] | None) -> T
             findings.error("bad-value", node.place, "«on» is empty")
         return None
     return _schedule(node.value[kind], findings) if kind == "schedule" else _hook(node.value[kind], findings, hooks)
+
+
+def _one_of_several(node: Node, kind: str) -> str:
+    """How what wakes a rule is said, or is not, where it is one of several events."""
+    if kind == "hook":
+        return f"a hook among several events is named by its type: event: hook.{node.value[kind].plain()}"
+    return "a schedule cannot be one of several events: let a rule on it `emit` a custom.NAME for it"
 
 
 def _schedule(node: Node, findings: Findings) -> Trigger | None:

@@ -70,7 +70,9 @@ def test_unknown_notifiers_are_found_with_a_suggestion() -> None:
     assert path == ("to",)
     assert message.endswith("did you mean «oncall»?")
     [(_, message)] = NOTIFY.problems(notify(to="x"), Checked(notifiers=()))
-    assert message.endswith("the config has none")
+    assert message.endswith("the config has none; a table [notifiers.x] makes it one")
+    [(_, message)] = NOTIFY.problems(notify(to="x"), Checked(notifiers=("oncall", "night")))
+    assert message.endswith("the config has night, oncall")
     assert NOTIFY.problems(params, Checked(notifiers=None)) == []
 
 

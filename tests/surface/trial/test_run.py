@@ -493,6 +493,16 @@ def test_is_as_expected(tmp_path: Path, rules: str, test: str) -> None:
             """
             steps:
               - event: { type: instance.failed, node: { name: dws_a } }
+              - advance: 31m
+              - expect: { notifications: [ { title: t_2 } ] }
+            """,
+            "7: notifications: expected a notice {title: t_2}, but its title is «t_1»",
+            id="another whole title",
+        ),
+        pytest.param(
+            """
+            steps:
+              - event: { type: instance.failed, node: { name: dws_a } }
               - expect: { firings: [ { rule: rerun, state: done } ] }
             """,
             "6: firings: expected rerun {state: done}, but its state is running",

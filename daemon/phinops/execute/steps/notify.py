@@ -79,4 +79,6 @@ def _unknown(name: str, known: Collection[str]) -> str:
     near = nearest(name, sorted(known))
     if near:
         return f"there is no notifier «{name}»: did you mean «{near}»?"
-    return f"there is no notifier «{name}»: the config has {', '.join(sorted(known)) or 'none'}"
+    if known:
+        return f"there is no notifier «{name}»: the config has {', '.join(sorted(known))}"
+    return f"there is no notifier «{name}»: the config has none; a table [notifiers.{name}] makes it one"
