@@ -323,7 +323,7 @@ def _explained(found: Corpus) -> None:
         for rule, outcome, reason, firing_id in told:
             if outcome in ("fired", "skipped"):
                 firing = fired[rule]
-                assert (firing.id, firing.reason or reason) == (firing_id, reason)
+                assert (firing.id, firing.reason) == (firing_id, reason)
                 assert (outcome == "skipped") == (firing.state == "skipped")
             else:
                 assert rule not in fired

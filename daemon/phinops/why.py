@@ -145,7 +145,7 @@ def _of_firing(language: Language, record: Record, firing: Firing, zone: tzinfo)
     told = explain(language, rule, record.event, facts, record.before(facts))
     outcome = "skipped" if firing.state == "skipped" else "fired"
     return {
-        **_account(record, rule.id, zone, outcome, rule=rule, reason=firing.reason or told.decision.reason, told=told),
+        **_account(record, rule.id, zone, outcome, rule=rule, reason=firing.reason, told=told),
         "state": firing.state,
         "key": firing.key,
         "history": facts.to_json()["history"] if firing.facts else None,

@@ -182,6 +182,18 @@ def test_is_as_expected(tmp_path: Path, rules: str, test: str) -> None:
     assert failures(tmp_path, rules, test, other=other) == []
 
 
+def test_a_run_that_is_told_of_late_can_be_read(tmp_path: Path) -> None:
+    rules = "rules: [ { id: hold, on: instance.failed, for: 2m, do: [ { notify: { to: oncall, message: m } } ] } ]"
+    test = """
+        steps:
+          - event: { type: instance.succeeded }
+          - event: { type: instance.failed, time: "2026-01-04T23:50" }
+          - advance: 2m
+          - expect: { notifications: [ { to: oncall } ], ended: [ { rule: hold, state: done } ] }
+    """
+    assert failures(tmp_path, rules, test) == []
+
+
 def test_one_born_skipped_on_an_event_of_before_is_told(tmp_path: Path) -> None:
     rules = COUNT.replace("    do:", "    limits: { firings: { max: 1, per: 1h } }\n    do:").replace("3", "2")
     test = """

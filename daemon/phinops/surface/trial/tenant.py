@@ -148,4 +148,5 @@ def timed(run: Run | None, status: str, now: datetime) -> dict[str, Any]:
         began = now
     if status not in ENDED:
         return {"started_at": began, "ended_at": None, "duration_s": None}
+    began = min(began, now)  # what is told late may have ended before what was told of first
     return {"started_at": began, "ended_at": now, "duration_s": int((now - began).total_seconds())}
