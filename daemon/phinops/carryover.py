@@ -13,7 +13,7 @@ from datetime import datetime
 import structlog
 
 from phinops.clock import Clock
-from phinops.decide.decision import Facts
+from phinops.decide.decision import Facts, holds_off
 from phinops.decide.language import Language
 from phinops.decide.match import Match, judge, looks_at
 from phinops.decide.permit import History, may_count, permit
@@ -139,17 +139,15 @@ def _decide_anew(tx: Tx, in_force: InForce, rule: Rule, each: _Waiting, outcome:
     assert each.match
     key = each.match.key
     events = each.events or (each.event,)
-    past = past_of(tx, rule, key, events, besides=each.firing.id)
     absent = rule.pattern is not None and bool(rule.pattern.awaited)
     if absent and rule.pattern:  # the past is asked when its time is over
-        objection, queue, reason = may_count(rule, each.event, tx.now), False, waits_for(rule.pattern)
+        past, queue, reason = History(), False, waits_for(rule.pattern)
+        objection = may_count(rule, each.event, tx.now)
     else:
+        past = past_of(tx, rule, key, events, besides=each.firing.id)
         verdict = permit(rule, each.event, past, tx.now)
-        objection, queue, reason = (
-            "" if verdict.allowed or verdict.queue else verdict.reason,
-            verdict.queue,
-            verdict.reason,
-        )
+        queue, reason = verdict.queue, verdict.reason or (holds_off(rule.hold) if rule.hold else "")
+        objection = "" if verdict.allowed or queue else verdict.reason
     if objection:
         journal.end(tx, each.firing.id, "skipped", objection)
         return "dropped"
@@ -161,7 +159,7 @@ def _decide_anew(tx: Tx, in_force: InForce, rule: Rule, each: _Waiting, outcome:
         plan=rule.to_json(),
         state="waiting",
         reason=reason,
-        facts=Facts(tx.now, History() if absent else past).to_json(),
+        facts=Facts(tx.now, past).to_json(),
     )
     seen = min((one.came for one in _seen(tx, firing)), default=tx.now) if absent else firing.created_at or tx.now
     firing = replace(firing, wake_at=max(tx.now, turns.due(firing, seen)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -15,10 +14,10 @@ from phinops.arrive.arrival import Arrival
 from phinops.arrive.hooks import HookRefused, receive
 from phinops.arrive.lasting import Asked
 from phinops.arrive.schedule import ScheduleSource
-from phinops.carryover import Carried, carry_over
+from phinops.carryover import carry_over
 from phinops.channels import Notices
 from phinops.clock import Clock
-from phinops.config import Config, load_config
+from phinops.config import Config
 from phinops.course import Courses
 from phinops.crew import Crew
 from phinops.decide.language import Language
@@ -38,20 +37,20 @@ from phinops.operator_call import OperatorCalls
 from phinops.pipeline import Pipeline, Taken
 from phinops.pulse import Pulse
 from phinops.quota import Quotas
-from phinops.record import journal, lists
+from phinops.record import journal
 from phinops.record.book import Book
-from phinops.record.recorded import page
 from phinops.record.spends import Key
 from phinops.record.sqlite import Store
 from phinops.recording import InForce, permit_again
+from phinops.reloads import Reloads
 from phinops.report import Report
 from phinops.rulebook import Reload, Rulebook
 from phinops.spoken import SpokenWords
+from phinops.telling import Telling
 from phinops.tenant import Common, Remembered, Serving, limiters, serving
 from phinops.timers import SPENDER, Timers
 from phinops.vitals import Health, Vitals
 from phinops.watch import LONGEST_CALL, loop_of, watches_of
-from phinops.why import gather, why
 
 log = structlog.get_logger(__name__)
 
@@ -84,17 +83,16 @@ class _Parts:
         return self.common.store
 
 
-class Daemon:
+class Daemon(Telling):
     """The running service. Make one with `Daemon.open`, then `run` it."""
 
     def __init__(self, config: Config, parts: _Parts) -> None:
+        super().__init__(parts.store, parts.rulebook.language, config.timezone)
         self._config = config
         self._parts = parts
         self._clock = clock = parts.common.clock
         self._stop = anyio.Event()
         self._doubt = anyio.Event()
-        self._untold = True
-        self._reloads: Counter[str] = Counter()
         self._left: list[tuple[Firing, Event]] = []
         self.report = Report(clock)
         words = SpokenWords(parts.rulebook.language, clock)
@@ -110,6 +108,7 @@ class Daemon:
         self._pipeline = Pipeline(
             parts.store, parts.rulebook.language, self._in_force, self._courses, clock, self._tell
         )
+        self._reloads = Reloads(config, parts.rulebook, self._pipeline, parts.notices, parts.store, clock)
         self._timers = Timers(
             parts.store,
             self._pipeline,
@@ -268,7 +267,7 @@ class Daemon:
 
     async def hook(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         """Take a posted message in: the HTTP status, 202 when it is recorded, and the reason otherwise."""
-        hook = self._config.hooks.get(name)
+        hook = self._reloads.config.hooks.get(name)
         if hook is None:
             return 404, f"there is no hook «{name}»"
         try:
@@ -309,51 +308,20 @@ class Daemon:
 
         A `config` that is given is taken in place of what its file says now.
         """
-        try:
-            config = config or (load_config(self._config.file) if self._config.file else self._config)
-            self._parts.notices.replace(config.notifiers)
-        except ConfigError as error:
-            self._reloads["refused"] += 1
-            log.warning("reload.refused", reason=str(error))
-            return Reload(False, error.problems, {"refused": str(error)})
         asked = _asked(self._parts.rulebook)
-        try:
-            found, carried = await self._put_in_force(config)
-        except StoreError as error:
-            self._doubt.set()
-            self._reloads["refused"] += 1
-            self._parts.notices.replace(self._config.notifiers)
-            log.warning("reload.refused", reason=str(error))
-            return Reload(False, (), {"refused": f"nothing was changed: {error}"})
-        needs = _needs_restart(self._config, config)
-        self._config = self._config.model_copy(
-            update={"rules": config.rules, "notifiers": config.notifiers, "hooks": config.hooks}
-        )
+        found = await self._reloads.reload(config)
+        self._doubt.set()
+        if "refused" not in found.changed:
+            self._rules_changed(more=bool(_asked(self._parts.rulebook) - asked))
+        return found
+
+    def _rules_changed(self, *, more: bool) -> None:
+        """Sources and timers look at what is asked of them now; `more` says that it is more than before."""
         for schedule in self._schedules.values():
             schedule.changed()
-        more = _asked(self._parts.rulebook) - asked
         for watch in self._watches:
-            watch.pacer.nudge(look=bool(more) and watch.source.name == "instances")
+            watch.pacer.nudge(look=more and watch.source.name == "instances")
         self._timers.changed()
-        self._untold = True
-        self._doubt.set()
-        self._reloads["accepted" if found.accepted else "refused"] += 1
-        names = {name: found.changed[name] for name in ("added", "removed", "changed")}
-        log.info("rules.reloaded", accepted=found.accepted, **names, diff=list(map(str, found.diff)))
-        changed = {**found.changed, "restart": needs, "carried": carried.to_json()}
-        return replace(found, changed=changed)
-
-    async def _put_in_force(self, config: Config) -> tuple[Reload, Carried]:
-        """Read the rules and put them in force, with what waits carried over, as if at one moment."""
-        rulebook = self._parts.rulebook
-        async with self._pipeline.halted():
-            edition = rulebook.read(config)
-            carried, outcome = await carry_over(
-                self._parts.store, self._parts.rulebook.language, edition.in_force, self._clock
-            )
-            rulebook.put_in_force(edition)
-        self._pipeline.go_on(outcome)
-        return edition.reload, carried
 
     async def _watch_store(self) -> None:
         """Find out whether the store can be written, now and then and whenever there is doubt.
@@ -366,25 +334,13 @@ class Daemon:
             self._doubt = anyio.Event()
             try:
                 await self._parts.store.probe()
-                await self._tell_quarantine()
+                await self._reloads.tell_quarantine(tuple(self._parts.servings), self._take_own)
             except StoreLost:
                 raise
             except StoreError:
                 pass  # the store has said so in the log, and readiness tells it
             with anyio.move_on_after(self._clock.real(_PROBE_EVERY)):
                 await self._doubt.wait()
-
-    async def _tell_quarantine(self) -> None:
-        """Tell once of each reading of the rules what it left out."""
-        if not self._untold:
-            return
-        self._untold = False
-        try:
-            for event in self._parts.rulebook.quarantine_events(tuple(self._parts.servings), self._clock.now()):
-                await self._take_own(event)
-        except StoreError:
-            self._untold = True
-            raise
 
     # How it is
 
@@ -403,40 +359,6 @@ class Daemon:
     def calls_today(self) -> Mapping[int, int]:
         """Today's calls by level, over all accounts."""
         return self._vitals.calls_today()
-
-    async def counts(self) -> JsonObject:
-        """Totals of the store: events, firings, actions by outcome, notices by state."""
-        return await self._parts.store.read(journal.counts)
-
-    async def events(self, limit: int, tenant: str = "") -> list[JsonObject]:
-        """The newest events, newest first."""
-        return await self._parts.store.read(lambda tx: lists.list_events(tx, limit, tenant))
-
-    async def firings(self, limit: int, tenant: str = "") -> list[JsonObject]:
-        """The newest decisions, newest first."""
-        return await self._parts.store.read(lambda tx: lists.list_firings(tx, limit, tenant, self._config.timezone))
-
-    async def actions(self, limit: int, tenant: str = "") -> list[JsonObject]:
-        """The newest actions, newest first."""
-        return await self._parts.store.read(lambda tx: lists.list_actions(tx, limit, tenant, self._config.timezone))
-
-    async def recorded(self, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
-        """A page of the events of a tenant with what was decided on them, as `record.recorded.page` tells it.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        return await self._parts.store.read(lambda tx: page(tx, tenant, since, after, limit))
-
-    async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
-        """Why each rule did what it did about an event, named by its id or a firing's; None when it is not on record.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        zone = self._config.timezone
-        record = await self._parts.store.read(lambda tx: gather(tx, name, zone))
-        return why(self._parts.rulebook.language, record, rule, zone=zone) if record else None
 
     async def quota(self, by: Key | None = None, limit: int = 10, tenant: str = "") -> list[JsonObject]:
         """How every pool of the quota stands, and its `limit` biggest spenders, told apart by `by`.
@@ -464,7 +386,7 @@ class Daemon:
                 ({"state": "loaded"}, float(len(rulebook.in_force.rules))),
                 ({"state": "quarantined"}, float(rulebook.quarantined)),
             ],
-            "reloads_total": [({"result": name}, float(count)) for name, count in self._reloads.items()],
+            "reloads_total": [({"result": name}, float(count)) for name, count in self._reloads.results.items()],
             "loop_age_seconds": self._vitals.loop_ages(),
         }
 
@@ -472,9 +394,3 @@ class Daemon:
 def _asked(rulebook: Rulebook) -> frozenset[Asked]:
     """What the rules in force call too long."""
     return frozenset(Asked(*each) for each in rulebook.in_force.rules.lasting)
-
-
-def _needs_restart(before: Config, after: Config) -> list[str]:
-    """The parts of the config that differ and are only read at a start."""
-    parts = ("timezone", "tenants", "safety", "store", "server")
-    return [name for name in parts if getattr(before, name) != getattr(after, name)]

@@ -24,16 +24,6 @@ from phinops.record.tx import Snapshot
 
 NO_SET = "which rules were in force then was not kept"
 
-GUARDS: Mapping[str, str] = {
-    "switched_off": "mode",
-    "outside_hours": "active",
-    "too_old": "max_age",
-    "own_doing": "own doing",
-    "cooling_down": "cooldown",
-    "too_many": "limits.firings",
-}
-"""What the guards of `decide.permit` are called in rule files."""
-
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -179,7 +169,7 @@ def _account(
         "key": told.decision.key if told else "",
         "condition": told.condition.to_json() if told and told.condition else None,
         "first_false": first.text if first else "",
-        "guards": [{"guard": GUARDS[guard], "reason": said} for guard, said in objections.items()],
+        "guards": [{"guard": guard, "reason": said} for guard, said in objections.items()],
         "history": None,
         "firing": "",
         "actions": [],

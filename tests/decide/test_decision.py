@@ -40,7 +40,7 @@ def test_a_condition_without_a_value_is_a_skipped_firing_that_says_so() -> None:
 def test_what_may_fire_is_ready_or_waits_for_its_time() -> None:
     assert decided() == Decision("ready", "k")
     assert decided(replace(RULE, hold=timedelta(minutes=6))) == Decision(
-        "waiting", "k", wake_at=START + timedelta(minutes=6)
+        "waiting", "k", "begins after 6m if it still holds then", wake_at=START + timedelta(minutes=6)
     )
 
 

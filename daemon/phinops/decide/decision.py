@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from phinops.decide.language import FALSE
 from phinops.decide.match import Match
 from phinops.decide.pattern import Pattern
-from phinops.decide.permit import History, Verdict, may_count, permit
+from phinops.decide.permit import History, may_count, permit
 from phinops.decide.rule import Rule
 from phinops.decide.window import Standing, waits_for, words
+from phinops.durations import format_duration
 from phinops.event import Event, JsonObject
 
 State = Literal["no", "counted", "skipped", "queued", "waiting", "ready"]
@@ -97,14 +98,13 @@ def _of_several(rule: Rule, pattern: Pattern, key: str, event: Event, facts: Fac
 def _permitted(match: Match, event: Event, facts: Facts) -> Decision:
     rule = match.rule
     verdict = permit(rule, event, facts.history, facts.now)
-    state = _state(rule, verdict)
-    wake_at = facts.now + rule.hold if state == "waiting" and rule.hold else None
-    return Decision(state, match.key, verdict.reason, wake_at)
+    if verdict.queue or not verdict.allowed:
+        return Decision("queued" if verdict.queue else "skipped", match.key, verdict.reason)
+    if rule.hold is None:
+        return Decision("ready", match.key)
+    return Decision("waiting", match.key, holds_off(rule.hold), facts.now + rule.hold)
 
 
-def _state(rule: Rule, verdict: Verdict) -> State:
-    if verdict.queue:
-        return "queued"
-    if not verdict.allowed:
-        return "skipped"
-    return "waiting" if rule.hold else "ready"
+def holds_off(hold: timedelta) -> str:
+    """What a firing waits for under `for`."""
+    return f"begins after {format_duration(hold)} if it still holds then"

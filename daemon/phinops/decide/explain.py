@@ -68,19 +68,18 @@ def explain(language: Language, rule: Rule, event: Event, facts: Facts, events: 
         scope = Scope(event, facts.now, vars=rule.vars, inputs=rule.inputs, events=events)
         condition = _told(language, parse(rule.condition), scope)
     case = Case(rule, event, facts.history, facts.now)
-    objections = {guard.__name__: said for guard in GUARDS if (said := guard(case))} if decision.state != "no" else {}
+    asked = GUARDS if decision.state != "no" else {}
+    objections = {name: said for name, guard in asked.items() if (said := guard(case))}
     return Told(decision, condition, objections)
 
 
 def _told(language: Language, clause: Clause, scope: Scope) -> ToldClause:
     truth = language.holds(clause.text, scope)
-    impossible = "cannot be evaluated" in truth.reason
-    reason = truth.reason.partition(": ")[2] if impossible else ""
+    reason = "" if truth.known else truth.reason.partition(": ")[2]
     parts = tuple(_told(language, part, scope) for part in clause.parts)
     values = {} if parts else _values(language, clause.text, scope)
-    return ToldClause(
-        clause.kind, clause.text, clause.offset, None if impossible else truth.holds, reason, values, parts
-    )
+    holds = truth.holds if truth.known else None
+    return ToldClause(clause.kind, clause.text, clause.offset, holds, reason, values, parts)
 
 
 def _first_false(clause: ToldClause) -> ToldClause | None:

@@ -39,13 +39,13 @@ class Language:
         try:
             value = self._conditions.value(source, scope)
         except CannotEvaluate as error:
-            return Truth(False, f"{name} cannot be evaluated: {error}")
+            return Truth(False, f"{name} cannot be evaluated: {error}", known=False)
         if value is True:
             return TRUE
         if value is False:
             return FALSE if name == "if" else Truth(False, f"{name} is false")
         what = "null" if value is None else f"a {type(value).__name__}"
-        return Truth(False, f"{name} cannot be evaluated: it is {what}, neither true nor false")
+        return Truth(False, f"{name} cannot be evaluated: it is {what}, neither true nor false", known=False)
 
     def value(self, source: str, scope: Scope) -> str:
         """The text of a key.

@@ -52,7 +52,8 @@ def judge(language: Language, rule: Rule, event: Event, now: datetime, events: S
         return Match(rule, key, verdict, asks=asks and not awaited)
     except CannotEvaluate as error:
         alone = language.holds(rule.condition, replace(scope, events=(event,))) if asks and not awaited else TRUE
-        return Match(rule, "", alone if not alone.holds else Truth(False, f"key cannot be evaluated: {error}"))
+        keyless = Truth(False, f"key cannot be evaluated: {error}", known=False)
+        return Match(rule, "", keyless if alone.holds else alone)
 
 
 def looks_at(rule: Rule, event: Event) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -100,16 +100,22 @@ def too_many(case: Case) -> str:
     return f"limits.firings: {fired} firings in {format_duration(limit.per)}, {limit.max} are allowed"
 
 
-GUARDS: Sequence[Guard] = (switched_off, outside_hours, too_old, own_doing, cooling_down, too_many)
-
-EARLY: Sequence[Guard] = (switched_off, outside_hours, too_old)
+EARLY: Mapping[str, Guard] = {"mode": switched_off, "active": outside_hours, "max_age": too_old}
 """The guards that each event of a rule over several must pass before it counts; the others are asked of them all."""
+
+GUARDS: Mapping[str, Guard] = {
+    **EARLY,
+    "own doing": own_doing,
+    "cooldown": cooling_down,
+    "limits.firings": too_many,
+}
+"""Every guard in the order in which they are asked, by what rule files call it."""
 
 
 def may_count(rule: Rule, event: Event, now: datetime) -> str:
     """Why the event does not count for a rule over several, or ""."""
     case = Case(rule, event, History(), now)
-    return next((objection for guard in EARLY if (objection := guard(case))), "")
+    return next((objection for guard in EARLY.values() if (objection := guard(case))), "")
 
 
 def permit(rule: Rule, event: Event, history: History, now: datetime) -> Verdict:
@@ -118,7 +124,7 @@ def permit(rule: Rule, event: Event, history: History, now: datetime) -> Verdict
     Whether the key is busy is asked last, so that only what may fire at all waits for its turn.
     """
     case = Case(rule, event, history, now)
-    for guard in GUARDS:
+    for guard in GUARDS.values():
         if objection := guard(case):
             return Verdict(False, objection)
     if not history.busy or rule.concurrency == "parallel":

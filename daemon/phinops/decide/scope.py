@@ -78,7 +78,8 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Whether a condition holds, and if not, why: it is false, or what could not be evaluated."""
+    """Whether a condition holds, and if not, why: it is false, or, where it is not `known`, what has no value."""
 
     holds: bool
     reason: str = ""
+    known: bool = True

@@ -66,14 +66,13 @@ def _from_store(config: Config, name: str, rule: str, silence: NobodyAnswers) ->
     from phinops.decide.language import Language
     from phinops.record.sqlite import Store
     from phinops.surface import logs
-    from phinops.why import gather, why
+    from phinops.telling import Telling
 
     logs.configure("warning")
 
     async def read() -> Accounts | None:
         async with Store.open(config.store.path, create=False) as store:
-            record = await store.read(lambda tx: gather(tx, name, config.timezone))
-        return why(Language(config.timezone), record, rule, zone=config.timezone) if record else None
+            return await Telling(store, Language(config.timezone), config.timezone).explain(name, rule)
 
     try:
         return anyio.run(read)
@@ -95,7 +94,8 @@ def _tell(accounts: Sequence[Mapping[str, Any]]) -> None:
 def _headline(account: Mapping[str, Any]) -> str:
     outcome, reason = _OUTCOMES[account["outcome"]], account["reason"]
     if account["outcome"] == "fired":
-        outcome = f"fired ({account['mode']}): {account['state']}"
+        began = "waits" if account["state"] in ("waiting", "queued") else "fired"
+        outcome = f"{began} ({account['mode']}): {account['state']}"
     return f"{outcome}: {reason}" if reason else outcome
 
 
