@@ -105,6 +105,7 @@ class FakeService:
     hooked: tuple[int, str] = (202, "")
     asked: list[Any] = field(default_factory=list)
     pools: list[JsonObject] = field(default_factory=lambda: [QUOTA, UNLIMITED])
+    account: JsonObject = field(default_factory=lambda: ACCOUNT)
     pages: dict[int, JsonObject] = field(default_factory=lambda: {0: {"newest": None, "next": None, "events": []}})
 
     def status(self) -> JsonObject:
@@ -133,7 +134,7 @@ class FakeService:
 
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         self.asked.append((name, rule))
-        return [ACCOUNT] if name.startswith(("ev_", "fi_")) else None
+        return [self.account] if name.startswith(("ev_", "fi_")) else None
 
     async def quota(self, by: QuotaKey | None = None, limit: int = 10, tenant: str = "") -> list[JsonObject]:
         self.asked.append((by, limit, tenant))

@@ -12,7 +12,7 @@ import anyio.to_thread
 import pytest
 from click.testing import CliRunner
 
-from fakedaemon import FakeService, answering, write_config
+from fakedaemon import ACCOUNT, FakeService, answering, write_config
 from phinops.arrive.arrival import Arrival
 from phinops.clock import LoopClock, SystemClock
 from phinops.course import Courses
@@ -202,6 +202,16 @@ def test_without_a_daemon_the_store_is_asked(folder: Path) -> None:
 def test_as_json_it_is_an_array(folder: Path) -> None:
     found = json.loads(asked(folder, failed(2).id, "--json", "--rule", "of-others").stdout)
     assert [(each["rule"], each["outcome"]) for each in found] == [("of-others", "fired")]
+
+
+def test_what_waits_is_told_with_what_it_waits_for(tmp_path: Path) -> None:
+    service = FakeService()
+    service.account = {**ACCOUNT, "state": "waiting", "reason": "begins after 6m if it still holds then"}
+    with answering(service) as port:
+        write_config(tmp_path, port)
+        assert asked(tmp_path, "ev_1").stdout.splitlines()[0] == (
+            "rerun  waits (armed): begins after 6m if it still holds then"
+        )
 
 
 def test_an_event_that_no_rule_looks_at_and_one_that_nobody_knows(folder: Path) -> None:

@@ -94,8 +94,8 @@ def _tell(accounts: Sequence[Mapping[str, Any]]) -> None:
 def _headline(account: Mapping[str, Any]) -> str:
     outcome, reason = _OUTCOMES[account["outcome"]], account["reason"]
     if account["outcome"] == "fired":
-        began = "waits" if account["state"] in ("waiting", "queued") else "fired"
-        outcome = f"{began} ({account['mode']}): {account['state']}"
+        waits = account["state"] in ("waiting", "queued")
+        outcome = f"waits ({account['mode']})" if waits else f"fired ({account['mode']}): {account['state']}"
     return f"{outcome}: {reason}" if reason else outcome
 
 
