@@ -103,3 +103,13 @@ class LoopClock:
 
     def real(self, seconds: float) -> float:
         return seconds
+
+
+LOOK_AGAIN = 60.0
+"""Seconds after which whoever waits for a moment of the wall clock looks at it again: it may have been set."""
+
+
+async def sleep_until(clock: Clock, moment: datetime) -> None:
+    """Let time pass until the wall clock has passed the moment."""
+    while (left := (moment - clock.now()).total_seconds()) > 0:
+        await clock.sleep(min(left, LOOK_AGAIN))

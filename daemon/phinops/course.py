@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 import structlog
 
-from phinops.clock import Clock
+from phinops.clock import Clock, sleep_until
 from phinops.decide.permit import Verdict
 from phinops.errors import StoreError, StoreLost
 from phinops.event import Event
@@ -33,9 +32,6 @@ log = structlog.get_logger(__name__)
 
 Permit = Callable[[Tx, Firing, Event], Verdict]
 """Whether a firing may begin now: the guards of its rule as the firing keeps them."""
-
-_LOOK_AT_THE_CLOCK = 60.0
-"""Seconds after which a wait for a wall-clock moment looks again: the clock may have jumped."""
 
 OPEN = ("waiting", "ready", "running", "settling")
 """The states of a firing that goes on by itself; one that is queued waits for another."""
@@ -181,7 +177,8 @@ class Courses:
         firing = known.firing
         try:
             with stop.safe():
-                await self._until(firing.wake_at)
+                if firing.wake_at:
+                    await sleep_until(self._clock, firing.wake_at)
                 now, reason = await patiently(
                     self._clock,
                     lambda: self._look(known),
@@ -223,10 +220,6 @@ class Courses:
         if tried.turn:
             self.begin(*tried.turn)
         return replace(known, firing=replace(firing, started_at=self._clock.now())) if tried.begun else None
-
-    async def _until(self, moment: datetime | None) -> None:
-        while moment is not None and (left := (moment - self._clock.now()).total_seconds()) > 0:
-            await self._clock.sleep(min(left, _LOOK_AT_THE_CLOCK))
 
     async def _conclude(self, known: Known, stop: Stop, state: FiringState, reason: str) -> None:
         """End a firing that waited, unless its row was changed meanwhile: then that is to be looked at first."""

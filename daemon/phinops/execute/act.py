@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from phinops.clock import Clock
+from phinops.clock import Clock, sleep_until
 from phinops.event import Action, Event, Project, event_id
 from phinops.execute import again
 from phinops.execute.announce import Announcer
-from phinops.execute.bells import Bells, rest_until
+from phinops.execute.bells import Bells
 from phinops.execute.carry import Hands, Held
 from phinops.execute.desk import Alarm
 from phinops.execute.emitting import Emitter
@@ -147,7 +147,7 @@ class Actor:
         log.info("step.again", firing=walk.firing.id, step=walk.planned.id, outcome=result.outcome, due=due.isoformat())
         await self._journal.move(walk.firing.id, "running", reason, due)
         with walk.stop.safe():
-            await rest_until(self._clock, due)
+            await sleep_until(self._clock, due)
         return last.attempt + 1 if last else 1
 
     async def _told(self, walk: Walk, doing: Awaitable[StepResult]) -> StepResult:

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import anyio
 
-from phinops.clock import Clock
+from phinops.clock import LOOK_AGAIN, Clock
 from phinops.event import Event
 from phinops.execute.fresh import object_of
-
-LOOK_AT_THE_CLOCK = 60.0
-"""Seconds after which a wait for a moment of the wall clock looks whether that has jumped."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,13 +63,7 @@ class Bells:
 async def rest(clock: Clock, seconds: float, bell: Bell | None = None) -> None:
     """Let so much time pass at most: until the bell rings, or it is time to look at the wall clock again."""
     bell = bell or Bell()
-    with anyio.move_on_after(clock.real(max(0.0, min(seconds, LOOK_AT_THE_CLOCK)))):
+    with anyio.move_on_after(clock.real(max(0.0, min(seconds, LOOK_AGAIN)))):
         await bell.rung.wait()
     if bell.rung.is_set():
         bell.rung = anyio.Event()
-
-
-async def rest_until(clock: Clock, moment: datetime) -> None:
-    """Let time pass until the wall clock has passed the moment."""
-    while (left := (moment - clock.now()).total_seconds()) > 0:
-        await rest(clock, left)

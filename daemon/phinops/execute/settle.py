@@ -14,7 +14,7 @@ from typing import Literal
 
 import structlog
 
-from phinops.clock import Clock
+from phinops.clock import LOOK_AGAIN, Clock
 from phinops.errors import ApiError, QuotaSpent
 from phinops.execute import rhythm
 from phinops.execute.journal import Journal
@@ -27,9 +27,6 @@ Verdict = Literal["applied", "absent", "unknown"]
 
 GIVE_UP_AFTER = timedelta(hours=24)
 """How long a target that cannot be read is asked for before a person must decide: longer than any quota day."""
-
-LOOK_AT_THE_CLOCK = 60.0
-"""Seconds after which a wait for a moment of the wall clock looks whether that has jumped."""
 
 CallsLeft = Callable[[], int | None]
 """How many calls the day has left for reading back; None: no limit."""
@@ -176,7 +173,7 @@ class Settler:
         """Wait so many seconds, or until the wall clock has passed `until`."""
         wake = self._clock.monotonic() + wait
         while (rest := wake - self._clock.monotonic()) > 0 and self._left(until) > 0:
-            await self._clock.sleep(min(rest, LOOK_AT_THE_CLOCK))
+            await self._clock.sleep(min(rest, LOOK_AGAIN))
 
     async def _rest_to_the_end(self, project: str, until: datetime, within: float) -> None:
         """Wait until `until`, and on for the others whose ends share a cell with it, so that one read serves all."""
@@ -185,7 +182,7 @@ class Settler:
             end = max(each for each in self._ends[project] if rhythm.cell(each.timestamp(), within) == mine)
             if (left := self._left(end)) <= 0:
                 return
-            await self._clock.sleep(min(left, LOOK_AT_THE_CLOCK))
+            await self._clock.sleep(min(left, LOOK_AGAIN))
 
 
 def _growing(first: float, most: float = 300.0) -> Iterator[float]:

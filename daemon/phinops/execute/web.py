@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import httpx
 
 from phinops.config.fields import is_loopback
 from phinops.errors import PhinopsError
+from phinops.execute.outward import Outward
 from phinops.execute.steps.http import Request
 
 TIMEOUT = 15.0
@@ -60,7 +58,7 @@ class Reply:
     body: bytes
 
 
-class Web:
+class Web(Outward):
     """Sends requests; an async context manager. Nothing is followed, kept open or taken from the environment.
 
     `transport` carries requests in the network's stead, by name unless `resolve` finds their addresses.
@@ -75,25 +73,16 @@ class Web:
     ) -> None:
         self._timeout = timeout
         self._resolve = resolve or (_resolve if transport is None else None)
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout, connect=min(CONNECT, timeout)),
-            transport=transport,
-            follow_redirects=False,
-            trust_env=False,
-            # A connection belongs to one name: another one at the same address must not get it.
-            limits=httpx.Limits(max_keepalive_connections=0),
+        super().__init__(
+            httpx.AsyncClient(
+                timeout=httpx.Timeout(timeout, connect=min(CONNECT, timeout)),
+                transport=transport,
+                follow_redirects=False,
+                trust_env=False,
+                # A connection belongs to one name: another one at the same address must not get it.
+                limits=httpx.Limits(max_keepalive_connections=0),
+            )
         )
-        for name in ("httpx", "httpcore"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-
-    async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._client.__aexit__(kind, error, trace)
 
     async def send(self, request: Request) -> Reply:
         """Send it once and read the beginning of the answer.

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from types import TracebackType
-from typing import Self
 
 import httpx
 
 from phinops.execute.notify.note import Undelivered
+from phinops.execute.outward import Outward
 
 TIMEOUT = 15.0
 """Real seconds for a whole request, connection and answer included."""
@@ -32,26 +30,15 @@ class Answer:
     body: bytes
 
 
-class Post:
+class Post(Outward):
     """Posts bodies; an async context manager. Redirects are not followed: a signature is for one address."""
 
     def __init__(self, *, timeout: float = TIMEOUT, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._timeout = timeout
-        self._client = httpx.AsyncClient(
+        client = httpx.AsyncClient(
             timeout=timeout, transport=transport, headers={"user-agent": "phinops"}, follow_redirects=False
         )
-        # At INFO httpx logs every address that it asks, and these may bear a token.
-        for name in ("httpx", "httpcore"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-
-    async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._client.__aexit__(kind, error, trace)
+        super().__init__(client)
 
     async def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """POST `body` and read the answer, all within the time-out.

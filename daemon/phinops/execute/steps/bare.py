@@ -1,4 +1,4 @@
-"""What steps that make no call of Dataphin have in common."""
+"""What steps have in common that nothing in Dataphin shows the end of."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ NOWHERE = Target("", "")
 
 @dataclass(frozen=True, slots=True)
 class BareStep:
-    """A step with parameters, and with nothing in Dataphin that could be called, read back or verified."""
+    """A step with parameters, and with nothing in Dataphin that could be read back or verified; nor called, unless it
+    says otherwise.
+    """
 
     name: str
     params: type[BaseModel]

@@ -7,23 +7,21 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from phinops.catalog.catalog import ApiSpec, UnknownApi, is_read, load_catalog
 from phinops.catalog.check import convert, problems_of
 from phinops.catalog.quotas import allowed
-from phinops.errors import Refused
 from phinops.event import Event, JsonObject
 from phinops.execute.steps.answers import item_answers
+from phinops.execute.steps.bare import BareStep
 from phinops.execute.steps.kind import (
     BadStep,
     ItemAnswer,
     Look,
     Path,
-    Probe,
-    Progress,
     Setting,
     Step,
     Target,
@@ -51,17 +49,13 @@ class CallParams(Params):
 
 
 @dataclass(frozen=True, slots=True)
-class CallStep:
-    """The step `call`. A write's outcome shows in its reply or not at all: `probe` is always unclear."""
+class CallStep(BareStep):
+    """The step `call`. A write's outcome shows in its reply or not at all: there is nothing that could be read back."""
 
     name: str = "call"
-    params: type[CallParams] = CallParams
-    target: Literal["instance", "node"] | None = None
+    params: type[BaseModel] = CallParams
     scalar: str = "call"
     beside: frozenset[str] = frozenset({"with"})
-    conditions: frozenset[str] = frozenset()
-    verifiable: bool = False
-    idempotent: bool = False
 
     def writes(self, params: CallParams) -> bool:
         return not is_read(params.call)
@@ -109,18 +103,6 @@ class CallStep:
 
     def result(self, body: Mapping[str, Any]) -> JsonObject:
         return kept_reply(body)
-
-    def met(self, error: Refused) -> bool:
-        return False
-
-    async def baseline(self, look: Look, write: Write, event: Event | None) -> JsonObject:
-        return {}
-
-    async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
-        return "unclear"
-
-    async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
-        return "pending"
 
 
 CALL: Step = CallStep()

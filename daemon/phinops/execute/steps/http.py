@@ -147,10 +147,11 @@ def _url_mistakes(url: str) -> list[str]:
 def _split(url: str) -> SplitResult | None:
     try:
         address = urlsplit(url)
-        address.port  # noqa: B018 - raises when it is none
+        unreachable = address.port == 0  # asking raises where the port is no number
     except ValueError:
         return urlsplit(url.partition("{{")[0]) if is_template(url) else None
-    return None if any(sign in url for sign in " \t\r\n\\") and not is_template(url) else address
+    odd = unreachable or any(sign in url for sign in " \t\r\n\\")
+    return None if odd and not is_template(url) else address
 
 
 def _header(name: str, value: str) -> str:
