@@ -172,6 +172,7 @@ def test_a_key_without_a_text_cannot_be_evaluated(source: str, reason: str) -> N
         ("event.node.owners.exists(o, o.nme == '')", 30, "«nme» is not a field of owner"),
         ("vars.mots == 3", 5, "did you mean «most»"),
         ("most == 3", 0, "did you mean «vars.most»"),
+        ("evnt.node.name == 'x'", 0, "did you mean «event»"),
         ("rerun.outcome == 'failed'", 0, "did you mean «steps.rerun"),
         ("steps['rerum'].outcome == ''", 6, "did you mean «rerun»"),
         ("steps.rerun.outcom == ''", 12, "did you mean «outcome»"),

@@ -23,7 +23,7 @@ _FUNCTIONS = (
     "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours", "getMilliseconds",
     "getMinutes", "getMonth", "getSeconds",
 )  # fmt: skip
-_NAMES = ("event", "steps", "vars", "now", "true", "false", "null")
+_CONSTANTS = ("true", "false", "null")
 _ELSEWHERE = {"and": "&&", "or": "||", "not": "!", "is": "=="}
 
 
@@ -152,8 +152,8 @@ def _unknown_name(name: str, offset: int, source: str, names: Names) -> Flaw:
     for owner, known in (("event", names.event_fields()), ("vars", names.vars), ("steps", names.steps)):
         if root in known:
             return Flaw("expression-name", begin, f"unknown name «{root}»: did you mean «{owner}.{name}»?")
-    known = (*_NAMES, "events") if names.events else _NAMES
-    near = did_you_mean(name, known) or ": an expression speaks of event, steps, vars and now; text needs quotes"
+    near = did_you_mean(root, (*names.roots(), *_CONSTANTS))
+    near = near or ": an expression speaks of event, steps, vars and now; text needs quotes"
     return Flaw("expression-name", begin, f"unknown name «{name}»{near}")
 
 
