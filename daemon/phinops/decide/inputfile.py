@@ -10,10 +10,10 @@ from typing import Any
 from phinops.decide.blueprintmodel import InputModel
 from phinops.decide.document import Node
 from phinops.decide.findings import Findings, did_you_mean, listed
-from phinops.decide.inputs import InputValue
+from phinops.decide.inputs import InputValue, written
 from phinops.decide.mistakes import InNode, validated
 from phinops.decide.model import IDENTIFIER, RESERVED
-from phinops.durations import format_duration, parse_duration
+from phinops.durations import parse_duration
 from phinops.errors import PhinopsError
 
 Notifiers = Collection[str] | None
@@ -81,11 +81,6 @@ class Filled:
 def _scalar(value: Any, place: Place, instead_of: Node) -> Node:
     # A folded block is known by its place alone, and so is this.
     return Node(value, *place, instead_of.start, instead_of.end, ">")
-
-
-def written(value: InputValue) -> Any:
-    """The value as a file has it."""
-    return format_duration(value) if isinstance(value, timedelta) else value
 
 
 def read_inputs(node: Node | None, notifiers: Notifiers, findings: Findings) -> dict[str, Input]:

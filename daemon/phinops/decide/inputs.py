@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from phinops.durations import format_duration
+from phinops.durations import exact_duration
 from phinops.event import JsonObject
 
 InputValue: TypeAlias = str | int | float | bool | timedelta | list[str] | None
@@ -33,4 +33,9 @@ def inputs_from_json(document: Mapping[str, Any]) -> Inputs:
 
 def inputs_text(inputs: Inputs) -> JsonObject:
     """The values as texts see them: a duration as people write it."""
-    return {name: format_duration(value) if isinstance(value, timedelta) else value for name, value in inputs.items()}
+    return {name: written(value) for name, value in inputs.items()}
+
+
+def written(value: InputValue) -> Any:
+    """The value as it stands in a file."""
+    return exact_duration(value) if isinstance(value, timedelta) else value
