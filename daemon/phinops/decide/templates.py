@@ -15,9 +15,9 @@ from typing import Any
 from minijinja import Environment, TemplateError
 
 from phinops.decide import functions
-from phinops.decide.celtext import unknown_field, unknown_input, without_events
+from phinops.decide.celtext import unknown_field, without_events, without_inputs
 from phinops.decide.findings import did_you_mean, listed
-from phinops.decide.inputs import inputs_text
+from phinops.decide.inputs import inputs_text, unknown_input
 from phinops.decide.jinja import Code, Token, blocks, is_template, sole_expression
 from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
 from phinops.decide.shape import MODELS, STEP_FIELDS, item_type
@@ -336,8 +336,8 @@ def _unknown_root(root: str, names: Names) -> str:
 
 def _walk_inputs(rest: list[str], names: Names) -> tuple[int, str]:
     if not names.inputs:
-        return 0, "a rule has no «inputs»: a blueprint has"
-    return 1, unknown_input(rest[0], names) if rest and rest[0] not in names.inputs else ""
+        return 0, without_inputs()
+    return 1, unknown_input(rest[0], names.inputs) if rest and rest[0] not in names.inputs else ""
 
 
 def _walk_steps(rest: list[str], names: Names) -> tuple[int, str]:
