@@ -126,3 +126,9 @@ def test_of_the_events_that_counted_it_is_told_how_many_they_were() -> None:
         {"event.node.name": "ods_x"},
     ]
     assert values[1][0] == {"events": "1 event"}
+
+
+def test_of_what_is_to_stay_away_no_condition_is_asked() -> None:
+    rule = replace(RULE, condition="false", pattern=Pattern("absent", ("alert.opened", EVENT.type), HOUR))
+    found = explain(LANGUAGE, rule, EVENT, Facts(START))
+    assert (found.condition, found.decision.state) == (None, "counted")

@@ -38,6 +38,11 @@ def test_one_of_each_is_enough_and_others_of_the_span_are_among_them() -> None:
     assert completed(ALL, seen(0, 1, 2)) == ()
 
 
+def test_of_those_that_happened_at_once_the_first_to_arrive_is_the_first() -> None:
+    one, two, three = (Seen(name, "a", NOW, NOW) for name in ("z", "m", "a"))
+    assert ids(completed(COUNT, [one, two, three, Seen("b", "a", NOW, NOW)])) == ["z", "m", "a"]
+
+
 @pytest.mark.parametrize("seed", range(50))
 def test_the_order_of_arrival_changes_nothing(seed: int) -> None:
     chance = random.Random(seed)
