@@ -243,3 +243,11 @@ def test_half_a_surrogate_pair_is_a_mistake() -> None:
     assert len(LANGUAGE.check_condition("event.id == '\ud800'", Names(("instance.failed",)))) == 1
     assert len(LANGUAGE.check_template("{{ event.id }} \ud800", Names(("instance.failed",)))) == 1
     assert isinstance(holds("event.id == '\ud800'"), str)
+
+
+def test_of_several_events_each_is_asked_for_what_it_has() -> None:
+    several = Scope(FAILED, NOW, events=(ALERT, FAILED))
+    assert LANGUAGE.holds("events.filter(e, has(e.alert)).size() == 1 && !has(events[0].node)", several).holds
+    lacking = LANGUAGE.holds('events[0].instance.id == ""', several)
+    assert (lacking.holds, lacking.known) == (False, False)
+    assert "instance` is absent" in lacking.reason

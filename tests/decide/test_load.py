@@ -507,3 +507,15 @@ def _load_bytes(data: bytes) -> None:
         assert 1 <= problem.line <= len(lines) + 1
         assert 1 <= problem.column <= max(map(len, lines)) + 2
         assert problem.code in finding.CODES
+
+
+@pytest.mark.parametrize(("age", "codes"), [("10m", []), ("599s", ["never-fires"])])
+def test_what_is_just_young_enough_after_its_wait_may_fire(tmp_path: Path, age: str, codes: list[str]) -> None:
+    waits = "    for: 10m\n    max_age: " + age + "\n    do:"
+    found = loaded(tmp_path, notice("one").replace("    do:", waits))
+    assert [each.code for each in found.problems] == codes
+
+
+def test_a_schedule_that_a_comma_cuts_wants_quotes(tmp_path: Path) -> None:
+    (problem,) = loaded(tmp_path, notice("one", on="{ schedule: 0 6,18 * * * }")).errors[:1]
+    assert "a comma ends a value inside of { }, put it in quotes" in problem.message
