@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phinops.durations import about, format_duration, parse_duration
+from phinops.durations import about, exact_duration, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,12 @@ def test_anything_else_is_refused_with_the_cure(text: str) -> None:
 def test_what_is_printed_reads_back(milliseconds: int) -> None:
     duration = timedelta(milliseconds=milliseconds)
     assert parse_duration(format_duration(duration)) == duration
+
+
+@given(st.one_of(st.just(0.0), st.floats(1e-6, 8e13)))
+def test_what_is_printed_exactly_reads_back_as_the_same(seconds: float) -> None:
+    span = timedelta(seconds=seconds)
+    assert parse_duration(exact_duration(span)) == span
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(1770.931, "29m31s"), (0.25, "250ms"), (59.6, "1m"), (0, "0s")])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
+_MICROSECONDS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"))
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -30,6 +32,21 @@ def format_duration(duration: timedelta) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def exact_duration(span: timedelta) -> str:
+    """The shortest text that `parse_duration` reads back as exactly this span."""
+    left = span // timedelta(microseconds=1)
+    parts = []
+    for size, unit in _MICROSECONDS:
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    if left:
+        parts.append(f"{left / 1000:.3f}".rstrip("0").rstrip(".") + "ms")
+    text = "".join(parts) or "0s"
+    # Of a long span with a fraction the sum of the parts is not what a double of seconds makes of it.
+    return text if parse_duration(text) == span else f"{Decimal(repr(span.total_seconds())):f}s"
 
 
 def about(duration: timedelta) -> str:

@@ -258,6 +258,8 @@ ADDS: Mapping[str, tuple[str, ...]] = {
 }
 """What each type adds to `ALWAYS`. `hook.NAME` adds `body`, `custom.NAME` adds `data`: see `parts_of`."""
 
+SCHEDULE = "schedule.fired"
+
 INSTANCE_STATES = ("WAITING", "BLOCKED", "RUNNING", "SUCCESS", "FAILED", "UNKNOWN")
 
 NOT_STARTED = ("WAITING", "BLOCKED")

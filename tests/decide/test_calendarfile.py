@@ -109,6 +109,7 @@ def test_a_mistake_in_a_calendar_is_told_once_and_costs_the_rules_that_name_it(t
         ("{ days: [mo] }", "«days» cannot be «mo»: did you mean «mon»?"),
         ("{ days: x }", "several make a list"),
         ("{ hours: 8 }", "put it in quotes"),
+        ("{ hours: true }", "must be like 08:00-20:00, not «true»: put it in quotes"),
         ("{ hours: 08:60-09:00 }", "a day has the times from 00:00 to 23:59"),
         ("{ days: all, zone: Asia/Shanghia }", "«Asia/Shanghia» is not a time zone: did you mean «Asia/Shanghai»?"),
         ("{ days: all, zone: Europe }", "is not a time zone"),

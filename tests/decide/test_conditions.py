@@ -172,6 +172,7 @@ def test_a_key_without_a_text_cannot_be_evaluated(source: str, reason: str) -> N
         ("event.node.owners.exists(o, o.nme == '')", 30, "«nme» is not a field of owner"),
         ("vars.mots == 3", 5, "did you mean «most»"),
         ("most == 3", 0, "did you mean «vars.most»"),
+        ("evnt.node.name == 'x'", 0, "did you mean «event»"),
         ("rerun.outcome == 'failed'", 0, "did you mean «steps.rerun"),
         ("steps['rerum'].outcome == ''", 6, "did you mean «rerun»"),
         ("steps.rerun.outcom == ''", 12, "did you mean «outcome»"),
@@ -242,3 +243,11 @@ def test_half_a_surrogate_pair_is_a_mistake() -> None:
     assert len(LANGUAGE.check_condition("event.id == '\ud800'", Names(("instance.failed",)))) == 1
     assert len(LANGUAGE.check_template("{{ event.id }} \ud800", Names(("instance.failed",)))) == 1
     assert isinstance(holds("event.id == '\ud800'"), str)
+
+
+def test_of_several_events_each_is_asked_for_what_it_has() -> None:
+    several = Scope(FAILED, NOW, events=(ALERT, FAILED))
+    assert LANGUAGE.holds("events.filter(e, has(e.alert)).size() == 1 && !has(events[0].node)", several).holds
+    lacking = LANGUAGE.holds('events[0].instance.id == ""', several)
+    assert (lacking.holds, lacking.known) == (False, False)
+    assert "instance` is absent" in lacking.reason

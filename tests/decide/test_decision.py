@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from phinops.decide.decision import Decision, Facts, decide
 from phinops.decide.language import FALSE, TRUE
 from phinops.decide.match import Match
+from phinops.decide.pattern import Pattern
 from phinops.decide.permit import History
 from phinops.decide.rule import Rule, Window
 from phinops.decide.scope import Truth
+from phinops.decide.window import Standing
 from phinops.event import Event, Instance
 from worlds import START
 
@@ -55,6 +57,15 @@ def test_a_busy_key_queues_or_skips() -> None:
 def test_a_guard_skips_with_its_reason() -> None:
     limited = replace(RULE, limits=replace(RULE.limits, firings=Window(1, timedelta(hours=1))))
     assert decided(limited, Facts(START, History(firings_in_window=1))).reason.startswith("limits.firings")
+
+
+def test_what_may_not_count_is_skipped_before_it_is_counted() -> None:
+    several = replace(RULE, pattern=Pattern("count", RULE.types, timedelta(hours=1), 2))
+    for rule, decision in (
+        (several, Decision("counted", "k", "1 of 2 seen")),
+        (replace(several, mode="off"), Decision("skipped", "k", "mode is off")),
+    ):
+        assert decided(rule, Facts(START, window=Standing(seen=1, needed=2))) == decision
 
 
 @given(

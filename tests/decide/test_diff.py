@@ -52,6 +52,10 @@ def _diff(folder: Path, before: str, after: str) -> list[str]:
          "one: on: instance.failed -> instance.failed, instance.blocked"),
         ("    on: instance.failed", "    on: { event: instance.failed, count: 3, within: 10m }",
          "one: on: instance.failed -> { event: instance.failed, count: 3, within: 10m }"),
+        ("    on: instance.failed\n    if: event.instance.attempts < vars.most\n    for: 6m\n",
+         "    on: { event: instance.failed, absent: custom.b, within: 600s }\n",
+         "one: on: instance.failed -> { event: instance.failed, absent: custom.b, within: 10m }, "
+         "if: event.instance.attempts < vars.most -> none, for: 6m -> none"),
         ('      - notify: { to: oncall, message: "m" }\n', "", "one: do: rerun_instance, notify -> rerun_instance"),
     ],
 )  # fmt: skip
@@ -74,6 +78,50 @@ def test_a_schedule_is_shown_as_it_is_written(tmp_path: Path) -> None:
     assert _diff(tmp_path, cron, cron.replace("0 6", "5 6")) == [
         "c: on: { schedule: 0 6 * * * } -> { schedule: 5 6 * * * }"
     ]
+
+
+CALENDARS = """
+vars: { pause_s: 30, flag_s: true }
+calendars: { nights: { hours: 22:00-08:00, days: workdays } }
+blueprints:
+  - id: b
+    inputs: { pause: { type: duration, default: 30m }, names: { type: list, default: [a] } }
+    on: { all: [instance.failed, alert.opened], within: 10m }
+    if: inputs.pause < duration("9h") && inputs.names.size() > 0
+    do: [ { notify: { to: oncall, message: m } } ]
+rules:
+  - id: one
+    on: { event: instance.stuck, state: RUNNING, after: 2h }
+    active: nights
+    do: [ { http: { url: "https://x.example", body: { after_s: 1 } } } ]
+    mode: armed
+  - { id: two, use: b, active: [{ days: sat }, { days: sun }] }
+"""
+STUCK = "{ event: instance.stuck, state: RUNNING, after: "
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("after: 2h", "after: 150m", [f"one: on: {STUCK}2h }} -> {STUCK}2h30m }}"]),
+        ("22:00-08:00", "22:00-24:00", ["one: active.hours: 22:00-08:00 -> 22:00-24:00"]),
+        ("22:00-08:00", "[23:00-08:00, 12:00-13:00]", ["one: active.hours: 22:00-08:00 -> 23:00-08:00, 12:00-13:00"]),
+        ("days: workdays }", "days: workdays, zone: UTC }", ["one: active.zone: Asia/Shanghai -> UTC"]),
+        ("nights", "evenings", ["one: active.name: nights -> evenings"]),
+        ("days: sun", "days: [sat, sun]", ["two: active[2].days: sun -> sat, sun"]),
+        ("default: 30m", "default: 1h", ["two: inputs.pause: 30m -> 1h"]),
+        ("[a]", "[b]", ['two: inputs.names: ["a"] -> ["b"]']),
+        ("within: 10m", "within: 9m",
+         ["two: on: { all: [instance.failed, alert.opened], within: 10m } -> "
+          "{ all: [instance.failed, alert.opened], within: 9m }"]),
+        ("after_s: 1", "after_s: 2", ["one: do[1] http.body.after_s: 1 -> 2"]),
+        ("pause_s: 30", f"pause_s: {10**18}",
+         [f"one: vars.pause_s: 30 -> {10**18}", f"two: vars.pause_s: 30 -> {10**18}"]),
+    ],
+)  # fmt: skip
+def test_what_is_told_is_what_was_written(tmp_path: Path, old: str, new: str, said: list[str]) -> None:
+    assert old in CALENDARS
+    assert _diff(tmp_path, CALENDARS, CALENDARS.replace(old, new)) == said
 
 
 def test_a_change_is_json(tmp_path: Path) -> None:

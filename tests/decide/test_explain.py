@@ -10,6 +10,7 @@ import pytest
 from phinops.decide.decision import Facts
 from phinops.decide.explain import LONGEST_VALUE, Told, explain
 from phinops.decide.language import Language
+from phinops.decide.pattern import Pattern
 from phinops.decide.rule import Rule
 from phinops.event import Event, Instance, Node
 from settings import SHANGHAI
@@ -108,3 +109,26 @@ def test_the_inputs_of_a_blueprint_are_told_as_they_are_written() -> None:
     found = explain(LANGUAGE, rule, EVENT, Facts(START)).condition
     assert found
     assert [dict(part.values) for part in found.parts] == [{"inputs.pause": "30m"}, {"inputs.most": 3}]
+
+
+def test_of_the_events_that_counted_it_is_told_how_many_they_were() -> None:
+    condition = "events.size() >= 2 && events[0].instance.attempts < event.instance.attempts && event.node.name != ''"
+    rule = replace(RULE, condition=condition, pattern=Pattern("count", RULE.types, HOUR, 3))
+    events = [replace(EVENT, id=f"ev_{attempts}", instance=Instance(attempts=attempts)) for attempts in (1, 2, 4)]
+    values = {}
+    for among in (events, events[-1:]):
+        found = explain(LANGUAGE, rule, among[-1], Facts(START), among).condition
+        assert found
+        values[len(among)] = [dict(part.values) for part in found.parts]
+    assert values[3] == [
+        {"events": "3 events"},
+        {"events": "3 events", "event.instance.attempts": 4},
+        {"event.node.name": "ods_x"},
+    ]
+    assert values[1][0] == {"events": "1 event"}
+
+
+def test_of_what_is_to_stay_away_no_condition_is_asked() -> None:
+    rule = replace(RULE, condition="false", pattern=Pattern("absent", ("alert.opened", EVENT.type), HOUR))
+    found = explain(LANGUAGE, rule, EVENT, Facts(START))
+    assert (found.condition, found.decision.state) == (None, "counted")

@@ -163,6 +163,21 @@ def test_a_mistake_in_the_file_as_a_whole_stops_all_its_rules(tmp_path: Path) ->
         assert found.broken_files == {str(tmp_path / "one.rules.yaml")}
 
 
+@pytest.mark.parametrize("text", ["rules: { id: one }\n", "rules: *all\n", "rules: one\n", "vars: {}\nrules: 1\n"])
+def test_rules_that_are_no_list_leave_those_before_in_force(tmp_path: Path, text: str) -> None:
+    before = loaded(tmp_path, notice("one")).rules
+    found = loaded(tmp_path, text)
+    assert found.broken_files == {str(tmp_path / "one.rules.yaml")}
+    assert [(each.id, each.reason) for each in found.quarantined] == [("", str(min(found.problems)))]
+    assert [rule.id for rule in with_last_good(found, before)] == ["one"]
+
+
+def test_rules_written_twice_are_a_mistake_of_all_of_them(tmp_path: Path) -> None:
+    found = loaded(tmp_path, "rules: []\n" + notice("one"))
+    assert [each.code for each in found.problems] == ["yaml-duplicate-key"]
+    assert ([each.id for each in found.quarantined], len(found.broken_files)) == (["one"], 1)
+
+
 def test_a_file_that_is_no_yaml_breaks_only_itself(tmp_path: Path) -> None:
     (tmp_path / "a.rules.yaml").write_text("rules: [\n")
     (tmp_path / "b.rules.yaml").write_text(notice("good"))
@@ -492,3 +507,15 @@ def _load_bytes(data: bytes) -> None:
         assert 1 <= problem.line <= len(lines) + 1
         assert 1 <= problem.column <= max(map(len, lines)) + 2
         assert problem.code in finding.CODES
+
+
+@pytest.mark.parametrize(("age", "codes"), [("10m", []), ("599s", ["never-fires"])])
+def test_what_is_just_young_enough_after_its_wait_may_fire(tmp_path: Path, age: str, codes: list[str]) -> None:
+    waits = "    for: 10m\n    max_age: " + age + "\n    do:"
+    found = loaded(tmp_path, notice("one").replace("    do:", waits))
+    assert [each.code for each in found.problems] == codes
+
+
+def test_a_schedule_that_a_comma_cuts_wants_quotes(tmp_path: Path) -> None:
+    (problem,) = loaded(tmp_path, notice("one", on="{ schedule: 0 6,18 * * * }")).errors[:1]
+    assert "a comma ends a value inside of { }, put it in quotes" in problem.message

@@ -48,6 +48,7 @@ def test_a_rule_that_reruns_what_failed_wakes_itself() -> None:
         {"types": ("instance.failed", "alert.opened"), "condition": 'event.type == "alert.opened"'},
         {"steps": (RuleStep("t", "terminate_instance", {}),)},
         {"steps": (RuleStep("p", "pause_node", {}),)},
+        {"types": ("instance.succeeded",), "steps": (RuleStep("s", "set_instance_success", {}),)},
     ],
 )
 def test_what_may_end_it_ends_it(change: dict[str, object]) -> None:
@@ -60,6 +61,7 @@ def test_what_may_end_it_ends_it(change: dict[str, object]) -> None:
     [
         {"condition": 'event.node.name.startsWith("event.instance.attempts")'},
         {"condition": "event.project.name == vars.project && event.instance.biz_date != ''"},
+        {"condition": "event.instance.due_time.getHours() < 6 && event.instance.id != event.node.id"},
         {"condition": 'event.type == "instance.failed"'},
         {"limits": Limits(targets=Window(3, HOUR), downstream=5)},
         {"max_age": HOUR},

@@ -7,11 +7,13 @@ from datetime import timedelta
 
 from happenings import ALERT, DUE, FAILED, HOOK, IMPACT, NOW
 from phinops.decide.language import Language
-from phinops.decide.match import match
+from phinops.decide.match import judge, match
+from phinops.decide.pattern import Pattern
 from phinops.decide.rule import Cares, Rule, RuleSet
 from phinops.event import Event, Schedule
 from settings import SHANGHAI
 
+HOUR = timedelta(hours=1)
 LANGUAGE = Language(SHANGHAI)
 
 
@@ -67,6 +69,16 @@ def test_a_key_of_its_own_goes_before_the_event_s_object() -> None:
     assert matches(RuleSet([rule("one", key="event.instance.ended_at")]))["one"] == (
         False, "", "key cannot be evaluated: `event.instance.ended_at` is absent",
     )  # fmt: skip
+
+
+def test_a_condition_on_events_is_asked_of_the_event_alone_where_there_is_no_key() -> None:
+    several = replace(rule("one", key="event.instance.ended_at"), pattern=Pattern("count", (FAILED.type,), HOUR, 2))
+    for condition, reason in (
+        ("events.size() > 0", "key cannot be evaluated: `event.instance.ended_at` is absent"),
+        ("events.size() > 1", "if is false"),
+    ):
+        found = judge(LANGUAGE, replace(several, condition=condition), FAILED, NOW)
+        assert (found.verdict.holds, found.verdict.reason, found.asks) == (False, reason, False)
 
 
 def test_without_a_key_a_rule_is_keyed_on_the_event_s_object() -> None:

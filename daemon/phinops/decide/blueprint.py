@@ -11,9 +11,10 @@ from typing import Any
 from phinops.decide.blueprintmodel import BlueprintHeadModel, UseModel
 from phinops.decide.build import build_rule, hashed
 from phinops.decide.calendarfile import read_active
-from phinops.decide.document import Document, Node
+from phinops.decide.document import Node
 from phinops.decide.findings import Findings, did_you_mean, listed
 from phinops.decide.inputfile import NOWHERE, Filled, Input, Place, fill, read_inputs, stand_in
+from phinops.decide.inputs import unknown_input
 from phinops.decide.jinja import sole_expression
 from phinops.decide.language import Language
 from phinops.decide.mistakes import InNode, keys_at, validated
@@ -119,8 +120,7 @@ def _try(rule: Node, filled: Mapping[str, Filled], reading: Reading) -> None:
     inner = replace(reading, findings=Findings(reading.findings.file), inputs=_values(filled))
 
     def unknown(node: Node, name: str) -> None:
-        near = did_you_mean(name, filled) or f": it has {listed(filled) or 'none'}"
-        reading.findings.error("template-name", node.place, f"the blueprint has no input «{name}»{near}")
+        reading.findings.error("template-name", node.place, unknown_input(name, filled))
 
     node = _put(rule, filled, None, unknown)
     if "mode" not in node.value:  # the rule may say it
@@ -152,7 +152,7 @@ def _tests(
 def _check_test(test: Node, inputs: Mapping[str, Input], findings: Findings, setting: Setting) -> None:
     """A test of a blueprint is one of its own file, with values in place of the file's name."""
     # Only a blueprint with tests pays for their model.
-    from phinops.decide.testfile import check_tests
+    from phinops.decide.testfile import check_test
 
     if not isinstance(test.value, dict):
         findings.error("bad-value", test.place, "a test is a mapping that begins with `name`")
@@ -164,10 +164,7 @@ def _check_test(test: Node, inputs: Mapping[str, Input], findings: Findings, set
         findings.error("bad-value", given.place, "«with» must be a mapping")
     bare = _part(test, lambda key: key not in ("with", "rules"))
     own = replace(test, value=Path(findings.file).name, keys={})
-    whole = joined(bare, {"rules": (own, own)})
-    tests = replace(test, value=[whole], keys={})
-    root = replace(test, value={"tests": tests}, keys={"tests": tests})
-    check_tests(Path(findings.file), Document("", root), findings, setting)
+    check_test(Path(findings.file), joined(bare, {"rules": (own, own)}), findings, setting)
     fill(inputs, given, test.place, setting.notifiers, findings)
 
 

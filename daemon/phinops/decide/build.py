@@ -12,9 +12,9 @@ from phinops.decide.model import LimitsModel, RuleModel, WindowModel
 from phinops.decide.plan import Steps
 from phinops.decide.reading import Reading
 from phinops.decide.rule import Limits, Rule, RuleStep, Window, hash_of
-from phinops.decide.trigger import SCHEDULE, Trigger, read_trigger
+from phinops.decide.trigger import Trigger, read_trigger
 from phinops.durations import format_duration
-from phinops.event import ADDS
+from phinops.event import ADDS, SCHEDULE
 
 _ANY = (*ADDS, "hook.any", "custom.any")
 """Where `on` is wrong, the rest is checked as if it were any event, so that no mistake follows from that one."""
@@ -106,7 +106,7 @@ def _check_key(node: Node | None, types: tuple[str, ...], several: bool, reading
     reading.expression("key", node, reading.language.check_key, reading.names(types))
     if not several or node is None or not isinstance(node.value, str) or "has(" in node.value:
         return
-    for kind in types:
+    for kind in types if len(types) > 1 else ():
         if reading.findings.errors == before:
             reading.expression("key", node, reading.language.check_key, reading.names((kind,)))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from phinops.decide.checked import Read
 from phinops.decide.findings import did_you_mean, listed
+from phinops.decide.inputs import unknown_input
 from phinops.decide.scope import Flaw, Names
 from phinops.decide.shape import MODELS, STEP_FIELDS, item_type
 from phinops.event import ADDS, field_types, parts_of
@@ -23,7 +24,7 @@ _FUNCTIONS = (
     "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours", "getMilliseconds",
     "getMinutes", "getMonth", "getSeconds",
 )  # fmt: skip
-_NAMES = ("event", "steps", "vars", "now", "true", "false", "null")
+_CONSTANTS = ("true", "false", "null")
 _ELSEWHERE = {"and": "&&", "or": "||", "not": "!", "is": "=="}
 
 
@@ -134,6 +135,11 @@ def without_events() -> str:
     return "unknown name «events»: only conditions and texts of a rule whose «on» is over several events know it"
 
 
+def without_inputs() -> str:
+    """What to say of `inputs` outside of a blueprint."""
+    return "a rule has no «inputs»: a blueprint has"
+
+
 def taken_name(name: str) -> str:
     """What to say of a name of the language that is given to the items of a list."""
     return f"«{name}» is a name of the language: call the items of the list something else, such as «e»"
@@ -152,8 +158,8 @@ def _unknown_name(name: str, offset: int, source: str, names: Names) -> Flaw:
     for owner, known in (("event", names.event_fields()), ("vars", names.vars), ("steps", names.steps)):
         if root in known:
             return Flaw("expression-name", begin, f"unknown name «{root}»: did you mean «{owner}.{name}»?")
-    known = (*_NAMES, "events") if names.events else _NAMES
-    near = did_you_mean(name, known) or ": an expression speaks of event, steps, vars and now; text needs quotes"
+    near = did_you_mean(root, (*names.roots(), *_CONSTANTS))
+    near = near or ": an expression speaks of event, steps, vars and now; text needs quotes"
     return Flaw("expression-name", begin, f"unknown name «{name}»{near}")
 
 
@@ -161,17 +167,11 @@ def _unknown_input(name: str, offset: int, source: str, names: Names) -> tuple[i
     """Where the name of the input begins, and what is wrong with it."""
     begin = max(0, source.rfind("inputs", 0, offset + len("inputs")))
     if not names.inputs:
-        return begin, "a rule has no «inputs»: a blueprint has"
+        return begin, without_inputs()
     if not name:
         return begin, f"«inputs» is read by name: there is {listed(f'inputs.{each}' for each in names.inputs)}"
     found = re.compile(rf"\.\s*({re.escape(name.split('.')[0])})\b").search(source, begin)
-    return found.start(1) if found else begin, unknown_input(name.split(".")[0], names)
-
-
-def unknown_input(name: str, names: Names) -> str:
-    """The blueprint declares no such input."""
-    near = did_you_mean(name, names.inputs) or f": it has {listed(names.inputs)}"
-    return f"the blueprint has no input «{name}»{near}"
+    return found.start(1) if found else begin, unknown_input(name.split(".")[0], names.inputs)
 
 
 def _kind(text: str) -> str:

@@ -18,7 +18,7 @@ from phinops.decide.celtext import flaws_of, taken_name, unknown_key, unknown_pa
 from phinops.decide.checked import constants, guarded, mentions, paths, reads, tree_of
 from phinops.decide.inputs import Inputs
 from phinops.decide.never import doubts
-from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
+from phinops.decide.scope import PARTS, ROOTS, CannotEvaluate, Flaw, Names, Scope
 from phinops.decide.shape import (
     ABSENT,
     OPTIONAL_TIMES,
@@ -37,7 +37,7 @@ from phinops.event import Event, parts_of
 _KEYED = re.compile(r"\b(?:steps|vars)\b")
 _OVERLOADS = re.compile(r"No matching overloads found : (\S+?)(?:\((.*)\))?$")
 _EVENTS = re.compile(r"\bevents\b")
-_TAKEN = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*(event|events|steps|vars|now)\s*,")
+_TAKEN = re.compile(rf"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*({'|'.join(sorted(ROOTS))})\s*,")
 _CONSTANTS = re.compile(r"\b(?:matches|duration|timestamp)\s*\(")
 _KEPT = 20_000
 """Expressions that are kept compiled: rules change while the daemon runs, and nobody asks for the old ones again."""

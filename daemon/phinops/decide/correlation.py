@@ -13,12 +13,12 @@ from phinops.decide.lasting import FORMS, alone
 from phinops.decide.mistakes import InNode, validated
 from phinops.decide.model import AbsentModel, AllModel, CountModel
 from phinops.decide.pattern import Kind, Pattern
+from phinops.event import SCHEDULE
 
 TypeMistake = Callable[[Node], tuple[str, str] | None]
 """Code and message of what is wrong with the name of an event type, or None."""
 
 _MODELS: Mapping[Kind, type[BaseModel]] = {"all": AllModel, "count": CountModel, "absent": AbsentModel}
-_SCHEDULE = "schedule.fired"
 
 
 def kind_of(node: Node) -> Kind | None:
@@ -54,19 +54,16 @@ def read_correlation(node: Node, kind: Kind, findings: Findings, mistake: TypeMi
 def _type_nodes(node: Node) -> list[Node]:
     """Every node that names an event type; what is no text at all the model has told."""
     every = node.child("all")
-    found = [node.child(key) for key in ("event", "absent")] + list(every.value if _is_list(every) and every else [])
+    listed = every.value if every and isinstance(every.value, list) else ()
+    found = (node.child("event"), node.child("absent"), *listed)
     return [each for each in found if each is not None and isinstance(each.value, str)]
-
-
-def _is_list(node: Node | None) -> bool:
-    return node is not None and isinstance(node.value, list)
 
 
 def _check_type(node: Node, findings: Findings, mistake: TypeMistake) -> None:
     found = ("bad-value", alone(node.value)) if node.value in FORMS else mistake(node)
     if found:
         findings.error(found[0], node.place, found[1])
-    elif node.value == _SCHEDULE:
+    elif node.value == SCHEDULE:
         message = "schedule.fired comes from one rule's own schedule: it cannot be counted or waited for with others"
         findings.error("bad-value", node.place, message)
 

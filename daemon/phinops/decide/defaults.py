@@ -76,6 +76,19 @@ FOLLOWS: Mapping[str, str] = {
 """What the other fields are, in words."""
 
 
+BESIDE: Mapping[str, tuple[str, ...]] = {
+    "instance": ("downstream", "gone"),
+    "node": ("downstream", "gone"),
+    "alert": ("gone",),
+}
+"""What the state of a part may say beside the fields of the event model."""
+
+_BESIDE: Mapping[str, JsonObject] = {
+    "downstream": {"type": "integer", "minimum": 0, "default": 0, "description": "how many nodes hang below it"},
+    "gone": {"type": "boolean", "description": "true: Dataphin does not know it any more"},
+}
+
+
 def event_schema() -> JsonObject:
     """What stands below `event` in a test: every field, described, with its default."""
     kinds = [*ADDS]
@@ -92,12 +105,8 @@ def state_schema(parts: Sequence[str]) -> JsonObject:
     """What stands below `state` in a test."""
     kinds = field_types(Event)
     fields = {part: _part(part, kinds[part]) for part in parts}
-    for part in ("instance", "node"):
-        below = {"type": "integer", "minimum": 0, "default": 0, "description": "how many nodes hang below it"}
-        fields[part]["properties"]["downstream"] = below
-    for part in ("instance", "node", "alert"):
-        gone = {"type": "boolean", "description": "true: Dataphin does not know it any more"}
-        fields[part]["properties"]["gone"] = gone
+    for part, names in BESIDE.items():
+        fields[part]["properties"] |= {name: _BESIDE[name] for name in names}
     return {"type": "object", "properties": fields, "additionalProperties": False}
 
 

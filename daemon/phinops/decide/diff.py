@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
+from phinops.decide.calendar import Calendar
+from phinops.decide.inputs import written
+from phinops.decide.printing import written_on
 from phinops.decide.rule import Rule, RuleSet
-from phinops.durations import format_duration
+from phinops.durations import exact_duration
 from phinops.event import JsonObject
 
-_APART = frozenset({"id", "on", "cron", "pattern", "writes", "steps"})
-"""What is told in another way, or follows from the rest."""
+_APART = frozenset({"id", "on", "cron", "lasting", "pattern", "writes", "steps", "active", "inputs", "vars"})
+"""Keys of a rule's JSON that are told in another way, or follow from the rest."""
 
 _SHORT = 60
 """Characters of a value that is shown; of a longer one it is only said that it changed."""
@@ -76,7 +79,11 @@ def _said(rule: Rule, *, whole: bool) -> Iterator[tuple[str, str]]:
     document = {**rule.to_json(), "within_s": rule.within and rule.within.total_seconds()}
     for key, value in document.items():
         if key not in _APART:
-            yield from _flat(key, value)
+            yield from _spans(key, value)
+    for number, calendar in enumerate(rule.active, 1):
+        yield from _flat("active" if len(rule.active) == 1 else f"active[{number}]", _calendar(calendar))
+    yield from _flat("inputs", {name: written(value) for name, value in rule.inputs.items()})
+    yield from _flat("vars", rule.vars)
     if rule.description:
         yield "description", rule.description
     if whole:
@@ -87,9 +94,18 @@ def _said(rule: Rule, *, whole: bool) -> Iterator[tuple[str, str]]:
 
 
 def _on(rule: Rule) -> str:
-    if rule.pattern is not None:
-        return str(rule.pattern)
-    return f"{{ schedule: {rule.cron} }}" if rule.cron else ", ".join(rule.types)
+    on = written_on(rule)
+    if not isinstance(on, dict):
+        return ", ".join(rule.types)
+    entries = (
+        f"{key}: [{', '.join(item)}]" if isinstance(item, list) else f"{key}: {item}" for key, item in on.items()
+    )
+    return f"{{ {', '.join(entries)} }}"
+
+
+def _calendar(calendar: Calendar) -> JsonObject:
+    hours, days = ", ".join(map(str, calendar.hours)), ", ".join(calendar.days)
+    return {"name": calendar.name, "hours": hours, "days": days, "zone": calendar.zone}
 
 
 def _step(name: str, document: JsonObject, number: int) -> Iterator[tuple[str, str]]:
@@ -98,17 +114,22 @@ def _step(name: str, document: JsonObject, number: int) -> Iterator[tuple[str, s
         if key == "params":
             yield from _flat(f"{name} {kind}", value)
         elif key == "verify_s":
-            yield from _flat(f"{name} verify.within_s", value)
+            yield from _spans(f"{name} verify.within_s", value)
         elif key != "kind" and (key, value) != ("id", f"{kind}-{number}"):
             yield from _flat(f"{name} {key}", value)
+
+
+def _spans(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """What is ours: a key that ends in `_s` has seconds there. In what users wrote it is a name like any other."""
+    for name, text in _flat(key, value):
+        span = name.endswith("_s")
+        yield (name.removesuffix("_s"), exact_duration(timedelta(seconds=float(text)))) if span else (name, text)
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, str]]:
     if value is None or value in ("", {}, []):
         return
-    if key.endswith("_s") and isinstance(value, int | float):
-        yield key.removesuffix("_s"), format_duration(timedelta(seconds=value))
-    elif isinstance(value, Mapping):
+    if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _flat(f"{key}.{name}", inner)
     else:

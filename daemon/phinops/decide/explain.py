@@ -103,8 +103,14 @@ def _values(language: Language, text: str, scope: Scope) -> dict[str, Any]:
 def _at(scope: Scope, path: str) -> tuple[bool, Any]:
     """Whether there is a value under the name, and the value."""
     root, *rest = path.split(".")
-    roots = {"event": scope.event, "steps": scope.steps, "vars": scope.vars, "now": scope.now}
-    value: Any = {**roots, "inputs": inputs_text(scope.inputs)}[root]
+    value: Any = {
+        "event": scope.event,
+        "events": _so_many(scope.events),
+        "steps": scope.steps,
+        "vars": scope.vars,
+        "now": scope.now,
+        "inputs": inputs_text(scope.inputs),
+    }[root]
     for name in rest:
         if isinstance(value, Mapping):
             if name not in value:
@@ -115,6 +121,11 @@ def _at(scope: Scope, path: str) -> tuple[bool, Any]:
             if value is None:
                 return False, None
     return True, value
+
+
+def _so_many(events: Sequence[Event]) -> str:
+    """How many they were: what one of them has is told of that one."""
+    return "1 event" if len(events) == 1 else f"{len(events)} events"
 
 
 def _short(value: Any) -> Any:

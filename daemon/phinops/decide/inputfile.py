@@ -10,10 +10,11 @@ from typing import Any
 from phinops.decide.blueprintmodel import InputModel
 from phinops.decide.document import Node
 from phinops.decide.findings import Findings, did_you_mean, listed
-from phinops.decide.inputs import InputValue
+from phinops.decide.inputs import InputValue, unknown_input, written
 from phinops.decide.mistakes import InNode, validated
 from phinops.decide.model import IDENTIFIER, RESERVED
-from phinops.durations import format_duration, parse_duration
+from phinops.decide.strict import shown
+from phinops.durations import parse_duration
 from phinops.errors import PhinopsError
 
 Notifiers = Collection[str] | None
@@ -81,11 +82,6 @@ class Filled:
 def _scalar(value: Any, place: Place, instead_of: Node) -> Node:
     # A folded block is known by its place alone, and so is this.
     return Node(value, *place, instead_of.start, instead_of.end, ">")
-
-
-def written(value: InputValue) -> Any:
-    """The value as a file has it."""
-    return format_duration(value) if isinstance(value, timedelta) else value
 
 
 def read_inputs(node: Node | None, notifiers: Notifiers, findings: Findings) -> dict[str, Input]:
@@ -167,13 +163,13 @@ def _of_type(kind: str, raw: Any, notifiers: Notifiers) -> Any:
 
 def _string(raw: Any, notifiers: Notifiers) -> str:
     if not isinstance(raw, str):
-        raise WrongInput(f"must be text, not {_shown(raw)}{': put it in quotes' if _is_plain(raw) else ''}")
+        raise WrongInput(f"must be text, not {shown(raw)}{': put it in quotes' if _is_plain(raw) else ''}")
     return raw
 
 
 def _int(raw: Any, notifiers: Notifiers) -> int:
     if isinstance(raw, bool) or not isinstance(raw, int):
-        raise WrongInput(f"must be a whole number, not {_shown(raw)}")
+        raise WrongInput(f"must be a whole number, not {shown(raw)}")
     if abs(raw) > _LARGEST:
         raise WrongInput(f"must be a whole number of at most {_LARGEST}, not {raw}")
     return raw
@@ -181,13 +177,13 @@ def _int(raw: Any, notifiers: Notifiers) -> int:
 
 def _float(raw: Any, notifiers: Notifiers) -> float:
     if isinstance(raw, bool) or not isinstance(raw, int | float):
-        raise WrongInput(f"must be a number, not {_shown(raw)}")
+        raise WrongInput(f"must be a number, not {shown(raw)}")
     return float(raw)
 
 
 def _bool(raw: Any, notifiers: Notifiers) -> bool:
     if not isinstance(raw, bool):
-        raise WrongInput(f"must be true or false, not {_shown(raw)}")
+        raise WrongInput(f"must be true or false, not {shown(raw)}")
     return raw
 
 
@@ -195,17 +191,17 @@ def _duration(raw: Any, notifiers: Notifiers) -> timedelta:
     try:
         return parse_duration(raw)
     except ValueError:
-        raise WrongInput(f"must be a duration such as 90s, 15m or 2d, not {_shown(raw)}") from None
+        raise WrongInput(f"must be a duration such as 90s, 15m or 2d, not {shown(raw)}") from None
     except OverflowError:
-        raise WrongInput(f"{_shown(raw)} is longer than any calendar") from None
+        raise WrongInput(f"{shown(raw)} is longer than any calendar") from None
 
 
 def _list(raw: Any, notifiers: Notifiers) -> list[str]:
     if not isinstance(raw, list):
-        raise WrongInput(f"must be a list of texts, not {_shown(raw)}")
+        raise WrongInput(f"must be a list of texts, not {shown(raw)}")
     for item in raw:
         if not isinstance(item, str):
-            raise WrongInput(f"must be a list of texts, and {_shown(item)} is none")
+            raise WrongInput(f"must be a list of texts, and {shown(item)} is none")
     return raw
 
 
@@ -225,10 +221,6 @@ _TYPES: Mapping[str, Callable[[Any, Notifiers], Any]] = {
 
 def _is_plain(raw: Any) -> bool:
     return not isinstance(raw, dict | list)
-
-
-def _shown(raw: Any) -> str:
-    return f"«{str(raw).lower() if isinstance(raw, bool) else raw}»" if _is_plain(raw) else "a collection"
 
 
 # Values that fit wherever one of the type may: `count` takes no less than 2, `within` no more than a day.
@@ -265,8 +257,7 @@ def fill(
     entries: Mapping[str, Node] = given.value if given and given.value else {}
     for name in entries:
         if name not in inputs and given:
-            near = did_you_mean(name, inputs) or f": it has {listed(inputs) or 'none'}"
-            findings.error("blueprint-input", given.keys[name].place, f"the blueprint has no input «{name}»{near}")
+            findings.error("blueprint-input", given.keys[name].place, unknown_input(name, inputs))
     missing = given.place if entries and given else at
     # Where a declaration is broken, any value will do.
     sound = (each for each in inputs.values() if each.type)

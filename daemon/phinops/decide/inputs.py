@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from phinops.durations import format_duration
+from phinops.decide.findings import did_you_mean, listed
+from phinops.durations import exact_duration
 from phinops.event import JsonObject
 
 InputValue: TypeAlias = str | int | float | bool | timedelta | list[str] | None
@@ -33,4 +34,15 @@ def inputs_from_json(document: Mapping[str, Any]) -> Inputs:
 
 def inputs_text(inputs: Inputs) -> JsonObject:
     """The values as texts see them: a duration as people write it."""
-    return {name: format_duration(value) if isinstance(value, timedelta) else value for name, value in inputs.items()}
+    return {name: written(value) for name, value in inputs.items()}
+
+
+def unknown_input(name: str, inputs: Iterable[str]) -> str:
+    """What to say of an input that the blueprint does not have among its `inputs`."""
+    near = did_you_mean(name, inputs) or f": it has {listed(inputs) or 'none'}"
+    return f"the blueprint has no input «{name}»{near}"
+
+
+def written(value: InputValue) -> Any:
+    """The value as it stands in a file."""
+    return exact_duration(value) if isinstance(value, timedelta) else value

@@ -20,7 +20,7 @@ from phinops.decide.reading import Reading
 from phinops.decide.rule import Rule, RuleSet, Setting
 from phinops.decide.ruledefaults import with_defaults, with_step_defaults
 from phinops.decide.rulefile import RuleFile, take_apart
-from phinops.decide.trigger import SCHEDULE
+from phinops.event import SCHEDULE
 from phinops.problem import Problem
 
 RULES, TESTS = ".rules.yaml", ".test.yaml"

@@ -9,19 +9,15 @@ from typing import Any
 
 from phinops.decide.permit import OWN_FIRINGS
 from phinops.decide.rule import Rule, RuleStep, StepKind
+from phinops.event import STATE_EVENTS
 from phinops.problem import Problem
 
 SETTLED = "action.settled"
 
-_RUN_AGAIN = frozenset(
-    ["instance.waiting", "instance.blocked", "instance.running", "instance.succeeded", "instance.failed"]
-)
+_RUN_AGAIN = frozenset(STATE_EVENTS.values())
 CAUSES: Mapping[str, frozenset[str]] = {
     "rerun_instance": _RUN_AGAIN,
     "resume_instance": _RUN_AGAIN,
-    "run_manual_node": _RUN_AGAIN,
-    "backfill": _RUN_AGAIN,
-    "fix_data": _RUN_AGAIN,
     "terminate_instance": frozenset({"instance.failed"}),
     "set_instance_success": frozenset({"instance.succeeded"}),
 }
@@ -77,10 +73,9 @@ def _ends(rule: Rule) -> bool:
 
 def _may_change(condition: str, types: tuple[str, ...]) -> bool:
     """Whether the condition speaks of something that may differ from one event of a loop to the next."""
-    steady = _STEADY
     for found in _READ.findall(_TEXT.sub('""', condition)):
         path = re.sub(r"\s", "", found)
-        if not steady.match(path) and not (path == "event.type" and len(types) == 1):
+        if not _STEADY.match(path) and not (path == "event.type" and len(types) == 1):
             return True
     return False
 

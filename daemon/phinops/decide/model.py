@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from phinops.decide.calendarmodel import ACTIVE, ACTIVE_SCHEMA
-from phinops.decide.lasting import STATES
+from phinops.decide.lasting import OVERDUE, STATES, STUCK
 from phinops.decide.strict import Given, Model, shown
 from phinops.durations import format_duration, parse_duration
 
@@ -193,8 +193,8 @@ _ON_SCHEMA: dict[str, Any] = {
         _correlation_schema(CountModel, "fires when `event` has come `count` times"),
         _correlation_schema(AllModel, "fires when one of each of `all` has come"),
         _correlation_schema(AbsentModel, "fires when `event` came and `absent` did not follow"),
-        _lasting_schema("instance.overdue", "not started so long past its due time"),
-        _lasting_schema("instance.stuck", "so long in one state", STATES),
+        _lasting_schema(OVERDUE, "not started so long past its due time"),
+        _lasting_schema(STUCK, "so long in one state", STATES),
     ]
 }
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from phinops.durations import format_duration
 from phinops.event import JsonObject
 
 Kind = Literal["count", "all", "absent"]
@@ -53,12 +52,3 @@ class Pattern:
             return None
         within = timedelta(seconds=document["within_s"])
         return cls(document["kind"], tuple(document["types"]), within, document["count"])
-
-    def __str__(self) -> str:
-        """As it is written in a rule file."""
-        within = format_duration(self.within)
-        if self.kind == "count":
-            return f"{{ event: {self.types[0]}, count: {self.count}, within: {within} }}"
-        if self.kind == "all":
-            return f"{{ all: [{', '.join(self.types)}], within: {within} }}"
-        return f"{{ event: {self.types[0]}, absent: {self.types[1]}, within: {within} }}"

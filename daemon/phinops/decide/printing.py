@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 from phinops.decide.calendar import Calendar
 from phinops.decide.document import resolve
+from phinops.decide.inputs import written
 from phinops.decide.model import IDENTIFIER
 from phinops.decide.pattern import Pattern
 from phinops.decide.rule import Limits, Rule, RuleStep, StepKind
-from phinops.durations import parse_duration
+from phinops.durations import exact_duration
 
 NOT_PRINTED: Mapping[str, str] = {
     "writes": "follows from the steps",
@@ -36,7 +36,6 @@ NOT_PRINTED: Mapping[str, str] = {
 """Fields of a rule that have no key of their own, with the reason."""
 
 _WORD = re.compile(r"[^\W\d][\w./-]*|(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
-_UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"))
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 _LONGEST_KEY = 500
 """YAML wants a key that stands before its colon within 1024 characters, escapes among them."""
@@ -89,9 +88,7 @@ def _blueprint(rule: Rule, written: dict[str, Any]) -> dict[str, Any]:
 
 def _use(rule: Rule) -> dict[str, Any]:
     described = {"description": rule.description} if rule.description else {}
-    given = {
-        name: duration_text(value) if isinstance(value, timedelta) else value for name, value in rule.inputs.items()
-    }
+    given = {name: written(value) for name, value in rule.inputs.items()}
     return {"id": rule.id, **described, "use": rule.id, "with": given}
 
 
@@ -105,7 +102,7 @@ _INPUT_TYPES: Mapping[type, str] = {
 
 
 def _rule(rule: Rule, kinds: Mapping[str, StepKind]) -> dict[str, Any]:
-    found: dict[str, Any] = {"id": rule.id, "description": rule.description, "on": _on(rule)}
+    found: dict[str, Any] = {"id": rule.id, "description": rule.description, "on": written_on(rule)}
     for name, (key, write) in RULE_FIELDS.items():
         found[key] = write(getattr(rule, name))
     if rule.concurrency == "queued":
@@ -116,19 +113,20 @@ def _rule(rule: Rule, kinds: Mapping[str, StepKind]) -> dict[str, Any]:
     return found | {"do": [_step(step, kinds[step.kind]) for step in rule.steps]}
 
 
-def _on(rule: Rule) -> Any:
+def written_on(rule: Rule) -> Any:
+    """What stands behind `on`: a type, a list of them, or a mapping."""
     if rule.cron:
         return {"schedule": rule.cron}
     if rule.pattern:
         return _pattern(rule.pattern)
     if rule.lasting:
         state = {"state": rule.lasting.state} if rule.lasting.state else {}
-        return {"event": rule.types[0], **state, "after": duration_text(rule.lasting.after)}
+        return {"event": rule.types[0], **state, "after": exact_duration(rule.lasting.after)}
     return rule.types[0] if len(rule.types) == 1 else list(rule.types)
 
 
 def _pattern(pattern: Pattern) -> dict[str, Any]:
-    first, within = pattern.types[0], {"within": duration_text(pattern.within)}
+    first, within = pattern.types[0], {"within": exact_duration(pattern.within)}
     if pattern.kind == "all":
         return {"all": list(pattern.types), **within}
     more = {"count": pattern.count} if pattern.kind == "count" else {"absent": pattern.awaited}
@@ -139,21 +137,8 @@ def _same(value: Any) -> Any:
     return value
 
 
-def duration_text(span: timedelta | None) -> str | None:
-    """The shortest text that `parse_duration` reads back as exactly this span."""
-    if span is None:
-        return None
-    left = span // timedelta(microseconds=1)
-    parts = []
-    for size, unit in _UNITS:
-        count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    if left:
-        parts.append(f"{left / 1000:.3f}".rstrip("0").rstrip(".") + "ms")
-    text = "".join(parts)
-    # Of a long span with a fraction the sum of the parts is not what a double of seconds makes of it.
-    return text if parse_duration(text) == span else f"{Decimal(repr(span.total_seconds())):f}s"
+def _span(value: timedelta | None) -> str | None:
+    return None if value is None else exact_duration(value)
 
 
 def _limits(limits: Limits) -> dict[str, Any]:
@@ -161,7 +146,7 @@ def _limits(limits: Limits) -> dict[str, Any]:
     for name in ("firings", "targets"):
         window = getattr(limits, name)
         if window:
-            found[name] = {"max": window.max, "per": duration_text(window.per)}
+            found[name] = {"max": window.max, "per": exact_duration(window.per)}
     if limits.downstream is not None:
         found["downstream"] = {"max": limits.downstream}
     return found
@@ -169,14 +154,14 @@ def _limits(limits: Limits) -> dict[str, Any]:
 
 RULE_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "condition": ("if", _same),
-    "hold": ("for", duration_text),
+    "hold": ("for", _span),
     "mode": ("mode", _same),
     "key": ("key", _same),
-    "cooldown": ("cooldown", duration_text),
+    "cooldown": ("cooldown", _span),
     "concurrency": ("concurrency", _same),
     "limits": ("limits", _limits),
-    "max_age": ("max_age", duration_text),
-    "within": ("within", duration_text),
+    "max_age": ("max_age", _span),
+    "within": ("within", _span),
 }
 """Fields of a rule by name: the key that each is written as, and how. Beside them `id`, `description`, `on`, `do`."""
 
@@ -192,7 +177,7 @@ def _step(step: RuleStep, kind: StepKind) -> dict[str, Any]:
     found[kind.name] = own[kind.scalar] if kind.scalar and list(own) == [kind.scalar] else own
     found |= {key: step.params[key] for key in sorted(kind.beside) if key in step.params}
     if step.verify is not None:
-        found["verify"] = {"within": duration_text(step.verify)}
+        found["verify"] = {"within": exact_duration(step.verify)}
     if step.retry:
         found["retry"] = step.retry
     if step.on_error != "stop":

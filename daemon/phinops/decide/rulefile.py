@@ -52,7 +52,7 @@ def take_apart(document: Document, findings: Findings, setting: Setting) -> Rule
     before = len(findings.problems)
     defaults = read_defaults(parts["defaults"], calendars, findings)
     unknown = any(each.code == "unknown-key" for each in findings.problems[before:])
-    first = rules[0].line if rules else 0
+    first = rules[0].line if rules else None
     return RuleFile(
         document,
         findings,
@@ -99,11 +99,13 @@ def _mapping(root: Node | None, key: str, findings: Findings) -> Node | None:
     return node
 
 
-def _about_the_file(problem: Problem, root: Node | None, first: int) -> bool:
-    """Whether the mistake touches every rule: it stands in another key of the file, or before the first of them."""
+def _about_the_file(problem: Problem, root: Node | None, first: int | None) -> bool:
+    """Whether the mistake touches every rule: it stands in another key of the file, or before the `first` of them,
+    or in place of them all.
+    """
     if root is None or not isinstance(root.value, dict):
         return True
     place = problem.line, problem.column
     before = [(node.place, key) for key, node in root.keys.items() if node.place <= place]
     key = max(before)[1] if before else ""
-    return key not in _APART or (key == "rules" and problem.line < first)
+    return key not in _APART or (key == "rules" and (first is None or problem.line < first))

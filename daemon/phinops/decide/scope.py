@@ -33,8 +33,8 @@ class Scope:
     events: Sequence[Event] = ()
 
 
-ROOTS = frozenset({"event", "steps", "vars", "now", "inputs"})
-"""The names that everything else is reached by."""
+ROOTS = frozenset({"event", "events", "steps", "vars", "now", "inputs"})
+"""The names that everything else is reached by; `events` only in rules over several, `inputs` only in blueprints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,11 @@ class Names:
     def parts(self) -> frozenset[str]:
         """The parts that an event of any of the types has."""
         return frozenset(part for kind in self.types for part in parts_of(kind) or ())
+
+    def roots(self) -> frozenset[str]:
+        """Those of ROOTS that may be spoken of."""
+        lacking = {name for name, there in (("events", self.events), ("inputs", self.inputs)) if not there}
+        return ROOTS - lacking
 
     def event_fields(self) -> tuple[str, ...]:
         """The fields of `event` that may be spoken of."""

@@ -22,5 +22,7 @@ Given = BeforeValidator(_given)
 
 
 def shown(value: object) -> str:
-    """The value for a message."""
-    return "a collection" if isinstance(value, dict | list) else f"«{value}»"
+    """The value for a message, as YAML has it."""
+    if isinstance(value, dict | list):
+        return "a collection"
+    return f"«{str(value).lower() if isinstance(value, bool) else value}»"

@@ -15,9 +15,9 @@ from typing import Any
 from minijinja import Environment, TemplateError
 
 from phinops.decide import functions
-from phinops.decide.celtext import unknown_field, unknown_input, without_events
+from phinops.decide.celtext import unknown_field, without_events, without_inputs
 from phinops.decide.findings import did_you_mean, listed
-from phinops.decide.inputs import inputs_text
+from phinops.decide.inputs import inputs_text, unknown_input
 from phinops.decide.jinja import Code, Token, blocks, is_template, sole_expression
 from phinops.decide.scope import PARTS, CannotEvaluate, Flaw, Names, Scope
 from phinops.decide.shape import MODELS, STEP_FIELDS, item_type
@@ -29,8 +29,6 @@ MAX_TEMPLATE = 64 * 1024
 """Steps of work, characters of a result, and characters of a template."""
 
 _FUNCTIONS = ("bizdate", "days_before", "range", "dict", "namespace")
-_ROOTS = ("event", "steps", "vars", "now", "inputs")
-_ROOTS_OF_SEVERAL = ("events", *_ROOTS)
 _REFUSED_TAGS = ("include", "import", "from", "extends", "block", "do", "autoescape")
 _SINGLE = re.compile(r"\s+")
 
@@ -296,7 +294,7 @@ def _walk(path: list[str], names: Names) -> tuple[int, str]:
     root, *rest = path
     if root in _FUNCTIONS:
         return 0, ""
-    if root not in _roots(names):
+    if root not in names.roots() | {"inputs"}:
         return 0, _unknown_root(root, names)
     if not rest and root != "inputs":
         return 0, ""
@@ -326,24 +324,20 @@ _NO_FIELDS = {
 }
 
 
-def _roots(names: Names) -> tuple[str, ...]:
-    return _ROOTS_OF_SEVERAL if names.events else _ROOTS
-
-
 def _unknown_root(root: str, names: Names) -> str:
     if root == "events":
         return without_events()
     for owner, known in (("event", names.event_fields()), ("vars", names.vars), ("steps", names.steps)):
         if root in known:
             return f"unknown name «{root}»: did you mean «{owner}.{root}»?"
-    near = did_you_mean(root, (*_roots(names)[:-1], *_FUNCTIONS)) or ": a template speaks of event, steps, vars and now"
+    near = did_you_mean(root, (*names.roots(), *_FUNCTIONS)) or ": a template speaks of event, steps, vars and now"
     return f"unknown name «{root}»{near}"
 
 
 def _walk_inputs(rest: list[str], names: Names) -> tuple[int, str]:
     if not names.inputs:
-        return 0, "a rule has no «inputs»: a blueprint has"
-    return 1, unknown_input(rest[0], names) if rest and rest[0] not in names.inputs else ""
+        return 0, without_inputs()
+    return 1, unknown_input(rest[0], names.inputs) if rest and rest[0] not in names.inputs else ""
 
 
 def _walk_steps(rest: list[str], names: Names) -> tuple[int, str]:

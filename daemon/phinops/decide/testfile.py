@@ -11,6 +11,7 @@ from typing import Any
 
 from phinops.catalog.catalog import UnknownApi, load_catalog
 from phinops.decide import later
+from phinops.decide.defaults import BESIDE
 from phinops.decide.document import Document, Node
 from phinops.decide.findings import Findings, did_you_mean, listed
 from phinops.decide.mistakes import InNode, validated
@@ -20,11 +21,11 @@ from phinops.decide.shape import item_type
 from phinops.decide.testmodel import STATES, TestFileModel, TestModel, TestStepModel
 from phinops.event import ADDS, ALWAYS, Event, field_types, parts_of
 
-__all__ = ["ABOUT_ACTIONS", "TestFileModel", "TestModel", "TestStepModel", "check_tests"]
+__all__ = ["ABOUT_ACTIONS", "TestFileModel", "TestModel", "TestStepModel", "check_test", "check_tests"]
 
 _STEPS = ("event", "advance", "at", "state", "answer", "restart", "reload", "expect")
 _BESIDE: Mapping[str, Any] = {"downstream": int, "gone": bool}
-"""What a state may say beside the fields of the event model."""
+"""The types of `BESIDE`."""
 
 ABOUT_ACTIONS = ("outcome", "rule", "step")
 """What an expected action may say beside the key of its step: what came of it, whose it is, the step's id."""
@@ -43,10 +44,11 @@ def check_tests(file: Path, document: Document, findings: Findings, setting: Set
         if key != "tests":
             findings.error("unknown-key", node.place, f"«{key}» is not a key of a test file: it has `tests`")
     for test in tests.value:
-        _check_test(file, test, findings, setting)
+        check_test(file, test, findings, setting)
 
 
-def _check_test(file: Path, test: Node, findings: Findings, setting: Setting) -> None:
+def check_test(file: Path, test: Node, findings: Findings, setting: Setting) -> None:
+    """Report what is wrong with the form of one test of the file."""
     model = validated(TestModel, test.plain(), InNode(test), findings)
     if rules := test.child("rules"):
         _check_files(file, rules, findings)
@@ -120,8 +122,7 @@ def _check_state(state: Node, findings: Findings) -> None:
             findings.error("unknown-key", state.keys[key].place, message)
         else:
             model = typing.cast("type", item_type(field_types(Event)[key]))
-            beside = {"instance": ("downstream", "gone"), "node": ("downstream", "gone"), "alert": ("gone",)}
-            _check_fields(node, model, (*field_types(model), *beside.get(key, ())), findings)
+            _check_fields(node, model, (*field_types(model), *BESIDE.get(key, ())), findings)
 
 
 def _check_fields(node: Node, model: type, known: tuple[str, ...], findings: Findings) -> None:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from phinops.decide.defaults import event_schema, state_schema
 from phinops.decide.model import Span
-from phinops.decide.strict import Given, Model
+from phinops.decide.strict import Given, Model, shown
 from phinops.firing import FiringState, Outcome
 
 _ANYTHING: dict[str, Any] = {"type": "object"}
@@ -26,8 +26,7 @@ def _moment(value: object) -> object:
     try:
         datetime.fromisoformat(value if isinstance(value, str) else "")
     except ValueError:
-        shown = "a collection" if isinstance(value, dict | list) else f"«{value}»"
-        raise ValueError(f'must be a time such as "2026-01-05T06:00", not {shown}') from None
+        raise ValueError(f'must be a time such as "2026-01-05T06:00", not {shown(value)}') from None
     return value
 
 
@@ -65,28 +64,16 @@ def _one_is_a_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-_PIECE = {"type": "string"}
+def _only(name: str) -> dict[str, Any]:
+    text = {name: {"type": "string"}}
+    return {"type": "object", "properties": text, "required": [name], "additionalProperties": False}
+
+
 Told = Annotated[
     ToldModel,
     BeforeValidator(_one_text),
     WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "description": "the whole text"},
-                {
-                    "type": "object",
-                    "properties": {"contains": _PIECE},
-                    "required": ["contains"],
-                    "additionalProperties": False,
-                },
-                {
-                    "type": "object",
-                    "properties": {"matches": _PIECE},
-                    "required": ["matches"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
+        {"anyOf": [{"type": "string", "description": "the whole text"}, _only("contains"), _only("matches")]}
     ),
 ]
 """A text to be found: all of it, or what tells it."""

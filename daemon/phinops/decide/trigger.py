@@ -15,9 +15,8 @@ from phinops.decide.document import Node
 from phinops.decide.findings import Findings, did_you_mean, listed
 from phinops.decide.lasting import FORMS, TooLong, means_lasting, needs_more, read_lasting
 from phinops.decide.pattern import Pattern
-from phinops.event import ADDS, parts_of
+from phinops.event import ADDS, SCHEDULE, parts_of
 
-SCHEDULE = "schedule.fired"
 _KNOWN = tuple(ADDS)
 _KEYS = ("schedule", "hook", "event", "all")
 _CUSTOM = re.compile(r"custom\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -63,9 +62,9 @@ def read_trigger(node: Node, findings: Findings, hooks: Collection[str] | None) 
 def _types(nodes: list[Node], findings: Findings, hooks: Collection[str] | None) -> Trigger | None:
     before = findings.errors
     for node in nodes:
-        message = _type_mistake(node, hooks)
-        if message:
-            findings.error(*message[:1], node.place, message[1])
+        mistake = _type_mistake(node, hooks)
+        if mistake:
+            findings.error(mistake[0], node.place, mistake[1])
     if findings.errors > before or not nodes:
         return None
     return Trigger(tuple(dict.fromkeys(node.value for node in nodes)))
