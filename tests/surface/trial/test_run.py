@@ -71,6 +71,8 @@ rules:
       - pause_node: {}
 """
 
+LASTS = "it waits for 30m, until 2026-01-05T00:30:00+08:00"
+
 OTHER = RERUN.replace("id: rerun", "id: other").replace("rerun_instance", "terminate_instance")
 
 
@@ -561,6 +563,8 @@ def test_says_what_is_not_as_expected(tmp_path: Path, test: str, message: str) -
         ("pending: [ { rule: other } ]", "it is of rerun"),
         ("pending: [ { rule: rerun, kind: for } ]", "its kind is verify"),
         ("pending: [ { rule: rerun, key: t_2 } ]", "its key is t_1"),
+        ('pending: [ { rule: rerun, in: 30m, until: "2026-01-05T00:31" } ]', LASTS),
+        ('pending: [ { rule: rerun, in: 31m, until: "2026-01-05T00:30" } ]', LASTS),
         ("firings: [ { rule: rerun, mode: shadow } ]", "its mode is armed"),
     ],
 )

@@ -168,7 +168,7 @@ class _Play:
         record = await stage.record()
         records = await stage.records(self._accountant.new(record))
         account = self._accountant.account(record, records, stage.rules, stage.wire.calls, stage.now)
-        failures = judge(step, account, stage.now)
+        failures = judge(step, account, stage.now, stage.zone)
         since, self._since = self._since, stage.now
         if not failures:
             return ()
