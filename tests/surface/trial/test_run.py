@@ -624,6 +624,8 @@ def test_what_trips_phinops_is_a_failure_of_the_test(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     failed = try_script(make_terms(None, tmp_path / "more"), script)
     assert told(failed)[0].startswith("2: phinops failed: KeyError: 'type' (make, ")
+    way = "\n".join(notes(failed))
+    assert way.index("Traceback") < way.index("in _happen") < way.index("in make") < way.index("KeyError: 'type'")
 
 
 def test_says_what_happened_instead_and_why_a_rule_did_not_fire(tmp_path: Path) -> None:
