@@ -169,9 +169,14 @@ class FakeService:
         return {"events_total": [({"type": "instance.failed"}, 3.0)]}
 
 
-CONFIG = """\
-[[tenants]]
-name = "prod"
+def config_text(port: int = 1, more: str = "", *, name: str = "prod", before: str = "") -> str:
+    """The config of one tenant whose daemon listens on `port`; `before` is what stands before all tables.
+
+    The variables of its secrets are set nowhere.
+    """
+    return f"""\
+{before}[[tenants]]
+name = "{name}"
 endpoint = "http://127.0.0.1:1"
 op_tenant_id = 1
 edition = "basic"
@@ -179,13 +184,13 @@ access_key_id = {{ env = "PHINOPS_TEST_KEY" }}
 access_key_secret = {{ env = "PHINOPS_TEST_KEY" }}
 [server]
 listen = "127.0.0.1:{port}"
-"""
+{more}"""
 
 
-def write_config(folder: Path, port: int, more: str = "") -> Path:
-    """A config of one tenant whose daemon listens on `port`."""
+def write_config(folder: Path, port: int, more: str = "", *, name: str = "prod", before: str = "") -> Path:
+    """Write the text of a config."""
     path = folder / "phinops.toml"
-    path.write_text(CONFIG.format(port=port) + more, encoding="utf-8")
+    path.write_text(config_text(port, more, name=name, before=before), encoding="utf-8")
     return path
 
 

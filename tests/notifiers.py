@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-CONFIG = """\
-[[tenants]]
-name = "prod"
-endpoint = "https://dataphin-public.cn-shanghai.aliyuncs.com"
-op_tenant_id = 30001011
-edition = "basic"
-access_key_id = { env = "ID" }
-access_key_secret = { env = "SECRET" }
+from fakedaemon import config_text
 
+CONFIG = config_text(
+    more="""
 [notifiers.oncall]
 type = "dingtalk"
 url = { env = "URL" }
@@ -19,4 +14,5 @@ url = { env = "URL" }
 type = "dingtalk"
 url = { env = "URL" }
 """
+)
 RULE = "rules:\n  - id: one\n    on: instance.failed\n    do: [ { notify: { to: TO, message: x } } ]\n"

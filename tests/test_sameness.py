@@ -15,7 +15,7 @@ import anyio
 import pytest
 from click.testing import CliRunner, Result
 
-from fakedaemon import FakeService, answering
+from fakedaemon import FakeService, answering, write_config
 from phinops.arrive.arrival import Arrival
 from phinops.clock import LoopClock
 from phinops.config import Config
@@ -425,21 +425,12 @@ def by_rule(record: Chronicle) -> Counter[tuple[str, ...]]:
 # The command, on such records
 
 
-CONFIG = """
-[[tenants]]
-name = "test"
-endpoint = "http://127.0.0.1:9"
-op_tenant_id = 1
-edition = "basic"
-access_key_id = { env = "NOT_SET_ANYWHERE" }
-access_key_secret = { env = "NOT_SET_ANYWHERE" }
+OWN = """\
 [notifiers.oncall]
 type = "dingtalk"
 url = { env = "NOT_SET_ANYWHERE" }
 [hooks.deploy]
 secret = { env = "NOT_SET_ANYWHERE" }
-[server]
-listen = "127.0.0.1:{port}"
 [rules]
 paths = ["all.rules.yaml"]
 """
@@ -456,7 +447,7 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
     service = FakeService()
     service.pages = {0: {"newest": found.events[-1]["at"], "next": None, "events": found.events}}
     with answering(service) as port:
-        (tmp_path / "phinops.toml").write_text(CONFIG.replace("{port}", str(port)), encoding="utf-8")
+        write_config(tmp_path, port, OWN, name="test")
         yield tmp_path
 
 

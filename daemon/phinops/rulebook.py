@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from phinops.config import Config
+from phinops.config import ZONE, Config
 from phinops.decide.diff import RuleChange, differences
 from phinops.decide.language import Language
 from phinops.decide.load import Loaded, load_rules, with_last_good
@@ -108,8 +108,12 @@ class Rulebook:
         ]
 
 
-def setting_of(config: Config) -> Setting:
-    """What the config's rules are checked against. Where tenants have several editions, each call is checked later."""
+def setting_of(config: Config | None) -> Setting:
+    """What the config's rules are checked against, or rules without a config. Where tenants have several editions, each
+    call is checked later.
+    """
+    if config is None:
+        return Setting(STEPS, ZONE)
     editions = {tenant.edition for tenant in config.tenants}
     return Setting(
         kinds=STEPS,

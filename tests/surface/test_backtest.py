@@ -31,18 +31,6 @@ rules:
       - rerun_instance: {}
 """
 
-CONFIG = """\
-[[tenants]]
-name = "prod"
-endpoint = "https://dataphin-public.cn-shanghai.aliyuncs.com"
-op_tenant_id = 1
-edition = "basic"
-access_key_id = { env = "NOT_SET_ANYWHERE" }
-access_key_secret = { env = "NOT_SET_ANYWHERE" }
-[server]
-listen = "127.0.0.1:1"
-"""
-
 FAILED = Event(
     id="ev_1",
     type="instance.failed",
@@ -62,7 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "some.rules.yaml").write_text(RULES, encoding="utf-8")
-    (tmp_path / "phinops.toml").write_text(CONFIG, encoding="utf-8")
+    write_config(tmp_path, 1)
     return tmp_path
 
 

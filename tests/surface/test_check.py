@@ -77,6 +77,6 @@ def test_a_notifier_that_no_rule_needs_is_told_where_it_stands(tmp_path: Path) -
     (tmp_path / "rules" / "a.rules.yaml").write_text(RULE.replace("TO", "oncall"))
     whole = typed("check")
     assert whole.exit_code == 0
-    assert whole.stdout.startswith("phinops.toml:13:1: unused-notifier no rule tells «night» anything")
-    assert typed("check", ".").stdout.startswith("phinops.toml:13:1: unused-notifier")
+    assert whole.stdout.startswith("phinops.toml:15:1: unused-notifier no rule tells «night» anything")
+    assert typed("check", ".").stdout.startswith("phinops.toml:15:1: unused-notifier")
     assert typed("check", "rules/a.rules.yaml").stdout == ""

@@ -3,6 +3,7 @@
 from phinops.catalog.catalog import Edition
 from phinops.config.load import check_config, find_config, load_config, places_in
 from phinops.config.model import (
+    ZONE,
     AutoRerun,
     Config,
     Hook,
@@ -20,6 +21,7 @@ from phinops.config.model import (
 from phinops.config.secret import Secret
 
 __all__ = [
+    "ZONE",
     "AutoRerun",
     "Config",
     "Edition",

@@ -31,6 +31,9 @@ from phinops.config.fields import (
 )
 from phinops.config.secret import Secret
 
+ZONE = ZoneInfo("Asia/Shanghai")
+"""The time zone of a config that names none, and of rules without a config."""
+
 NOTIFIERS_TO_COME = ("feishu", "wecom", "slack", "email", "apprise")
 
 
@@ -213,7 +216,7 @@ class Server(Model):
 class Config(Model):
     """The whole file."""
 
-    timezone: Zone = ZoneInfo("Asia/Shanghai")
+    timezone: Zone = ZONE
     tenants: tuple[Tenant, ...]
     notifiers: dict[Word, Notifier] = Field(default_factory=dict)
     hooks: dict[Word, Hook] = Field(default_factory=dict)

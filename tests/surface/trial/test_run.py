@@ -71,6 +71,8 @@ rules:
       - pause_node: {}
 """
 
+LASTS = "it waits for 30m, until 2026-01-05T00:30:00+08:00"
+
 OTHER = RERUN.replace("id: rerun", "id: other").replace("rerun_instance", "terminate_instance")
 
 
@@ -416,6 +418,16 @@ def test_is_as_expected(tmp_path: Path, rules: str, test: str) -> None:
     assert found.passed, [*told(found), *notes(found)]
 
 
+def failed_once(expect: str, after: str = "") -> str:
+    """A test in which an instance fails, time passes, and something is expected."""
+    advance = f"  - advance: {after}\n" if after else ""
+    return f"""\
+steps:
+  - event: {{ type: instance.failed, node: {{ name: dws_a }} }}
+{advance}  - expect: {{ {expect} }}
+"""
+
+
 @pytest.mark.parametrize(
     ("test", "message"),
     [
@@ -441,98 +453,53 @@ def test_is_as_expected(tmp_path: Path, rules: str, test: str) -> None:
             id="another parameter",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - expect: { actions: [ { pause_node: {} } ] }
-            """,
+            failed_once("actions: [ { pause_node: {} } ]"),
             "6: actions: expected pause_node {}, but rerun_instance {project_id: 1, instance_id: t_1} by rerun, "
             "accepted came",
             id="another step",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - expect: { actions: [ { rerun_instance: {}, outcome: verified } ] }
-            """,
+            failed_once("actions: [ { rerun_instance: {}, outcome: verified } ]"),
             "6: actions: expected rerun_instance {} {outcome: verified}, but its outcome is accepted",
             id="another outcome",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - advance: 31m
-              - expect: { notifications: [ { to: boss } ] }
-            """,
+            failed_once("notifications: [ { to: boss } ]", after="31m"),
             "7: notifications: expected to boss, but it is to oncall",
             id="another notifier",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - advance: 31m
-              - expect: { notifications: [ { severity: info } ] }
-            """,
+            failed_once("notifications: [ { severity: info } ]", after="31m"),
             "7: notifications: expected a notice {severity: info}, but its severity is warning",
             id="another severity",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - advance: 31m
-              - expect: { notifications: [ { title: { contains: t_2 } } ] }
-            """,
+            failed_once("notifications: [ { title: { contains: t_2 } } ]", after="31m"),
             "7: notifications: expected a notice {title: {contains: t_2}}, but its title is «t_1»",
             id="another title",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - advance: 31m
-              - expect: { notifications: [ { title: t_2 } ] }
-            """,
+            failed_once("notifications: [ { title: t_2 } ]", after="31m"),
             "7: notifications: expected a notice {title: t_2}, but its title is «t_1»",
             id="another whole title",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - expect: { firings: [ { rule: rerun, state: done } ] }
-            """,
+            failed_once("firings: [ { rule: rerun, state: done } ]"),
             "6: firings: expected rerun {state: done}, but its state is running",
             id="another state",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - expect: { firings: [ { rule: other } ] }
-            """,
+            failed_once("firings: [ { rule: other } ]"),
             "6: firings: expected other, but it is of rerun",
             id="another rule",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - expect: { firings: [ { rule: rerun, steps: { again: verified } } ] }
-            """,
+            failed_once("firings: [ { rule: rerun, steps: { again: verified } } ]"),
             "6: firings: expected rerun {steps: {again: verified}}, but step again is open",
             id="a step that is open",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - advance: 31m
-              - expect: { ended: [ { rule: rerun, reason: because } ] }
-            """,
+            failed_once("ended: [ { rule: rerun, reason: because } ]", after="31m"),
             "7: ended: expected rerun {reason: because}, but its reason is «»",
             id="another reason of an end",
         ),
@@ -553,39 +520,23 @@ def test_is_as_expected(tmp_path: Path, rules: str, test: str) -> None:
             id="a rule that did not fire where none was to be silent",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - expect: { pending: [ { rule: rerun, kind: verify, until: 2026-01-05T00:31 } ] }
-            """,
+            failed_once("pending: [ { rule: rerun, kind: verify, until: 2026-01-05T00:31 } ]"),
             "6: pending: expected rerun {kind: verify, until: 2026-01-05T00:31}, but it waits for 30m, "
             "until 2026-01-05T00:30:00+08:00",
             id="another moment",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - expect: { pending: [] }
-            """,
+            failed_once("pending: []"),
             "6: pending: rerun {kind: verify, key: t_1} for 30m, until 2026-01-05T00:30:00+08:00 was not expected",
             id="something waits",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - expect: { calls: 0 }
-            """,
+            failed_once("calls: 0"),
             "6: calls: 1 were made, 0 expected",
             id="more calls",
         ),
         pytest.param(
-            """
-            steps:
-              - event: { type: instance.failed, node: { name: dws_a } }
-              - expect: { calls: { 3: 1 } }
-            """,
+            failed_once("calls: { 3: 1 }"),
             "6: calls: 0 of level 3 were made, 1 expected",
             id="calls of another level",
         ),
@@ -612,6 +563,8 @@ def test_says_what_is_not_as_expected(tmp_path: Path, test: str, message: str) -
         ("pending: [ { rule: other } ]", "it is of rerun"),
         ("pending: [ { rule: rerun, kind: for } ]", "its kind is verify"),
         ("pending: [ { rule: rerun, key: t_2 } ]", "its key is t_1"),
+        ('pending: [ { rule: rerun, in: 30m, until: "2026-01-05T00:31" } ]', LASTS),
+        ('pending: [ { rule: rerun, in: 31m, until: "2026-01-05T00:30" } ]', LASTS),
         ("firings: [ { rule: rerun, mode: shadow } ]", "its mode is armed"),
     ],
 )
@@ -671,6 +624,8 @@ def test_what_trips_phinops_is_a_failure_of_the_test(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     failed = try_script(make_terms(None, tmp_path / "more"), script)
     assert told(failed)[0].startswith("2: phinops failed: KeyError: 'type' (make, ")
+    way = "\n".join(notes(failed))
+    assert way.index("Traceback") < way.index("in _happen") < way.index("in make") < way.index("KeyError: 'type'")
 
 
 def test_says_what_happened_instead_and_why_a_rule_did_not_fire(tmp_path: Path) -> None:

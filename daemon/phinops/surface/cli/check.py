@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -16,13 +15,14 @@ from phinops.config import Config, check_config, places_in
 from phinops.decide.calendarfile import unknown_days
 from phinops.decide.load import Loaded, load_rules
 from phinops.decide.printing import print_rules, together
-from phinops.decide.rule import RuleSet, Setting
+from phinops.decide.rule import RuleSet
 from phinops.demand import quota_warnings
 from phinops.demand.ask import counted
 from phinops.demand.gather import SpotOf
 from phinops.errors import ConfigError
 from phinops.execute.steps.table import STEPS
 from phinops.problem import Problem
+from phinops.rulebook import setting_of
 from phinops.surface.cli.caret import lines_of, shown, style_of
 from phinops.surface.cli.found import Found, find, own_rules
 from phinops.surface.cli.options import config_option
@@ -53,7 +53,7 @@ def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None,
     found = find(paths, config_path)
     checked = {path: check_config(path) for path in found.configs}
     config = checked[found.config][0] if found.config is not None else None
-    loaded = load_rules(found.rules if paths else own_rules(config), _setting(config))
+    loaded = load_rules(found.rules if paths else own_rules(config), setting_of(config))
     mistakes = (each for _, problems in checked.values() for each in problems)
     warnings = (
         *_beyond_the_quota(found, config, loaded.rules),
@@ -76,13 +76,6 @@ def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None,
     if nothing:
         click.echo("nothing to check: no *.rules.yaml, no *.test.yaml", err=True)
     ctx.exit(1 if errors or nothing else 0)
-
-
-def _setting(config: Config | None) -> Setting:
-    if config is None:
-        return Setting(STEPS, ZoneInfo("Asia/Shanghai"))
-    edition = config.tenants[0].edition if len({tenant.edition for tenant in config.tenants}) == 1 else None
-    return Setting(STEPS, config.timezone, edition, set(config.notifiers), set(config.hooks))
 
 
 def _beyond_the_quota(found: Found, config: Config | None, rules: RuleSet) -> Sequence[Problem]:

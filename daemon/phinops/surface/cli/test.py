@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phinops.demand.ask import counted
 from phinops.errors import ConfigError
 from phinops.problem import Problem
 from phinops.surface.cli.found import Found, find, own_rules
@@ -42,8 +43,9 @@ def test(
     """Run rule tests: the real daemon on a clock of its own, with a Dataphin that says what the test says.
 
     In a folder every *.test.yaml below is run. Without PATH: what the config's [rules].paths lists, or ./rules if there
-    is no config. Nothing is sent anywhere and no secret is read; of the config only its time zone, edition, notifiers,
-    hooks and ceiling of writes hold. The exit code is 1 when a test fails, a file has mistakes, or there is no test.
+    is no config. Nothing is sent anywhere and no secret is read; of the config its time zone, notifiers, hooks and
+    ceiling of writes hold, and how its first tenant is: edition, env, business dates, timeouts, quota levels.
+    The exit code is 1 when a test fails, a file has mistakes, or there is no test.
 
     \b
     Example:
@@ -182,5 +184,5 @@ def _sum_up(session: Session, *, to_stderr: bool) -> None:
     failed = len(session.results) - passed
     if not session.results:
         click.echo("no test was found: they stand in files *.test.yaml", err=True)
-    mistakes = f", {len(session.mistakes)} mistakes in files" if session.mistakes else ""
+    mistakes = f", {counted(len(session.mistakes), 'mistake')} in files" if session.mistakes else ""
     click.echo(f"{passed} passed, {failed} failed{mistakes} in {session.seconds:.1f} s", err=to_stderr)

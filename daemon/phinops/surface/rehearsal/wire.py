@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -13,13 +12,7 @@ from phinops.clock import Clock
 from phinops.simulate import Simulator
 from phinops.simulate.signature import Request
 from phinops.simulate.wire import Answer
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """Of a request, what the trace of httpcore shows."""
-
-    method: bytes
+from phinops.surface.socketless import reset, tell_sent
 
 
 class InProcess(httpx.AsyncBaseTransport):
@@ -48,9 +41,7 @@ class InProcess(httpx.AsyncBaseTransport):
             httpx.ReadError: the connection was reset.
         """
         body = await request.aread()
-        trace = request.extensions.get("trace")
-        if trace is not None:
-            await trace("http11.send_request_headers.started", {"request": _Sent(request.method.encode())})
+        await tell_sent(request)
         await self._clock.sleep(self._half)
         arrived = _arrived(request, body)
         self._tell(arrived.headers.get("x-acs-action", ""), request.extensions.get("priority", ""))
@@ -61,7 +52,7 @@ class InProcess(httpx.AsyncBaseTransport):
         await asyncio.sleep(answer.delay)
         await self._clock.sleep(self._half)
         if answer.cut:
-            raise httpx.ReadError("the connection was reset", request=request)
+            raise reset(request)
         return _response(answer, request)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 from phinops.decide.testmodel import FiringModel, NotificationModel, PendingModel, SkippedModel, ToldModel
 from phinops.durations import format_duration
@@ -17,8 +17,8 @@ from phinops.surface.trial.script import Expects
 from phinops.surface.trial.values import moment, shown
 
 
-def judge(expects: Expects, account: Account, now: datetime) -> list[Failure]:
-    """Every expectation that is not met, in the order of the keys."""
+def judge(expects: Expects, account: Account, now: datetime, zone: tzinfo) -> list[Failure]:
+    """Every expectation that is not met, in the order of the keys. Times without a zone are in `zone`."""
     model = expects.model
     found: list[Failure] = []
     if model.actions is not None:
@@ -33,7 +33,7 @@ def judge(expects: Expects, account: Account, now: datetime) -> list[Failure]:
     if model.skipped is not None:
         found += listed(expects, "skipped", model.skipped, account.skipped, _SKIPPED)
     if model.pending is not None:
-        found += listed(expects, "pending", model.pending, account.pending, _pendings(now))
+        found += listed(expects, "pending", model.pending, account.pending, _pendings(now, zone))
     if model.calls is not None:
         found += _counted(expects, model.calls, account)
     return found
@@ -153,7 +153,7 @@ _SKIPPED = Way(_skipped_differs, tell_skipped, _wanted_model, lambda _: True, op
 # What waits
 
 
-def _pendings(now: datetime) -> Way:
+def _pendings(now: datetime, zone: tzinfo) -> Way:
     def differs(wanted: PendingModel, pending: Pending) -> str:
         if wanted.rule != pending.rule:
             return f"{OF_ANOTHER}{pending.rule}"
@@ -161,13 +161,20 @@ def _pendings(now: datetime) -> Way:
             return f"its kind is {pending.kind}"
         if wanted.key is not None and wanted.key != pending.key:
             return f"its key is {pending.key}"
-        due = now + wanted.in_ if wanted.in_ else moment(wanted.until, now.tzinfo) if wanted.until else None  # type: ignore[arg-type]
-        return "" if due is None or due == pending.until else f"it waits {_until(pending, now)}"
+        dues = _dues(wanted, now, zone)
+        return "" if all(due == pending.until for due in dues) else f"it waits {_until(pending, now)}"
 
     def tell(pending: Pending) -> str:
         return f"{pending.rule} {{kind: {pending.kind}, key: {pending.key}}} {_until(pending, now)}"
 
     return Way(differs, tell, _wanted_model, ordered=False)
+
+
+def _dues(wanted: PendingModel, now: datetime, zone: tzinfo) -> Iterator[datetime]:
+    if wanted.in_ is not None:
+        yield now + wanted.in_
+    if wanted.until is not None:
+        yield moment(wanted.until, zone)
 
 
 def _until(pending: Pending, now: datetime) -> str:

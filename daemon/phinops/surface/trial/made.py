@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from phinops.decide.defaults import ALERT_STATUS, INSTANCE_STATUS, PARTS, PROJECT
-from phinops.event import Event, event_id, field_types, parts_of
+from phinops.event import Event, Project, event_id, field_types, parts_of
 from phinops.surface.trial.tenant import Tenant, timed
-from phinops.surface.trial.values import fit, moment
+from phinops.surface.trial.values import fit, fitted, moment
 
 _SOURCES: Mapping[str, str] = {
     "alert": "alerts",
@@ -38,14 +38,11 @@ class Maker:
         """The event; without an id of its own the one that follows from `identity`."""
         kind, zone = given["type"], self.tenant.zone
         time = moment(given["time"], zone) if given.get("time") else now
-        kinds = field_types(Event)
-        values: dict[str, Any] = {
-            name: fit(kinds[name], given[name], zone) for name in given if name in kinds and name not in PARTS
-        }
+        values = fitted(Event, {name: value for name, value in given.items() if name not in PARTS}, zone)
         project = {**PROJECT, **(given.get("project") or {})}
         if "name" not in (given.get("project") or {}) and project["id"] != PROJECT["id"]:
             project["name"] = f"project {project['id']}"
-        values["project"] = fit(kinds["project"], project, zone)
+        values["project"] = fit(Project, project, zone)
         given = _with_state(given)
         for part in parts_of(kind) or ():
             values[part] = self._part(part, kind, given.get(part), time)
@@ -61,53 +58,46 @@ class Maker:
         if part == "lasting" and given is None:
             return None
         said = dict(given or {})
-        follow = _FOLLOW.get(part)
         found = fit(declared, {**PARTS[part], **said}, self.tenant.zone)
-        if follow is None:
-            return found
-        values = {name: value for name, value in follow(self, kind, found, time).items() if name not in said}
-        return replace(found, **values)
+        follows = self._follows(part, kind, found, time)
+        return replace(found, **{name: value for name, value in follows.items() if name not in said})
 
-    def _alert(self, kind: str, alert: Any, time: datetime) -> dict[str, Any]:
-        known = self.tenant.alerts.get(alert.id)
-        first = known.item.first_time if known else None
-        return {"status": ALERT_STATUS[kind], "first_time": first or time, "latest_time": time}
-
-    def _instance(self, kind: str, instance: Any, time: datetime) -> dict[str, Any]:
-        run = self.tenant.runs.get(instance.id)
-        status = instance.status or INSTANCE_STATUS[kind]
-        failures = (run.failures if run else 0) + (kind == "instance.failed")
-        return {
-            **timed(run, status, time),
-            "status": status,
-            "previous_status": run.instance.status if run else "",
-            "biz_date": (time - timedelta(days=1)).date().isoformat(),
-            "attempts": failures,
-        }
-
-    def _impact(self, kind: str, impact: Any, time: datetime) -> dict[str, Any]:
-        return {"errors": 0 if kind == "impact.closed" else 1}
-
-    def _schedule(self, kind: str, schedule: Any, time: datetime) -> dict[str, Any]:
-        crons = set(self.crons.values())
-        return {"cron": crons.pop() if len(crons) == 1 else "", "due": time}
-
-    def _health(self, kind: str, health: Any, time: datetime) -> dict[str, Any]:
-        return {"state": "stale" if kind == "source.stale" else "ok"}
-
-    def _quota(self, kind: str, quota: Any, time: datetime) -> dict[str, Any]:
-        return {"day": time.date().isoformat()}
+    def _follows(self, part: str, kind: str, found: Any, time: datetime) -> dict[str, Any]:
+        """What of a part follows from the type and the time, where the test does not say it."""
+        match part:
+            case "alert":
+                return _alert(self.tenant, kind, found, time)
+            case "instance":
+                return _instance(self.tenant, kind, found, time)
+            case "impact":
+                return {"errors": 0 if kind == "impact.closed" else 1}
+            case "schedule":
+                crons = set(self.crons.values())
+                return {"cron": crons.pop() if len(crons) == 1 else "", "due": time}
+            case "health":
+                return {"state": "stale" if kind == "source.stale" else "ok"}
+            case "quota":
+                return {"day": time.date().isoformat()}
+        return {}
 
 
-_FOLLOW: Mapping[str, Callable[[Maker, str, Any, datetime], dict[str, Any]]] = {
-    "alert": Maker._alert,  # noqa: SLF001 - its own table
-    "instance": Maker._instance,  # noqa: SLF001
-    "impact": Maker._impact,  # noqa: SLF001
-    "schedule": Maker._schedule,  # noqa: SLF001
-    "health": Maker._health,  # noqa: SLF001
-    "quota": Maker._quota,  # noqa: SLF001
-}
-"""What of a part follows from the type and the time, where the test does not say it."""
+def _alert(tenant: Tenant, kind: str, alert: Any, time: datetime) -> dict[str, Any]:
+    known = tenant.alerts.get(alert.id)
+    first = known.item.first_time if known else None
+    return {"status": ALERT_STATUS[kind], "first_time": first or time, "latest_time": time}
+
+
+def _instance(tenant: Tenant, kind: str, instance: Any, time: datetime) -> dict[str, Any]:
+    run = tenant.runs.get(instance.id)
+    status = instance.status or INSTANCE_STATUS[kind]
+    failures = (run.failures if run else 0) + (kind == "instance.failed")
+    return {
+        **timed(run, status, time),
+        "status": status,
+        "previous_status": run.instance.status if run else "",
+        "biz_date": (time - timedelta(days=1)).date().isoformat(),
+        "attempts": failures,
+    }
 
 
 def _with_state(given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from phinops.surface.trial.script import (
     Expects,
     Happens,
     Passes,
+    Place,
     Reloads,
     Restarts,
     Script,
@@ -57,7 +58,7 @@ class Result:
 
 
 def try_script(terms: Terms, script: Script) -> Result:
-    """Run the test. What trips phinops itself is a failure of the test, told with its place in the code."""
+    """Run the test. What trips phinops itself is a failure of the test, told with the traceback."""
     clock = SystemClock()
     began = clock.monotonic()
     lots = random.getstate()
@@ -66,18 +67,19 @@ def try_script(terms: Terms, script: Script) -> Result:
     try:
         result = run(_live(terms, script))
     except Exception as error:  # noqa: BLE001 - one test must not end the others
-        result = Result(script, (Failure(script.place, _broken(error)),))
+        result = Result(script, (_broken(script.place, error),))
     finally:
         random.setstate(lots)
     return replace(result, seconds=clock.monotonic() - began)
 
 
-def _broken(error: Exception) -> str:
+def _broken(place: Place, error: Exception) -> Failure:
     inner: BaseException = error
     while isinstance(inner, BaseExceptionGroup):
         inner = inner.exceptions[0]
-    place = traceback.extract_tb(inner.__traceback__)[-1]
-    return f"phinops failed: {type(inner).__name__}: {inner} ({place.name}, {place.filename}:{place.lineno})"
+    last = traceback.extract_tb(inner.__traceback__)[-1]
+    message = f"phinops failed: {type(inner).__name__}: {inner} ({last.name}, {last.filename}:{last.lineno})"
+    return Failure(place, message, tuple("".join(traceback.format_exception(error)).splitlines()))
 
 
 async def _live(terms: Terms, script: Script) -> Result:
@@ -168,7 +170,7 @@ class _Play:
         record = await stage.record()
         records = await stage.records(self._accountant.new(record))
         account = self._accountant.account(record, records, stage.rules, stage.wire.calls, stage.now)
-        failures = judge(step, account, stage.now)
+        failures = judge(step, account, stage.now, stage.zone)
         since, self._since = self._since, stage.now
         if not failures:
             return ()

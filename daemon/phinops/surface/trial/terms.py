@@ -6,19 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from phinops.config import Config, Tenant
 from phinops.decide.language import Language
 from phinops.decide.load import Loaded, load_rules
 from phinops.decide.rule import Rule, RuleSet, Setting, hash_of
-from phinops.execute.steps.table import STEPS
 from phinops.rulebook import Rulebook, setting_of
 
 ENDPOINT = "http://127.0.0.1:9"
 """Nobody listens there: calls go another way."""
-
-ZONE = ZoneInfo("Asia/Shanghai")
 
 
 @dataclass(slots=True)
@@ -70,8 +66,7 @@ def make_terms(own: Config | None, folder: Path, tenant: str = "") -> Terms:
     is named, its ceiling of writes and the names of its notifiers and hooks hold in trials too.
     """
     config = Config.model_validate(_document(own, folder, tenant))
-    setting = Setting(STEPS, config.timezone) if own is None else setting_of(own)
-    return Terms(config, setting, Language(config.timezone))
+    return Terms(config, setting_of(own), Language(config.timezone))
 
 
 def _document(own: Config | None, folder: Path, tenant: str) -> dict[str, Any]:
@@ -80,7 +75,6 @@ def _document(own: Config | None, folder: Path, tenant: str) -> dict[str, Any]:
         path.touch(mode=0o600)
         path.write_text("made-up", encoding="utf-8")
     return {
-        "timezone": str(own.timezone if own else ZONE),
         "tenants": [
             {
                 "name": "test",
@@ -94,7 +88,7 @@ def _document(own: Config | None, folder: Path, tenant: str) -> dict[str, Any]:
                 **(_ways(own.tenant(tenant) or own.tenants[0]) if own else {}),
             }
         ],
-        **({"safety": own.safety.model_dump()} if own else {}),
+        **({"timezone": str(own.timezone), "safety": own.safety.model_dump()} if own else {}),
     }
 
 

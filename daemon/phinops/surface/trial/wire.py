@@ -17,6 +17,7 @@ from phinops.catalog.quotas import level_of
 from phinops.clock import Clock
 from phinops.decide.testmodel import AnswerModel
 from phinops.event import JsonObject
+from phinops.surface.socketless import reset, tell_sent
 from phinops.surface.trial.answers import Question, Unknown, answer
 from phinops.surface.trial.tenant import Tenant
 
@@ -36,13 +37,6 @@ class _Otherwise:
 
     model: AnswerModel
     left: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """Of a request, what the trace of httpcore shows."""
-
-    method: bytes
 
 
 @dataclass(slots=True)
@@ -68,9 +62,7 @@ class Wire(httpx.AsyncBaseTransport):
             httpx.ReadError: the connection was reset.
         """
         body = await request.aread()
-        trace = request.extensions.get("trace")
-        if trace is not None:
-            await trace("http11.send_request_headers.started", {"request": _Sent(request.method.encode())})
+        await tell_sent(request)
         api = request.headers.get("x-acs-action", "")
         params = _params(request.url.query.decode("ascii"), body.decode())
         self.calls.append(Call(api, level_of(load_catalog().require(api), self.levels), params))
@@ -80,7 +72,10 @@ class Wire(httpx.AsyncBaseTransport):
         if model.error is not None:
             said = {"Success": False, "Code": model.error.code, "Message": model.error.message}
             return self._respond(model.error.status, said)
-        return await self._faulty(model, request)
+        await _lose(model, request)
+        if model.fault == "throttle":
+            return self._respond(400, {"Success": False, "Code": "Throttling.User", "Message": "too many calls"})
+        return self._respond(503, {"Success": False, "Code": "ServiceUnavailable", "Message": "not now"})
 
     def _answered(self, api: str, params: Mapping[str, Any], body: JsonObject | None) -> httpx.Response:
         question = Question(self.tenant, params, self.clock.now().astimezone(self.zone), self.dates)
@@ -91,15 +86,6 @@ class Wire(httpx.AsyncBaseTransport):
                 return self._respond(200, {"Success": False, "Code": error.code, "Message": str(error)})
             found = body
         return self._respond(200, {"Success": True, "Code": "OK", "Message": "", **found})
-
-    async def _faulty(self, model: AnswerModel, request: httpx.Request) -> httpx.Response:
-        if model.fault == "timeout":
-            await asyncio.Event().wait()
-        if model.fault == "reset":
-            raise httpx.ReadError("the connection was reset", request=request)
-        if model.fault == "throttle":
-            return self._respond(400, {"Success": False, "Code": "Throttling.User", "Message": "too many calls"})
-        return self._respond(503, {"Success": False, "Code": "ServiceUnavailable", "Message": "not now"})
 
     def _respond(self, status: int, document: JsonObject) -> httpx.Response:
         body = {"RequestId": f"R{len(self.calls)}", "HttpStatusCode": status, **document}
@@ -128,10 +114,7 @@ class Elsewhere(httpx.AsyncBaseTransport):
         model = _next(self._others, lambda model: model.http == address)
         if model is None:
             return httpx.Response(200)
-        if model.fault == "timeout":
-            await asyncio.Event().wait()
-        if model.fault == "reset":
-            raise httpx.ReadError("the connection was reset", request=request)
+        await _lose(model, request)
         status = model.status or 200
         if model.body is None or isinstance(model.body, str):
             return httpx.Response(status, text=model.body or "")
@@ -145,6 +128,14 @@ def _next(others: Sequence[_Otherwise], fits: Callable[[AnswerModel], bool]) -> 
         return None
     found.left = None if found.left is None else found.left - 1
     return found.model
+
+
+async def _lose(model: AnswerModel, request: httpx.Request) -> None:
+    """Answer never, or lose the connection, where the model says so."""
+    if model.fault == "timeout":
+        await asyncio.Event().wait()
+    if model.fault == "reset":
+        raise reset(request)
 
 
 def _params(query: str, form: str) -> JsonObject:
