@@ -68,11 +68,11 @@ ACCOUNT: JsonObject = {
     "mode": "armed",
     "key": "t_1",
     "condition": {
-        "kind": "any", "text": "a || b", "holds": True, "reason": "", "values": {},
+        "kind": "any", "text": "a || b", "holds": True, "reason": "", "decides": False, "values": {},
         "parts": [
-            {"kind": "is", "text": "event.instance.paused", "holds": None, "reason": "it is null", "values": {},
-             "parts": []},
-            {"kind": "is", "text": "b", "holds": True, "reason": "",
+            {"kind": "is", "text": "event.instance.paused", "holds": None, "reason": "it is null", "decides": False,
+             "values": {}, "parts": []},
+            {"kind": "is", "text": "b", "holds": True, "reason": "", "decides": False,
              "values": {"event.node.name": "x", "event.node.paused": None, "event.instance.attempts": 1}, "parts": []},
         ],
     },

@@ -167,7 +167,7 @@ def _account(
         "reason": reason,
         "mode": rule.mode if rule else "",
         "key": told.decision.key if told else "",
-        "condition": told.condition.to_json() if told and told.condition else None,
+        "condition": told.condition.to_json(first) if told and told.condition else None,
         "first_false": first.text if first else "",
         "guards": [{"guard": guard, "reason": said} for guard, said in objections.items()],
         "history": None,

@@ -94,11 +94,12 @@ def test_a_told_clause_is_json() -> None:
     found = told("event.instance.attempts > 3 && true")
     assert found.condition
     assert found.condition.to_json() == {
-        "kind": "all", "text": "event.instance.attempts > 3 && true", "holds": True, "reason": "", "values": {},
+        "kind": "all", "text": "event.instance.attempts > 3 && true", "holds": True, "reason": "",
+        "decides": False, "values": {},
         "parts": [
-            {"kind": "is", "text": "event.instance.attempts > 3", "holds": True, "reason": "",
+            {"kind": "is", "text": "event.instance.attempts > 3", "holds": True, "reason": "", "decides": False,
              "values": {"event.instance.attempts": 4}, "parts": []},
-            {"kind": "is", "text": "true", "holds": True, "reason": "", "values": {}, "parts": []},
+            {"kind": "is", "text": "true", "holds": True, "reason": "", "decides": False, "values": {}, "parts": []},
         ],
     }  # fmt: skip
 
@@ -132,3 +133,11 @@ def test_of_what_is_to_stay_away_no_condition_is_asked() -> None:
     rule = replace(RULE, condition="false", pattern=Pattern("absent", ("alert.opened", EVENT.type), HOUR))
     found = explain(LANGUAGE, rule, EVENT, Facts(START))
     assert (found.condition, found.decision.state) == (None, "counted")
+
+
+def test_of_equal_clauses_one_decides() -> None:
+    found = told("false && true && false")
+    assert found.condition
+    document = found.condition.to_json(found.first_false)
+    assert [part["decides"] for part in document["parts"]] == [True, False, False]
+    assert document["decides"] is False

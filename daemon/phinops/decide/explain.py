@@ -36,10 +36,11 @@ class ToldClause:
     values: Mapping[str, Any] = field(default_factory=dict)
     parts: tuple[ToldClause, ...] = ()
 
-    def to_json(self) -> JsonObject:
-        """The clause as JSON."""
+    def to_json(self, decided: ToldClause | None = None) -> JsonObject:
+        """The clause as JSON; `decides` says of the one that is `decided`, wherever in it that stands, that it is."""
         own = {"kind": self.kind, "text": self.text, "holds": self.holds, "reason": self.reason}
-        return {**own, "values": dict(self.values), "parts": [part.to_json() for part in self.parts]}
+        parts = [part.to_json(decided) for part in self.parts]
+        return {**own, "decides": self is decided, "values": dict(self.values), "parts": parts}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ def is_workday(day: date) -> bool:
     from chinese_calendar import is_workday as announced
 
     if first_known() <= day <= last_known():
-        return bool(announced(day))  # type: ignore[no-untyped-call]
+        return bool(announced(day))
     return day.weekday() < SATURDAY
 
 

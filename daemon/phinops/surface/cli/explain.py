@@ -101,7 +101,7 @@ def _headline(account: Mapping[str, Any]) -> str:
 
 def _details(account: Mapping[str, Any]) -> Iterator[str]:
     if account["condition"]:
-        yield from _clause(account["condition"], account["first_false"], "")
+        yield from _clause(account["condition"], "")
     for guard in account["guards"]:
         said = guard["reason"].removeprefix(f"{guard['guard']}: ")
         yield f"{click.style('NO  ', fg='red')} {guard['guard']}: {said}"
@@ -119,16 +119,16 @@ def _of(action: Mapping[str, Any]) -> str:
     return f"  ({action['api']} {action['target']})".replace(" )", ")") if action["api"] else ""
 
 
-def _clause(clause: Mapping[str, Any], first_false: str, indent: str) -> Iterator[str]:
+def _clause(clause: Mapping[str, Any], indent: str) -> Iterator[str]:
     mark, colour = _MARKS[clause["holds"]]
     word = {"all": "all of", "any": "any of"}.get(clause["kind"], "")
     text = word or " ".join(clause["text"].split())
     values = "; ".join(f"{name} = {_shown(value)}" for name, value in clause["values"].items())
     why = clause["reason"] or values
-    here = "  <- this one" if clause["text"] == first_false and not word and clause["holds"] is not True else ""
+    here = "  <- this one" if clause["decides"] and not word else ""
     yield f"{indent}{click.style(f'{mark:<4}', fg=colour)} {text}{f'   [{why}]' if why else ''}{here}"
     for part in clause["parts"]:
-        yield from _clause(part, first_false, indent + "  ")
+        yield from _clause(part, indent + "  ")
 
 
 def _shown(value: Any) -> str:
