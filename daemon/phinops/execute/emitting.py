@@ -8,7 +8,7 @@ from phinops.clock import Clock
 from phinops.event import Event, event_id
 from phinops.execute.journal import Journal
 from phinops.execute.steps.bare import bare_write
-from phinops.execute.steps.emit import EmitParams, bounded
+from phinops.execute.steps.emit import EmitParams, check_size
 from phinops.execute.steps.kind import Target
 from phinops.execute.walk import Walk, result_of
 from phinops.firing import Intent, StepResult
@@ -25,7 +25,7 @@ class Emitter:
         self._tell = tell
 
     async def do(self, walk: Walk, params: EmitParams, attempt: int) -> StepResult:
-        bounded(params.data)
+        check_size(params.data)
         shadow = walk.firing.mode == "shadow"
         write = bare_write("emit", params, Target("", params.type))
         row = walk.row(attempt, write, outcome="shadow" if shadow else "accepted")

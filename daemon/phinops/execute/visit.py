@@ -13,7 +13,8 @@ from phinops.event import JsonObject
 from phinops.execute.desk import Alarm
 from phinops.execute.guard import Ceiling, write_guard
 from phinops.execute.journal import Journal
-from phinops.execute.steps.http import HttpParams, Request, http_write, request_of
+from phinops.execute.steps.bare import bare_write
+from phinops.execute.steps.http import SECRET, HttpParams, Request, request_of
 from phinops.execute.steps.kind import Write
 from phinops.execute.walk import Walk, result_of
 from phinops.execute.web import Lost, NotSent, Reply, Web
@@ -24,10 +25,7 @@ log = structlog.get_logger(__name__)
 SHOWN = 500
 """Characters of an answer's body that a step's reason has."""
 
-_SECRET = re.compile(
-    r'("[^"]*(?:secret|passw|token|credential|access.?key|api.?key|signature|authorization)[^"]*"\s*:\s*)"[^"]*"?',
-    re.IGNORECASE,
-)
+_SECRET = re.compile(rf'("[^"]*(?:{SECRET})[^"]*"\s*:\s*)"[^"]*"?', re.IGNORECASE)
 """A text of a JSON answer whose name says that it is to be kept from people."""
 
 _CUT_OFF = "phinops stopped before the answer came: whether the request arrived is not known"
@@ -45,7 +43,8 @@ class Visits:
         self._alarm = alarm
 
     async def do(self, walk: Walk, params: HttpParams, attempt: int) -> StepResult:
-        request, write = request_of(params), http_write(params)
+        request = request_of(params)
+        write = bare_write("http", params, request.target)
         if not walk.step.writes(params):
             return await self._read(walk, write, request, attempt)
         if walk.firing.mode == "shadow":

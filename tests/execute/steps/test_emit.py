@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from phinops.execute.steps.emit import LARGEST, EmitParams, bounded
+from phinops.execute.steps.emit import LARGEST, EmitParams, check_size
 from phinops.execute.steps.kind import BadStep, Target, Write, checked
 from phinops.execute.steps.table import STEPS
 from stillness import StillLook, failure
@@ -38,6 +38,6 @@ def test_a_wrong_value_is_refused(given: dict[str, object], reason: str) -> None
 
 
 def test_data_is_bounded() -> None:
-    assert bounded({"x": "a"}) == {"x": "a"}
+    check_size({"x": "a" * (LARGEST - len('{"x": ""}'))})
     with pytest.raises(BadStep, match="are allowed"):
-        bounded({"x": "a" * LARGEST})
+        check_size({"x": "a" * (LARGEST - len('{"x": ""}') + 1)})

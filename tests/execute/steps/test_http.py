@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from phinops.execute.steps.http import LARGEST, HttpParams, http_write, request_of
+from phinops.execute.steps.http import LARGEST, HttpParams, request_of
 from phinops.execute.steps.kind import BadStep, Target, checked
 from phinops.execute.steps.table import STEPS
 from stillness import Checked
@@ -44,9 +44,9 @@ def test_a_body_goes_out_as_text_or_as_json() -> None:
 
 
 def test_the_journal_names_it_without_its_query() -> None:
-    write = http_write(http(url=URL + "?page=2#x"))
-    assert write.target == Target("http", f"GET {URL}")
-    assert write.params["url"] == URL + "?page=2#x"
+    request = request_of(http(url=URL + "?page=2#x"))
+    assert request.target == Target("http", f"GET {URL}")
+    assert request.url == URL + "?page=2#x"
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,7 @@ def test_the_journal_names_it_without_its_query() -> None:
         ({"url": "ftp://ops.example"}, ("url",), "must be https://"),
         ({"url": "https:///x"}, ("url",), "must be https://"),
         ({"url": "https://ops.example:x/"}, ("url",), "must be https://"),
+        ({"url": "https://ops.example:0/"}, ("url",), "must be https://"),
         ({"url": "https://ops.example/a b"}, ("url",), "must be https://"),
         ({"url": "http://ops.example"}, ("url",), "this machine only"),
         ({"url": "https://me:pw@ops.example"}, ("url",), "a login"),

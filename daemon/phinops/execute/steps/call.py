@@ -7,9 +7,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field
 
 from phinops.catalog.catalog import ApiSpec, UnknownApi, is_read, load_catalog
 from phinops.catalog.check import convert, problems_of
@@ -28,7 +28,7 @@ from phinops.execute.steps.kind import (
     TargetKind,
     Write,
 )
-from phinops.execute.steps.values import Params, is_template
+from phinops.execute.steps.values import OR_EMPTY, Params, is_template
 
 REPLY_LIMIT = 16 * 1024
 """Bytes of JSON of a reply that are kept with the step."""
@@ -40,12 +40,7 @@ class CallParams(Params):
     """`call: API` and, beside it, `with: {Name: value}`."""
 
     call: str = Field(min_length=1)
-    with_: dict[str, Any] = Field(default_factory=dict, alias="with")
-
-    @field_validator("with_", mode="before")
-    @classmethod
-    def _none_is_empty(cls, value: object) -> object:
-        return {} if value is None else value
+    with_: Annotated[dict[str, Any], OR_EMPTY] = Field(default_factory=dict, alias="with")
 
 
 @dataclass(frozen=True, slots=True)

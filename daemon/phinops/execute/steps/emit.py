@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field
 
+from phinops.event import JsonObject
 from phinops.execute.steps.bare import BareStep
 from phinops.execute.steps.kind import BadStep, Step
-from phinops.execute.steps.values import Params, is_template
+from phinops.execute.steps.values import OR_EMPTY, Params, is_template
 
 LARGEST = 64 * 1024
 """Characters of JSON that the data of an event may have."""
@@ -31,12 +32,9 @@ class EmitParams(Params):
     """`type: custom.NAME`, and the event's `data`."""
 
     type: Annotated[str, AfterValidator(_type), Field(description="The event's type: custom.NAME.")]
-    data: Annotated[dict[str, Any], Field(description="What the event holds as `data`.")] = Field(default_factory=dict)
-
-    @field_validator("data", mode="before")
-    @classmethod
-    def _none_is_empty(cls, value: object) -> object:
-        return {} if value is None else value
+    data: Annotated[dict[str, Any], OR_EMPTY, Field(description="What the event holds as `data`.")] = Field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +48,8 @@ class EmitStep(BareStep):
 EMIT: Step = EmitStep()
 
 
-def bounded(data: dict[str, Any]) -> dict[str, Any]:
-    """The data, when an event may be as large.
+def check_size(data: JsonObject) -> None:
+    """Look whether an event may hold so much.
 
     Raises:
         BadStep: it is too large.
@@ -59,4 +57,3 @@ def bounded(data: dict[str, Any]) -> dict[str, Any]:
     size = len(json.dumps(data, ensure_ascii=False))
     if size > LARGEST:
         raise BadStep(f"emit: data has {size} characters of JSON, {LARGEST} are allowed")
-    return data

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from phinops.config.fields import is_loopback
-from phinops.execute.steps.bare import BareStep, bare_write
-from phinops.execute.steps.kind import BadStep, Path, Setting, Step, Target, Write
-from phinops.execute.steps.values import Params, Text, is_template
+from phinops.execute.steps.bare import BareStep
+from phinops.execute.steps.kind import BadStep, Path, Setting, Step, Target
+from phinops.execute.steps.values import OR_EMPTY, Params, Text, is_template
 
 READING = frozenset({"GET", "HEAD"})
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -22,9 +22,10 @@ LARGEST = 256 * 1024
 """Bytes that a body may have."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_SECRET = re.compile(
-    r"secret|passw|token|credential|access.?key|api.?key|signature|authorization|^(set-)?cookie$", re.IGNORECASE
-)
+SECRET = "secret|passw|token|credential|access.?key|api.?key|signature|authorization"
+"""A pattern that names of what is to be kept from people have in them, in letters of any case."""
+
+_SECRET = re.compile(f"{SECRET}|^(set-)?cookie$", re.IGNORECASE)
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect",
                    "accept-encoding"})  # fmt: skip
 """Headers that follow from the request itself."""
@@ -32,22 +33,13 @@ _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", 
 NO_SECRETS = "secrets do not belong in rule files: post by a notifier of type webhook, which signs what it sends"
 
 
-def _text(value: object) -> object:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
 class HttpParams(Params):
     """`url`, `method`, `headers` and `body`; a body that is no text goes out as JSON."""
 
     url: Annotated[str, Field(min_length=1, description="https://..., or http://... on this machine.")]
     method: Annotated[str | None, Field(description="GET without a body, else POST, unless it is said.")] = None
-    headers: dict[str, Annotated[Text, BeforeValidator(_text)]] = Field(default_factory=dict)
+    headers: Annotated[dict[str, Text], OR_EMPTY] = Field(default_factory=dict)
     body: Annotated[Any, Field(description="Text as it is; anything else goes out as JSON.")] = None
-
-    @field_validator("headers", mode="before")
-    @classmethod
-    def _none_is_empty(cls, value: object) -> object:
-        return {} if value is None else value
 
     @field_validator("method")
     @classmethod
@@ -117,11 +109,6 @@ def request_of(params: HttpParams) -> Request:
     if len(body) > LARGEST:
         raise BadStep(f"http: the body has {len(body)} bytes, {LARGEST} are allowed")
     return Request(params.verb, params.url, headers, body)
-
-
-def http_write(params: HttpParams) -> Write:
-    """What the journal keeps of the request."""
-    return bare_write("http", params, request_of(params).target)
 
 
 def _json(value: Any) -> tuple[str, str]:

@@ -49,6 +49,10 @@ def _text(value: object) -> object:
     return json.dumps(plain(value), ensure_ascii=False, default=str)
 
 
+def _or_empty(value: object) -> object:
+    return {} if value is None else value
+
+
 LONGEST = timedelta(days=366)
 
 
@@ -72,6 +76,9 @@ ProjectId = Annotated[Id, AfterValidator(_number)]
 
 Text = Annotated[str, BeforeValidator(_text)]
 """Text for people; a template that gives another type is printed (times as RFC 3339, the rest as JSON)."""
+
+OR_EMPTY = BeforeValidator(_or_empty)
+"""For a mapping: a key without a value, which YAML reads as null, is an empty one."""
 
 Duration = Annotated[
     str,
