@@ -273,6 +273,10 @@ def test_a_notice_waits_in_the_outbox_with_the_rules_id_for_a_title() -> None:
             due = await shown.store.read(lambda tx: tx.all("due_notices", notifier="b", now=tx.now, limit=5))
             assert len(due) == 1
             assert '"title":"r"' in due[0]["payload"]
+            row = await shown.last_step(firing.id)
+            assert (row.target_kind, row.target_id) == ("", "a, b")
+            kept = {name: row.request["params"][name] for name in ("title", "message", "severity")}
+            assert kept == {"title": "r", "message": "m", "severity": "warning"}
 
     run(main())
 

@@ -14,7 +14,7 @@ from phinops.record.sqlite import Store
 from phinops.virtual import run
 from worlds import START, World, failed_event, firing_of, stage
 
-EMIT: JsonObject = {"kind": "emit", "params": {"type": "custom.mended", "data": {"n": 1}}}
+EMIT: JsonObject = {"kind": "emit", "params": {"type": "custom.mended", "data": {"n": 1, "none": None}}}
 
 
 def test_an_event_of_ones_own_is_told_with_what_caused_it() -> None:
@@ -27,7 +27,7 @@ def test_an_event_of_ones_own_is_told_with_what_caused_it() -> None:
             assert [result.outcome for result in ended.results.values()] == ["accepted", "accepted"]
             first, second = shown.events
             assert first.id != second.id
-            assert (first.type, first.data, first.project) == ("custom.mended", {"n": 1}, event.project)
+            assert (first.type, first.data, first.project) == ("custom.mended", {"n": 1, "none": None}, event.project)
             row = await shown.last_step(firing.id)
             assert (first.caused_by, row.target_id, row.outcome) == (row.action_id, "custom.mended", "accepted")
 

@@ -17,19 +17,10 @@ def notify(**given: object) -> NotifyParams:
     return NotifyParams.model_validate({"to": "oncall", "message": "look", **given})
 
 
-async def test_a_notice_is_rendered_for_the_outbox() -> None:
-    write = await NOTIFY.write(notify(to=["oncall", "team", "oncall"], title="T"), failure(), StillLook())
-    assert write == Write(
-        step="notify",
-        api="",
-        target=Target("", "oncall, team"),
-        params={"to": ["oncall", "team"], "title": "T", "message": "look", "severity": "warning"},
-    )
+def test_one_notifier_or_several_are_told_each_once() -> None:
+    assert notify().to == ("oncall",)
+    assert notify(to=["oncall", "team", "oncall"]).to == ("oncall", "team")
     assert not NOTIFY.writes(notify())
-
-
-async def test_a_missing_title_is_left_to_the_rule() -> None:
-    assert (await NOTIFY.write(notify(), failure(), StillLook())).params["title"] == ""
 
 
 @pytest.mark.parametrize(
@@ -77,7 +68,7 @@ def test_unknown_notifiers_are_found_with_a_suggestion() -> None:
 
 
 async def test_a_notice_is_nothing_that_could_be_read_back() -> None:
-    write = await NOTIFY.write(notify(), failure(), StillLook())
+    write = Write("notify", "", Target("", ""), {})
     assert await NOTIFY.baseline(StillLook(), write, None) == {}
     assert await NOTIFY.probe(StillLook(), write, {}) == "unclear"
     assert await NOTIFY.progress(StillLook(), write, {}) == "pending"
@@ -86,6 +77,8 @@ async def test_a_notice_is_nothing_that_could_be_read_back() -> None:
     assert not NOTIFY.met(Refused("", "", ""))
     with pytest.raises(ValueError, match="no call"):
         NOTIFY.merge([write])
+    with pytest.raises(ValueError, match="no call"):
+        await NOTIFY.write(notify(), failure(), StillLook())
 
 
 def test_the_table_has_every_step_of_this_version() -> None:

@@ -40,7 +40,7 @@ class BareStep:
         return []
 
     async def write(self, params: Any, event: Event, look: Look) -> Write:
-        return bare_write(self.name, params)
+        raise ValueError(f"{self.name} is no call")
 
     def merge(self, writes: Sequence[Write]) -> JsonObject:
         raise ValueError(f"{self.name} is no call")

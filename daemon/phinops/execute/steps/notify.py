@@ -9,9 +9,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field, field_validator
 
 from phinops.catalog.catalog import nearest
-from phinops.event import Event
 from phinops.execute.steps.bare import BareStep
-from phinops.execute.steps.kind import Look, Path, Setting, Step, Target, Write
+from phinops.execute.steps.kind import Path, Setting, Step
 from phinops.execute.steps.values import Params, Text, is_template
 
 SEVERITIES = ("info", "warning", "critical")
@@ -46,7 +45,7 @@ class NotifyParams(Params):
 
 @dataclass(frozen=True, slots=True)
 class NotifyStep(BareStep):
-    """The step `notify`. Its write is no call: `params` are to, title ("" = the rule's id), message and severity."""
+    """The step `notify`."""
 
     name: str = "notify"
     params: type[BaseModel] = NotifyParams
@@ -57,19 +56,6 @@ class NotifyStep(BareStep):
         known = setting.notifiers
         unknown = [name for name in params.to if not is_template(name) and name not in known]
         return [(("to",), _unknown(name, known)) for name in unknown]
-
-    async def write(self, params: NotifyParams, event: Event, look: Look) -> Write:
-        return Write(
-            step=self.name,
-            api="",
-            target=Target("", ", ".join(params.to)),
-            params={
-                "to": list(params.to),
-                "title": params.title or "",
-                "message": params.message,
-                "severity": params.severity,
-            },
-        )
 
 
 NOTIFY: Step = NotifyStep()
