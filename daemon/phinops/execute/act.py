@@ -26,7 +26,7 @@ from phinops.execute.steps.kind import BadStep, Step, Target, Write, checked
 from phinops.execute.stop import Stop
 from phinops.execute.visit import Visits
 from phinops.execute.waiting import Waiter
-from phinops.execute.walk import Doer, Scene, Unwanted, Walk, Words, planned_step, result_of, write_of
+from phinops.execute.walk import Doer, Scene, Unwanted, Walk, Words, planned_step, recorded, write_of
 from phinops.execute.web import Web
 from phinops.firing import INWARD, Firing, FiringState, StepResult
 
@@ -193,8 +193,7 @@ class Actor:
         known = write or (write_of(earlier) if earlier else Write(planned.kind, "", Target("", ""), planned.params))
         attempt = earlier.attempt + 1 if earlier else 1
         row = walk.row(attempt, known, outcome="refused", state="failed", reason=reason)
-        await self._journal.put_step(row)
-        return result_of(row)
+        return await recorded(self._journal, row)
 
 
 def _wrote(tries: tuple[str, ...]) -> bool:

@@ -8,7 +8,7 @@ from phinops.execute.journal import Journal
 from phinops.execute.notify.note import note_payload
 from phinops.execute.steps.kind import Target, Write
 from phinops.execute.steps.notify import NotifyParams
-from phinops.execute.walk import Walk, result_of
+from phinops.execute.walk import Walk, recorded, result_of
 from phinops.firing import Intent, Notice, StepResult
 
 
@@ -27,8 +27,7 @@ class Announcer:
         write = Write("notify", "", Target("", ", ".join(names)), payload)
         row = walk.row(attempt, write, outcome="shadow" if shadow else "accepted")
         notices = [Notice(f"msg_{uuid.uuid4().hex}", name, payload) for name in names]
-        await self._journal.put_step(row, [] if shadow else notices)
-        return result_of(row)
+        return await recorded(self._journal, row, [] if shadow else notices)
 
     async def take_up(self, walk: Walk, earlier: Intent) -> StepResult:
         return result_of(earlier)

@@ -13,7 +13,7 @@ from phinops.execute.carry import Carrier, Hands, Held
 from phinops.execute.journal import Journal
 from phinops.execute.patience import patiently
 from phinops.execute.steps.kind import BadStep, Write
-from phinops.execute.walk import Unwanted, Walk
+from phinops.execute.walk import Unwanted, Walk, recorded
 from phinops.firing import Intent, StepResult
 
 
@@ -40,9 +40,7 @@ class Operations:
         try:
             await self._check_downstream(walk, write)
             if walk.firing.mode == "shadow":
-                row = walk.row(attempt, write, outcome="shadow")
-                await self._journal.put_step(row)
-                return StepResult("shadow", "", row.action_id)
+                return await recorded(self._journal, walk.row(attempt, write, outcome="shadow"))
             return await self._carrier.carry(walk, write, attempt)
         except BadStep as error:
             raise Unwanted(str(error), write) from error
@@ -76,8 +74,6 @@ class Operations:
             body = await self._hands[walk.firing.tenant].read(write.api, write.params)
         except (ApiError, QuotaSpent) as error:
             row = replace(row, outcome="refused", state="failed", result={"reason": str(error)})
-            await self._journal.put_step(row)
-            return StepResult("refused", str(error), row.action_id)
-        request_id = str(body.get("RequestId") or "")
-        await self._journal.put_step(replace(row, result=walk.step.result(body), request_id=request_id))
-        return StepResult("accepted", "", row.action_id)
+        else:
+            row = replace(row, result=walk.step.result(body), request_id=str(body.get("RequestId") or ""))
+        return await recorded(self._journal, row)

@@ -16,7 +16,7 @@ from phinops.execute.journal import Journal
 from phinops.execute.steps.bare import bare_write
 from phinops.execute.steps.http import SECRET, HttpParams, Request, request_of
 from phinops.execute.steps.kind import Write
-from phinops.execute.walk import Walk, result_of
+from phinops.execute.walk import Walk, recorded, result_of
 from phinops.execute.web import Lost, NotSent, Reply, Web
 from phinops.firing import Ask, Intent, Outcome, StepResult
 
@@ -48,9 +48,7 @@ class Visits:
         if not walk.step.writes(params):
             return await self._read(walk, write, request, attempt)
         if walk.firing.mode == "shadow":
-            row = walk.row(attempt, write, outcome="shadow")
-            await self._journal.put_step(row)
-            return result_of(row)
+            return await recorded(self._journal, walk.row(attempt, write, outcome="shadow"))
         return await self._write(walk, write, request, attempt)
 
     async def take_up(self, walk: Walk, earlier: Intent) -> StepResult:
@@ -68,8 +66,7 @@ class Visits:
             outcome, result = "refused", {"reason": str(error)}
         state = "done" if outcome == "accepted" else "failed"
         row = replace(walk.row(attempt, write, outcome=outcome, state=state), kind="read", result=result)
-        await self._journal.put_step(row)
-        return result_of(row)
+        return await recorded(self._journal, row)
 
     async def _write(self, walk: Walk, write: Write, request: Request, attempt: int) -> StepResult:
         intent = walk.row(attempt, write, state="intent")

@@ -27,7 +27,7 @@ from phinops.execute.patience import patiently
 from phinops.execute.steps.bare import bare_write
 from phinops.execute.steps.kind import BadStep
 from phinops.execute.steps.wait import WaitParams
-from phinops.execute.walk import Walk, Words, result_of
+from phinops.execute.walk import Walk, Words, recorded, result_of
 from phinops.firing import Intent, Outcome, StepResult
 
 log = structlog.get_logger(__name__)
@@ -74,9 +74,7 @@ class Waiter:
     async def do(self, walk: Walk, params: WaitParams, attempt: int) -> StepResult:
         write = bare_write("wait", params)
         if walk.firing.mode == "shadow":
-            row = walk.row(attempt, write, outcome="shadow")
-            await self._journal.put_step(row)
-            return result_of(row)
+            return await recorded(self._journal, walk.row(attempt, write, outcome="shadow"))
         now = self._clock.now()
         row = replace(walk.row(attempt, write, state="waiting"), t_intent=now, verify_until=now + params.longest)
         await self._journal.open_wait(row)

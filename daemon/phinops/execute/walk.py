@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from phinops.event import Event, JsonObject
+from phinops.execute.journal import Journal
 from phinops.execute.steps.kind import BadStep, Step, Target, Write
 from phinops.execute.stop import Stop
-from phinops.firing import Ask, Firing, Intent, Outcome, StepResult, TargetLimit
+from phinops.firing import INWARD, Ask, Firing, Intent, Notice, Outcome, StepResult, TargetLimit
 
-_ELSEWHERE = frozenset({"notify", "wait", "emit", "http"})
+_ELSEWHERE = INWARD | {"http"}
 """Steps that change nothing in Dataphin."""
 
 
@@ -164,6 +165,12 @@ def write_of(intent: Intent) -> Write:
     """The write that an intent recorded."""
     target: Any = Target(intent.target_kind, intent.target_id, intent.project_id)  # type: ignore[arg-type]
     return Write(intent.kind, intent.api, target, intent.request["params"], intent.request.get("batch", ""))
+
+
+async def recorded(journal: Journal, row: Intent, notices: Sequence[Notice] = ()) -> StepResult:
+    """Record a step that is over with the notices that it sends; its result."""
+    await journal.put_step(row, notices)
+    return result_of(row)
 
 
 def result_of(row: Intent) -> StepResult:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from phinops.event import JsonObject
-from phinops.firing import Firing, Intent
+from phinops.firing import INWARD, Firing, Intent
 from phinops.record import journal
 from phinops.record.documents import from_text
 from phinops.record.moments import from_micros, to_micros
@@ -21,9 +21,6 @@ LONGEST_CHAIN = 20
 """Actions that an event may follow from, one from the other, to be told by the first of all events."""
 
 _MADE_UP = re.compile(r"\b(fi|act|msg)_[0-9a-f]{20,}\b")
-
-INWARD = ("notify", "read", "wait", "emit")
-"""Kinds of steps that write nothing to anybody."""
 
 
 def page(tx: Snapshot, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
