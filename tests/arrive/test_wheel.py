@@ -13,7 +13,7 @@ import anyio
 from fake_dataphin import START, ZONE, FakeMemory
 from phinops.arrive.schedule import ScheduleSource
 from phinops.arrive.wheel import Wheel
-from phinops.clock import LoopClock, SystemClock
+from phinops.clock import LoopClock, ScaledClock, SystemClock
 from phinops.virtual import run
 
 HOUR = timedelta(hours=1)
@@ -71,6 +71,16 @@ async def test_on_the_machine_s_clock_it_ticks_in_its_seconds() -> None:
         with anyio.fail_after(10):
             await ticked.wait()
     assert ticks[-1] - began >= 0.15
+
+
+async def test_on_a_fast_clock_it_ticks_in_that_one_s_seconds() -> None:
+    clock = ScaledClock(1200)
+    ticked = anyio.Event()
+    began = clock.monotonic()
+    async with Wheel(clock, lambda: 60.0, ticked.set):
+        with anyio.fail_after(10):
+            await ticked.wait()
+    assert clock.monotonic() - began >= 59
 
 
 async def test_a_wait_that_became_shorter_counts_from_the_turn() -> None:
