@@ -187,7 +187,7 @@ def test_what_is_due_is_taken_once_and_what_was_dropped_never() -> None:
     assert book.book.is_set(timer)
     assert book.book.take_due(NOW + 20 * MINUTE) == []
     assert book.book.next_due() == NOW + 21 * MINUTE
-    assert (len(sooner), len(book.book), book.book.count(("t", "7"))) == (1, 2, 2)
+    assert (len(sooner), len(book.rows), book.book.count(("t", "7"))) == (1, 2, 2)
 
 
 STEPS = st.lists(

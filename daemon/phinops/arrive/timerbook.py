@@ -32,9 +32,6 @@ class TimerBook:
         self._order = itertools.count()
         self.sooner: Callable[[], None] = lambda: None
 
-    def __len__(self) -> int:
-        return sum(1 for _ in self._all())
-
     def plan(self, arrival: Arrival, asked: Collection[Asked], now: datetime) -> Plan:
         """What the arrival means for timers, while rules ask for `asked`.
 
@@ -121,9 +118,6 @@ class TimerBook:
                 if tenant == arrival.tenant:
                     for object_id in arrival.gone & objects.keys():
                         yield from objects[object_id].values()
-
-    def _all(self) -> Iterator[Timer]:
-        return (timer for objects in self._places.values() for timers in objects.values() for timer in timers.values())
 
 
 def _entering(event: Event) -> Standing | None:

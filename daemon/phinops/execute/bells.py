@@ -60,9 +60,8 @@ class Bells:
                 del self._by_object[about]
 
 
-async def rest(clock: Clock, seconds: float, bell: Bell | None = None) -> None:
+async def rest(clock: Clock, seconds: float, bell: Bell) -> None:
     """Let so much time pass at most: until the bell rings, or it is time to look at the wall clock again."""
-    bell = bell or Bell()
     with anyio.move_on_after(clock.real(max(0.0, min(seconds, LOOK_AGAIN)))):
         await bell.rung.wait()
     if bell.rung.is_set():

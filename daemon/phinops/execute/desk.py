@@ -84,6 +84,11 @@ class Alarm:
     message: str
 
 
+def ceiling_alarm(reason: str) -> Alarm:
+    """That the ceiling of all rules refused a write."""
+    return Alarm("ceiling", "phinops holds writes back", reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Fate:
     """What is known of a write after it was submitted.
@@ -266,7 +271,7 @@ class Desk:
             order.decide(Fate("unsent" if objection.passing else "refused", objection.reason))
         ceiling = next((each.reason for each in objections if each and each.ceiling), None)
         if ceiling:
-            self._group.start_soon(self._tell, Alarm("ceiling", "phinops holds writes back", ceiling))
+            self._group.start_soon(self._tell, ceiling_alarm(ceiling))
         if not trip.leaving:
             return None
         return trip.leaving[0].step.merge([order.write for order in trip.leaving])

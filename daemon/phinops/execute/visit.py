@@ -10,7 +10,7 @@ import anyio
 import structlog
 
 from phinops.event import JsonObject
-from phinops.execute.desk import Alarm
+from phinops.execute.desk import Alarm, ceiling_alarm
 from phinops.execute.guard import Ceiling, write_guard
 from phinops.execute.journal import Journal
 from phinops.execute.steps.bare import bare_write
@@ -73,7 +73,7 @@ class Visits:
         (objection,) = await self._journal.intend([Ask(intent, walk.firing.rule)], write_guard(self._ceiling))
         if objection is not None:
             log.warning("action.held", action=intent.action_id, reason=objection.reason)
-            await self._alarm(intent.tenant, Alarm("ceiling", "phinops holds writes back", objection.reason))
+            await self._alarm(intent.tenant, ceiling_alarm(objection.reason))
             return StepResult("refused", objection.reason, intent.action_id)
         # A stop waits for the answer, as long as one may take: what was cut off here would stay unknown.
         with anyio.CancelScope(shield=True):
