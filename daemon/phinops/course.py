@@ -21,7 +21,7 @@ from phinops.execute.fresh import Glass, object_of
 from phinops.execute.patience import patiently
 from phinops.execute.steps.kind import BadStep
 from phinops.execute.stop import Stop, Stopped
-from phinops.execute.walk import Scene, Words
+from phinops.execute.walk import Words, scene_of
 from phinops.firing import Firing, FiringState
 from phinops.record import journal, turns, windows
 from phinops.record.sqlite import Store
@@ -179,7 +179,7 @@ class Courses:
             with stop.safe():
                 if firing.wake_at:
                     await sleep_until(self._clock, firing.wake_at)
-                now, reason = await patiently(
+                fresh, reason = await patiently(
                     self._clock,
                     lambda: self._look(known),
                     "the event's object",
@@ -193,21 +193,21 @@ class Courses:
         if reason:
             await self._conclude(known, stop, "skipped", reason)
             return None
-        known = known.with_event(now)
-        return await self._begin_if_permitted(known, stop)
+        return await self._begin_if_permitted(fresh, stop)
 
-    async def _look(self, known: Known) -> tuple[Event, str]:
-        """The event as it is now, and why the firing must not begin, or ""."""
+    async def _look(self, known: Known) -> tuple[Known, str]:
+        """The firing with its event as it is now, and why it must not begin, or ""."""
         event, glass = known.event, self._glasses[known.event.tenant]
         if known.awaited:
-            return await glass.meanwhile(event, known.awaited)
-        now = await glass.again(event)
-        if now is None:
-            return event, f"the object has left the state of {event.type}"
-        plan = known.firing.plan
-        scene = Scene(now, {}, plan.get("vars", {}), known.with_event(now).events, plan.get("inputs", {}))
-        holds, why = self._words.holds(plan.get("if") or "", scene)
-        return now, "" if holds else f"of the fresh record, {why}"
+            now, reason = await glass.meanwhile(event, known.awaited)
+            return known.with_event(now), reason
+        found = await glass.again(event)
+        if found is None:
+            return known, f"the object has left the state of {event.type}"
+        known = known.with_event(found)
+        scene = scene_of(known.firing, found, {}, known.events)
+        holds, why = self._words.holds(known.firing.plan.get("if") or "", scene)
+        return known, "" if holds else f"of the fresh record, {why}"
 
     async def _begin_if_permitted(self, known: Known, stop: Stop) -> Known | None:
         firing = known.firing

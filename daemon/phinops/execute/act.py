@@ -26,7 +26,7 @@ from phinops.execute.steps.kind import BadStep, Step, Target, Write, checked
 from phinops.execute.stop import Stop
 from phinops.execute.visit import Visits
 from phinops.execute.waiting import Waiter
-from phinops.execute.walk import Doer, Scene, Unwanted, Walk, Words, planned_step, recorded, write_of
+from phinops.execute.walk import Doer, Unwanted, Walk, Words, planned_step, recorded, scene_of, write_of
 from phinops.execute.web import Web
 from phinops.firing import INWARD, Firing, FiringState, StepResult
 
@@ -85,7 +85,7 @@ class Actor:
             step = self._steps.get(planned.kind)
             if step is None:
                 return "needs_decision", f"step {planned.id}: this version does not know the step «{planned.kind}»"
-            scene = Scene(event, results, firing.plan.get("vars", {}), events, firing.plan.get("inputs", {}))
+            scene = scene_of(firing, event, results, events)
             result = await self._do(Walk(firing, planned, step, scene, stop))
             results = {**results, planned.id: result}
             await self._journal.advance(firing.id, n + 1, results)

@@ -29,6 +29,11 @@ class Scene:
     inputs: JsonObject = field(default_factory=dict)
 
 
+def scene_of(firing: Firing, event: Event, results: Mapping[str, StepResult], events: Sequence[Event]) -> Scene:
+    """What a firing's conditions and templates may speak of, with its event as it was last seen."""
+    return Scene(event, results, firing.plan.get("vars", {}), events, firing.plan.get("inputs", {}))
+
+
 class Words(Protocol):
     """Evaluates what rules say: their conditions and their templates."""
 
