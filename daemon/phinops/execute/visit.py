@@ -14,8 +14,9 @@ from phinops.execute.desk import Alarm, ceiling_alarm
 from phinops.execute.guard import Ceiling, write_guard
 from phinops.execute.journal import Journal
 from phinops.execute.steps.bare import bare_write
-from phinops.execute.steps.http import SECRET, HttpParams, Request, request_of
+from phinops.execute.steps.http import HttpParams, Request, request_of
 from phinops.execute.steps.kind import Write
+from phinops.execute.steps.values import SECRET
 from phinops.execute.walk import Walk, recorded, result_of
 from phinops.execute.web import Lost, NotSent, Reply, Web
 from phinops.firing import Ask, Intent, Outcome, StepResult

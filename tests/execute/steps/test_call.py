@@ -150,11 +150,16 @@ async def test_a_call_cannot_be_read_back() -> None:
 
 def test_a_reply_is_kept_without_its_secrets() -> None:
     body: dict[str, Any] = {
-        "Data": {"AccessKeySecret": "abc", "Name": "x", "Expires": 5, "Tokens": ["a", ""]},
+        "Data": {"AccessKeySecret": "abc", "Api-Key": "k", "Name": "x", "Expires": 5, "Tokens": ["a", ""]},
+        "Authorization": "Basic eA==",
         "Success": True,
     }
     assert CALL.result(body) == {
-        "reply": {"Data": {"AccessKeySecret": "***", "Name": "x", "Expires": 5, "Tokens": ["***", ""]}, "Success": True}
+        "reply": {
+            "Data": {"AccessKeySecret": "***", "Api-Key": "***", "Name": "x", "Expires": 5, "Tokens": ["***", ""]},
+            "Authorization": "***",
+            "Success": True,
+        }
     }
 
 

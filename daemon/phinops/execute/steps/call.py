@@ -28,12 +28,12 @@ from phinops.execute.steps.kind import (
     TargetKind,
     Write,
 )
-from phinops.execute.steps.values import OR_EMPTY, Params, is_template
+from phinops.execute.steps.values import OR_EMPTY, SECRET, Params, is_template
 
 REPLY_LIMIT = 16 * 1024
 """Bytes of JSON of a reply that are kept with the step."""
 
-_SECRET = re.compile(r"secret|passw|token|credential|accesskey|signature", re.IGNORECASE)
+_SECRET = re.compile(SECRET, re.IGNORECASE)
 
 
 class CallParams(Params):

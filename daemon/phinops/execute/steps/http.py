@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, field_validator
 from phinops.config.fields import is_loopback
 from phinops.execute.steps.bare import BareStep
 from phinops.execute.steps.kind import BadStep, Path, Setting, Step, Target
-from phinops.execute.steps.values import OR_EMPTY, Params, Text, is_template
+from phinops.execute.steps.values import OR_EMPTY, SECRET, Params, Text, is_template
 
 READING = frozenset({"GET", "HEAD"})
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -22,9 +22,6 @@ LARGEST = 256 * 1024
 """Bytes that a body may have."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-SECRET = "secret|passw|token|credential|access.?key|api.?key|signature|authorization"
-"""A pattern that names of what is to be kept from people have in them, in letters of any case."""
-
 _SECRET = re.compile(f"{SECRET}|^(set-)?cookie$", re.IGNORECASE)
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect",
                    "accept-encoding"})  # fmt: skip
