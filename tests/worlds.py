@@ -23,7 +23,7 @@ from phinops.execute.bells import Bells
 from phinops.execute.carry import Hands
 from phinops.execute.desk import Alarm, Desk
 from phinops.execute.fresh import Eyes, Glass
-from phinops.execute.guard import Ceiling
+from phinops.execute.guard import Rails
 from phinops.execute.hold import Holds
 from phinops.execute.settle import Settler
 from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Target, Taskrun
@@ -34,6 +34,7 @@ from phinops.firing import Firing, Intent
 from phinops.record import journal
 from phinops.record.book import Book
 from phinops.record.sqlite import Store
+from phinops.safeguards import tell_if_open
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 _UTC = ZoneInfo("UTC")
@@ -303,15 +304,17 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(store: Store | None = None, world: World | None = None, *, most: int = 500) -> AsyncGenerator[Stage]:
+async def stage(
+    store: Store | None = None, world: World | None = None, *, most: int = 500, rails: Rails | None = None
+) -> AsyncGenerator[Stage]:
     """A stage in virtual time; pass a store and a world to play a restart."""
+    rails = rails or Rails(most)
     clock = world.clock if world else LoopClock(START)
     world = world or World(clock)
     if store is None:
-        async with Store.open(":memory:", clock) as opened, stage(opened, world, most=most) as inner:
+        async with Store.open(":memory:", clock) as opened, stage(opened, world, rails=rails) as inner:
             yield inner
         return
-    book = Book(store)
     reading = Reading(world)
     alarms: list[Alarm] = []
 
@@ -324,16 +327,17 @@ async def stage(store: Store | None = None, world: World | None = None, *, most:
         events.append(event)
 
     async with anyio.create_task_group() as group:
-        desk = Desk(world, book, Ceiling(most), clock, group, tell)
-        settler = Settler(reading, book, clock, 15.0)
-        glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
-        hands = {"t": Hands(desk, settler, reading, world.read, Eyes(glass, glass, lambda: world.calls_left))}
-        bells = Bells()
 
         async def alarmed(tenant: str, alarm: Alarm) -> None:
             alarms.append(alarm)
 
-        kit = Kit(book, PlainWords(), hands, clock, Holds(), bells, world.web, Ceiling(most), told, alarmed)
+        book = Book(store, failed=lambda failed: tell_if_open(failed, rails, group, alarmed))
+        desk = Desk(world, book, rails, clock, group, tell)
+        settler = Settler(reading, book, clock, 15.0)
+        glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
+        hands = {"t": Hands(desk, settler, reading, world.read, Eyes(glass, glass, lambda: world.calls_left))}
+        bells = Bells()
+        kit = Kit(book, PlainWords(), hands, clock, Holds(), bells, world.web, rails, told, alarmed)
         actor = Actor(kit, STEPS)
         shown = Stage(store, world, None, desk, bells, actor, alarms, events)  # type: ignore[arg-type]
         shown.courses = Courses(

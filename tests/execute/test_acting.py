@@ -195,7 +195,7 @@ def test_over_the_ceiling_none_of_the_batch_is_sent_and_it_is_told_once() -> Non
     run(main())
 
 
-def test_a_rule_writes_to_no_more_targets_than_its_limit() -> None:
+def test_over_the_targets_of_its_rule_none_of_the_batch_is_sent_and_it_is_told_once() -> None:
     async def main() -> None:
         async with stage() as shown:
             events = [failed_event(shown.world.add_failed(f"t_{n}")) for n in range(3)]
@@ -204,8 +204,11 @@ def test_a_rule_writes_to_no_more_targets_than_its_limit() -> None:
             for firing, event in zip(firings, events, strict=True):
                 await shown.add(firing, event)
             ended = await shown.ended(*(firing.id for firing in firings))
-            assert [one.state for one in ended].count("failed") == 1
-            assert len(shown.world.reruns) == 2
+            assert [one.state for one in ended] == ["failed"] * 3
+            assert not shown.world.reruns
+            assert [(alarm.about, "limits.targets" in alarm.message) for alarm in shown.alarms] == [
+                (f"targets of {firings[0].rule}", True)
+            ]
 
     run(main())
 

@@ -20,7 +20,7 @@ from phinops.execute.bells import Bells
 from phinops.execute.carry import Hands, Held
 from phinops.execute.desk import Alarm
 from phinops.execute.emitting import Emitter
-from phinops.execute.guard import Ceiling
+from phinops.execute.guard import Rails
 from phinops.execute.journal import Journal
 from phinops.execute.operate import Operations
 from phinops.execute.steps.kind import BadStep, Step, Target, Write, checked
@@ -48,7 +48,7 @@ class Kit:
     held: Held
     bells: Bells
     web: Web
-    ceiling: Ceiling
+    rails: Rails
     tell: Callable[[Event], Awaitable[object]]
     alarm: Callable[[str, Alarm], Awaitable[object]]
 
@@ -67,7 +67,7 @@ class Actor:
             "notify": Announcer(kit.journal),
             "wait": Waiter(kit.journal, kit.words, kit.hands, kit.clock, kit.bells),
             "emit": Emitter(kit.journal, kit.clock, kit.tell),
-            "http": Visits(kit.journal, kit.web, kit.ceiling, kit.alarm),
+            "http": Visits(kit.journal, kit.web, kit.rails, kit.alarm),
         }
 
     async def walk(
