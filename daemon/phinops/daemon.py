@@ -45,6 +45,7 @@ from phinops.reloads import Reloads
 from phinops.report import Report
 from phinops.rulebook import Reload, Rulebook
 from phinops.safeguards import rails_of, tell_if_open
+from phinops.second_look import SecondLooks
 from phinops.spoken import SpokenWords
 from phinops.telling import Telling
 from phinops.tenant import Common, Remembered, Serving, limiters, serving
@@ -123,6 +124,8 @@ class Daemon(Telling):
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
         self._schedules = {name: self._schedule(name) for name in parts.servings}
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
+        settlers = {name: each.settler for name, each in hands.items()}
+        self._looks = SecondLooks(parts.store, settlers, STEPS, clock, parts.pulse, parts.notices)
         self._vitals = Vitals(parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone)
 
     @classmethod
@@ -200,10 +203,9 @@ class Daemon(Telling):
                 loops.start_soon(watch.run)
             for name, schedule in self._schedules.items():
                 loops.start_soon(schedule.run, self._polling(schedule, name))
-            loops.start_soon(self._timers.run)
-            loops.start_soon(self._parts.notices.run)
-            loops.start_soon(self._watch_store)
-            loops.start_soon(self._quotas.run)
+            notices = self._parts.notices
+            for loop in (self._timers.run, notices.run, self._watch_store, self._quotas.run, self._looks.run):
+                loops.start_soon(loop)
             await self._stop.wait()
             loops.cancel_scope.cancel()
         await self._drain()

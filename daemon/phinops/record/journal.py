@@ -284,7 +284,7 @@ def abandon_operator_calls(tx: Tx) -> int:
 
 
 def counts(tx: Snapshot) -> JsonObject:
-    """Totals for summaries and metrics: events, firings, actions by outcome, notices by state, writes still open."""
+    """Totals for summaries and metrics: events, firings, actions by outcome, notices by state, writes open, doubled."""
     totals = tx.one("table_counts") or {}
     actions: dict[str, int] = {}
     for row in tx.all("outcome_counts"):
@@ -298,6 +298,7 @@ def counts(tx: Snapshot) -> JsonObject:
         "actions": actions,
         "notices": notices,
         "open": _count(tx.one("open_intents")),
+        "doubled": _count(tx.one("doubled_actions")),
     }
 
 

@@ -100,7 +100,7 @@ def _firing() -> dict[str, Any]:
 
 
 def _action() -> dict[str, Any]:
-    texts = dict.fromkeys(("id", "firing_id", "step", "api", "target", "outcome", "request_id"), _TEXT)
+    texts = dict.fromkeys(("id", "firing_id", "step", "api", "target", "outcome", "request_id", "doubled"), _TEXT)
     return _object(**texts, time=_TIME)
 
 
