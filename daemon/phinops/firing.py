@@ -95,8 +95,9 @@ class Seen:
 class Intent:
     """One write to one target, recorded before it is sent.
 
-    `state` is `intent` while its fate is open, then `done`, `absent` (known not to have happened), `failed` (refused)
-    or `unknown` (a person must decide); a step that waits is `waiting`, until `verify_until` at the latest. `probe` is
+    `state` is `intent` while its fate is open, then `done`, `absent` (known not to have happened), `failed` (refused),
+    `unknown` (a person must decide) or `abandoned` (a person decided that it will never be known); a write that was not
+    needed is `skipped`; a step that waits is `waiting`, until `verify_until` at the latest. `probe` is
     what the target looked like before.
     """
 
