@@ -65,8 +65,8 @@ async def trail(shown: Stage, firing_id: str = "fi_1") -> list[tuple[str, Any]]:
 
 async def doubled(shown: Stage) -> list[str]:
     rows = await shown.store.read(lambda tx: lists.list_actions(tx, 10))
-    assert (await shown.store.read(journal.counts))["doubled"] == sum(bool(row["doubled"]) for row in rows)
-    return [row["doubled"] for row in rows]
+    assert (await shown.store.read(journal.counts))["doubled"] == sum("doubled" in row for row in rows)
+    return [row.get("doubled", "") for row in rows]
 
 
 async def notices(shown: Stage) -> int:

@@ -71,7 +71,6 @@ async def test_actions_are_listed_with_their_outcome(store: Store) -> None:
         "outcome": "",
         "request_id": "",
         "time": now,
-        "doubled": "",
     }
     assert await store.read(lambda tx: list_actions(tx, 100)) == [expected]
     await store.write(lambda tx: journal.settle(tx, "act_1", "done", "accepted", result={}, request_id="R-1"))

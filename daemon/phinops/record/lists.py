@@ -21,11 +21,11 @@ def list_firings(tx: Snapshot, limit: int, tenant: str = "", zone: tzinfo = UTC)
 
 
 def list_actions(tx: Snapshot, limit: int, tenant: str = "", zone: tzinfo = UTC) -> list[JsonObject]:
-    """The newest `limit` attempts: `{id, firing_id, step, api, target, outcome, request_id, time, doubled}`.
+    """The newest `limit` attempts: `{id, firing_id, step, api, target, outcome, request_id, time}`.
 
     `step` is the step's kind, `target` the id of what it was done to, `time` when it was intended. `outcome` is ""
     until there is one, and `absent` for an attempt that is known not to have happened: the next one is a new row.
-    `doubled` says how often a second look found it done where that was more often than meant, else it is "".
+    `doubled` is there, and says how often it was done, where a second look found that to be more often than meant.
     """
     return [_action(row, zone) for row in tx.all("list_actions", limit=limit, tenant=tenant)]
 
@@ -72,5 +72,5 @@ def _action(row: Row, zone: tzinfo) -> JsonObject:
         "outcome": row["outcome"] or ("absent" if row["state"] == "absent" else ""),
         "request_id": row["request_id"],
         "time": from_micros(row["t_intent"]).astimezone(zone).isoformat(),
-        "doubled": row["doubled"],
+        **({"doubled": row["doubled"]} if row["doubled"] else {}),
     }
