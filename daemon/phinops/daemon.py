@@ -44,6 +44,7 @@ from phinops.record.sqlite import Store
 from phinops.recording import InForce, permit_again
 from phinops.reloads import Reloads
 from phinops.report import Report
+from phinops.retention import Retention
 from phinops.rulebook import Reload, Rulebook
 from phinops.spoken import SpokenWords
 from phinops.telling import Telling
@@ -123,6 +124,10 @@ class Daemon(Telling):
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
         self._schedules = {name: self._schedule(name) for name in parts.servings}
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
+        self._retention = Retention(
+            parts.store, config.store, lambda: self._in_force().rules, self._pipeline.forget_sets, clock,
+            config.timezone, parts.pulse,
+        )  # fmt: skip
         self._vitals = Vitals(parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone)
 
     @classmethod
@@ -203,6 +208,7 @@ class Daemon(Telling):
             loops.start_soon(self._parts.notices.run)
             loops.start_soon(self._watch_store)
             loops.start_soon(self._quotas.run)
+            loops.start_soon(self._retention.run)
             await self._stop.wait()
             loops.cancel_scope.cancel()
         await self._drain()
