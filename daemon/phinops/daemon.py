@@ -187,6 +187,7 @@ class Daemon(Telling):
             await carry_over(store, rules.language, rules.in_force, clock)
             daemon._left = await daemon._courses.left_open()
             await daemon._timers.load()
+            await daemon._retention.look()
             yield daemon
 
     async def run(self) -> None:
@@ -360,7 +361,7 @@ class Daemon(Telling):
 
     def status(self) -> JsonObject:
         """What `phinops status --json` prints."""
-        return self._vitals.status()
+        return {**self._vitals.status(), "store": self._retention.told()}
 
     def calls_today(self) -> Mapping[int, int]:
         """Today's calls by level, over all accounts."""
@@ -394,6 +395,7 @@ class Daemon(Telling):
             ],
             "reloads_total": [({"result": name}, float(count)) for name, count in self._reloads.results.items()],
             "loop_age_seconds": self._vitals.loop_ages(),
+            **self._retention.samples(),
         }
 
 

@@ -20,6 +20,7 @@ from phinops.config import StoreSection
 from phinops.config.model import KEPT_AT_LEAST
 from phinops.decide.rule import Rule
 from phinops.errors import StoreError, StoreLost
+from phinops.event import JsonObject
 from phinops.pulse import Pulse
 from phinops.record import pruning
 from phinops.record.audit import oldest_line, prune_audit
@@ -81,6 +82,29 @@ class Retention:
         self._distrusted_until = float("-inf")
         self.kept = Kept(StoreSize(0, 0, shrinks=False), None, None)
 
+    async def look(self) -> None:
+        """See how the store stands.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        self.kept = await self._store.read(_kept)
+
+    def told(self) -> JsonObject:
+        """`{bytes, file_bytes, oldest_event, pruned_before}` as of the last look; times are RFC 3339 or None."""
+        size = self.kept.size
+        times = {"oldest_event": self.kept.oldest, "pruned_before": self.kept.before}
+        shown = {name: when.astimezone(self._zone).isoformat() if when else None for name, when in times.items()}
+        return {"bytes": size.used, "file_bytes": size.file, **shown}
+
+    def samples(self) -> dict[str, list[tuple[dict[str, str], float]]]:
+        """The numbers to publish, as of the last look."""
+        kept = self.kept
+        times = {"store_oldest_event": kept.oldest, "store_pruned_before": kept.before}
+        found: dict[str, list[tuple[dict[str, str], float]]] = {f"{name}_timestamp_seconds": [({}, when.timestamp())] for name, when in times.items() if when}
+        parts = {"used": kept.size.used, "free": kept.size.file - kept.size.used}
+        return {"store_bytes": [({"part": part}, float(count)) for part, count in parts.items()], **found}
+
     async def run(self) -> None:
         """Prune until cancelled.
 
@@ -103,13 +127,13 @@ class Retention:
         Raises:
             StoreError: the store cannot be read or written; what is left over is due the next time.
         """
-        self.kept = await self._store.read(_kept)
+        await self.look()
         now = self._clock.now()
         if self._trusts_the_clock(now):
             await self._a_day_of_records(self._midnight(now - self._keeping.keep), "age")
             await self._a_day_of_audit(self._midnight(now - self._keeping.keep_audit), "age")
         limit, newest = self._keeping.max_size, self._midnight(now - KEPT_AT_LEAST)
-        while limit is not None and self.kept.size.used > limit:
+        while self.kept.size.used > limit:
             if not (await self._a_day_of_records(newest, "size") or await self._a_day_of_audit(newest, "size")):
                 log.warning("store.too_large", bytes=self.kept.size.used, max_size=limit)
                 break
@@ -157,7 +181,7 @@ class Retention:
         pruning.keep_pruned_before(tx, before)
 
     async def _tell(self, gone: Counter[str], why: str, before: datetime) -> None:
-        self.kept = await self._store.read(_kept)
+        await self.look()
         if gone.total():
             log.info("store.pruned", because=why, before=before.isoformat(), bytes=self.kept.size.used, **dict(gone))
 
@@ -170,7 +194,7 @@ class Retention:
             if left >= size.file:
                 break
             size = replace(size, file=left)
-        self.kept = await self._store.read(_kept)
+        await self.look()
 
     def _longer(self, before: datetime) -> dict[str, datetime]:
         """From when on the firings of rules are needed that look back further than to `before`."""

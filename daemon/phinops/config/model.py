@@ -187,7 +187,7 @@ class StoreSection(Model):
     url: Annotated[str, AfterValidator(_store_url)] = Field(default="sqlite:///phinops.db", validate_default=True)
     keep: Span = timedelta(days=30)
     keep_audit: Span = timedelta(days=400)
-    max_size: Size | None = None
+    max_size: Size = 4_000_000_000
 
     @model_validator(mode="after")
     def _keeps_enough(self) -> Self:
@@ -206,7 +206,7 @@ def _retention_mistakes(store: StoreSection) -> Iterator[Mistake]:
     if store.keep_audit < store.keep:
         place = "keep_audit" if "keep_audit" in store.model_fields_set else "keep"
         yield (place,), "`keep_audit`, which is 400d where it is not given, must be at least `keep`"
-    if store.max_size is not None and store.max_size < LEAST_SIZE:
+    if store.max_size < LEAST_SIZE:
         yield ("max_size",), "must be at least 50MB"
 
 
