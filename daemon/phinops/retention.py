@@ -101,7 +101,9 @@ class Retention:
         """The numbers to publish, as of the last look."""
         kept = self.kept
         times = {"store_oldest_event": kept.oldest, "store_pruned_before": kept.before}
-        found: dict[str, list[tuple[dict[str, str], float]]] = {f"{name}_timestamp_seconds": [({}, when.timestamp())] for name, when in times.items() if when}
+        found: dict[str, list[tuple[dict[str, str], float]]] = {
+            f"{name}_timestamp_seconds": [({}, when.timestamp())] for name, when in times.items() if when
+        }
         parts = {"used": kept.size.used, "free": kept.size.file - kept.size.used}
         return {"store_bytes": [({"part": part}, float(count)) for part, count in parts.items()], **found}
 
