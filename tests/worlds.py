@@ -34,6 +34,7 @@ from phinops.firing import Firing, Intent
 from phinops.record import journal
 from phinops.record.book import Book
 from phinops.record.sqlite import Store
+from stillness import StillFlows
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 _UTC = ZoneInfo("UTC")
@@ -68,6 +69,7 @@ class World:
     ends: str = "SUCCESS"
     calls_left: int | None = None
     web: Web = field(default_factory=Web)
+    flows: StillFlows = field(default_factory=StillFlows)
     _runs: dict[str, datetime] = field(default_factory=dict)
 
     def add_failed(self, instance_id: str) -> Instance:
@@ -198,6 +200,7 @@ class Reading:
         self.node = world.node
         self.operations = world.operations
         self.downstream = world.downstream
+        self.flows = world.flows
 
 
 class PlainWords:

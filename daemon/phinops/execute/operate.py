@@ -40,7 +40,7 @@ class Operations:
         try:
             await self._check_downstream(walk, write)
             if walk.firing.mode == "shadow":
-                return await recorded(self._journal, walk.row(attempt, write, outcome="shadow"))
+                return await recorded(self._journal, walk.row(attempt, walk.marked(attempt, write), outcome="shadow"))
             return await self._carrier.carry(walk, write, attempt)
         except BadStep as error:
             raise Unwanted(str(error), write) from error
