@@ -10,8 +10,8 @@ from typing import Any
 from phinops.catalog.catalog import Edition
 from phinops.errors import Refused, Transient
 from phinops.event import Alert, Event, Instance, Node, Project
-from phinops.execute.steps.flow import Dagrun, Days, Schedule, Submission, Taskrun
-from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView
+from phinops.execute.steps.flow import Dagrun, Days, Schedule, Submission
+from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Taskrun
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -28,7 +28,6 @@ class StillFlows:
     of_nodes: list[Instance] = field(default_factory=list)
     flows: dict[str, list[str]] = field(default_factory=dict)
     below_it: list[Instance] = field(default_factory=list)
-    runs: dict[str, list[Taskrun]] = field(default_factory=dict)
     jobs: dict[str, Submission] = field(default_factory=dict)
     dagruns_of: dict[str, list[Dagrun]] = field(default_factory=dict)
     refused: bool = False
@@ -50,9 +49,6 @@ class StillFlows:
         self._check("GetInstanceDownStream")
         return self.below_it
 
-    async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
-        return self.runs.get(instance_id, [])
-
     async def submission(self, job_id: str) -> Submission:
         return self.jobs[job_id]
 
@@ -66,11 +62,12 @@ class StillFlows:
 
 @dataclass(slots=True)
 class StillLook:
-    """Shows `instances`, `nodes`, `logs` and `flows`; `asked` counts the looks, `broken` makes each fail."""
+    """Shows `instances`, `nodes`, `logs`, `runs` and `flows`; `asked` counts the looks, `broken` makes each fail."""
 
     shown_instances: dict[str, Instance] = field(default_factory=dict)
     shown_nodes: dict[str, Node] = field(default_factory=dict)
     logs: dict[str, list[NodeOperation]] = field(default_factory=dict)
+    runs: dict[str, Sequence[Taskrun]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     broken: bool = False
     flows: StillFlows = field(default_factory=StillFlows)
@@ -92,6 +89,10 @@ class StillLook:
     async def operations(self, node_id: str) -> Sequence[NodeOperation]:
         self._ask(f"log of {node_id}")
         return self.logs.get(node_id, [])
+
+    async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
+        self._ask(f"runs of {instance_id}")
+        return self.runs.get(instance_id, [])
 
     def _ask(self, *what: str) -> None:
         self.asked.extend(what)

@@ -26,7 +26,6 @@ from phinops.errors import ConfigError, StoreError, StoreLost
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor, Kit
 from phinops.execute.bells import Bells
-from phinops.execute.guard import Ceiling
 from phinops.execute.hold import Holds
 from phinops.execute.notify.post import Post
 from phinops.execute.send import Transport
@@ -45,6 +44,7 @@ from phinops.recording import InForce, permit_again
 from phinops.reloads import Reloads
 from phinops.report import Report
 from phinops.rulebook import Reload, Rulebook
+from phinops.safeguards import rails_of, tell_if_open
 from phinops.spoken import SpokenWords
 from phinops.telling import Telling
 from phinops.tenant import Common, Remembered, Serving, limiters, serving
@@ -99,7 +99,7 @@ class Daemon(Telling):
         hands = {name: each.hands for name, each in parts.servings.items()}
         self._bells = Bells()
         kit = Kit(
-            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.ceiling, self._take_own,
+            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.rails, self._take_own,
             parts.notices.tell,
         )  # fmt: skip
         actor = Actor(kit, STEPS)
@@ -157,13 +157,14 @@ class Daemon(Telling):
             rules = rulebook or Rulebook(config, Language(config.timezone), shadow=shadow)
             notices = Notices(config.notifiers, store, await stack.enter_async_context(Post(transport=mail)), clock)
             web = await stack.enter_async_context(Web(transport=mail))
-            crew, pulse, book = Crew(), Pulse(clock), Book(store, notices.wake)
+            crew, pulse, rails = Crew(), Pulse(clock), rails_of(config)
+            book = Book(store, notices.wake, lambda failed: tell_if_open(failed, rails, crew, notices.tell))
             common = Common(
                 store=store,
                 journal=book,
                 clock=clock,
                 zone=config.timezone,
-                ceiling=Ceiling(config.safety.max_writes_per_hour),
+                rails=rails,
                 group=crew,
                 wanted=lambda: rules.in_force.rules.event_types,
                 lasting=lambda: _asked(rules),

@@ -11,7 +11,7 @@ from phinops.event import Instance, JsonObject
 from phinops.execute.listing import LINEAGE_DEPTH, PAGE_SIZE, Listing, instance_listing, lineage_type
 from phinops.execute.memory import remember
 from phinops.execute.replies import reading, rows_of
-from phinops.execute.steps.flow import Dagrun, Days, Schedule, Submission, Taskrun
+from phinops.execute.steps.flow import Dagrun, Days, Schedule, Submission
 
 
 class FlowReader:
@@ -83,13 +83,6 @@ class FlowReader:
             found = {each.id: each for each in map(_related, rows)}
         return [each for each in found.values() if each.id != instance_id]
 
-    async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
-        """The runs of the instance, oldest first as the service lists them; their texts are left where they are."""
-        api = "GetPhysicalInstanceLog"
-        body = await self._read(api, {"ProjectId": int(project_id), "InstanceId": instance_id})
-        with reading(api):
-            return [self._taskrun(row) for row in rows_of(body, "TaskrunLogList")]
-
     async def submission(self, job_id: str) -> Submission:
         """How far a job has come that makes a flow; once it has one, that is remembered."""
         if job_id in self._jobs:
@@ -129,13 +122,6 @@ class FlowReader:
                 return None
             if not page.rows or (seen >= page.total if page.total is not None else len(page.rows) < PAGE_SIZE):
                 return list(found.values())
-
-    def _taskrun(self, row: vendor.Record) -> Taskrun:
-        return Taskrun(
-            status=vendor.read_state(row.get("Status"), "Status"),
-            started_at=vendor.read_time(row.get("StartTime"), self._zone, "StartTime"),
-            ended_at=vendor.read_time(row.get("EndTime"), self._zone, "EndTime"),
-        )
 
     def _dagrun(self, row: vendor.Record) -> Dagrun:
         return Dagrun(

@@ -34,7 +34,8 @@ from phinops.execute.listing import (
 from phinops.execute.memory import remember
 from phinops.execute.replies import reading, rows_of
 from phinops.execute.steps.flow import Schedule
-from phinops.execute.steps.kind import BadStep, InstanceView, NodeOperation, NodeView, Target
+from phinops.execute.steps.kind import BadStep, InstanceView, NodeOperation, NodeView, Target, Taskrun
+from phinops.execute.trails import operations_of, taskruns_of
 
 AT_ONCE = 4  # reads side by side; more would only wait in the limiter
 UNKNOWN_INSTANCE = frozenset(
@@ -107,8 +108,14 @@ class Look:
         api = "GetPhysicalNodeOperationLog"
         body = await self._read(api, {"NodeId": node_id})
         with reading(api):
-            lines = [self._operation(row) for row in rows_of(body, "OperationLogList")]
-        return sorted(lines, key=lambda line: line.time.timestamp() if line.time else 0.0, reverse=True)
+            return operations_of(rows_of(body, "OperationLogList"), self._zone)
+
+    async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
+        """Every run of the instance, oldest first; raises as `instance` does."""
+        api = "GetPhysicalInstanceLog"
+        body = await self._read(api, {"ProjectId": int(project_id), "InstanceId": instance_id})
+        with reading(api):
+            return taskruns_of(rows_of(body, "TaskrunLogList"), self._zone)
 
     async def downstream(self, target: Target) -> int:
         """How many distinct nodes or instances hang below the target, down to `LINEAGE_DEPTH`; never cached.
@@ -306,13 +313,6 @@ class Look:
         async with anyio.create_task_group() as group:
             for each in set(ids) - found.keys():
                 group.start_soon(read_one, each)
-
-    def _operation(self, row: vendor.Record) -> NodeOperation:
-        return NodeOperation(
-            type=vendor.read_text(row.get("OperationType"), "OperationType"),
-            time=vendor.read_time(row.get("OperationTime"), self._zone, "OperationTime"),
-            operator=vendor.read_text(row.get("Operator"), "Operator"),
-        )
 
 
 def _id_of(row: Any) -> str:

@@ -260,7 +260,7 @@ async def test_a_fix_is_followed_until_all_of_its_range_have_run(tenant: Tenant,
     write, before = await fixed(tenant, "all")
     fix = STEPS["fix_data"]
     root = tenant.desk.simulator.tenant.instances[write.target.id]
-    assert (before["taskruns"], set(before["below"])) == (1, {each.id for each in below(root)})
+    assert (before["runs"]["number"], set(before["below"])) == (1, {each.id for each in below(root)})
     assert await fix.probe(tenant.look, write, before) == "absent"
     known = {**before, **await tenant.send(write)}
     assert await fix.probe(tenant.look, write, before) == "applied"

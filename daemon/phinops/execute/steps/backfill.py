@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -106,6 +107,9 @@ class BackfillStep(SubmitStep):
     async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
         return backfill_probe(new_since(baseline, await _instances(look, write)), _days(write))
 
+    async def effects(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> int | None:
+        return times_made(new_since(baseline, await _instances(look, write)))
+
     async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
         submitted = baseline.get(SUBMITTED, "")
         if not submitted:
@@ -125,6 +129,13 @@ def backfill_probe(new: Sequence[Instance] | None, days: Sequence[str]) -> Probe
     Anything less is unclear: instances are still being made, or somebody else backfilled a part, or nobody did.
     """
     return "applied" if new is not None and {each.biz_date for each in new}.issuperset(days) else "unclear"
+
+
+def times_made(new: Sequence[Instance] | None) -> int | None:
+    """How many backfills made these instances: as many as there are for the same moment; None: it cannot be told."""
+    if new is None or any(each.due_time is None for each in new):
+        return None
+    return max(Counter((each.biz_date, each.due_time) for each in new).values(), default=0)
 
 
 def dagrun_progress(dagruns: Sequence[Dagrun], days: Sequence[str]) -> Progress:

@@ -13,8 +13,7 @@ from phinops.catalog.catalog import nearest
 from phinops.errors import Refused
 from phinops.event import Event, JsonObject
 from phinops.execute.steps import verdict
-from phinops.execute.steps.flow import Taskrun
-from phinops.execute.steps.kind import BadStep, InstanceView, Look, Probe, Progress, Step, Write
+from phinops.execute.steps.kind import InstanceView, Look, Probe, Progress, Standing, Step, Taskrun, Write
 from phinops.execute.steps.submit import MOST, SubmitStep
 from phinops.execute.steps.target import instance_of
 from phinops.execute.steps.values import Flag, Id, Params, ProjectId, is_template
@@ -62,17 +61,28 @@ class FixStep(SubmitStep):
     async def baseline(self, look: Look, write: Write, event: Event | None) -> JsonObject:
         view = await look.instance(write.target.project_id, write.target.id)
         if view is None:
-            raise BadStep(f"instance {write.target.id} is unknown in project {write.target.project_id}")
-        runs = await look.flows.taskruns(write.target.project_id, write.target.id)
+            return {}
+        runs = await look.taskruns(write.target.project_id, write.target.id)
         below = await _below(look, view, write.given["range"])
-        return {**verdict.to_json(verdict.record_of(view.instance)), "taskruns": len(runs), "below": below}
+        return {**verdict.to_json(verdict.record_of(view.instance)), "runs": verdict.counted(runs), "below": below}
+
+    def standing(self, write: Write, decided: Mapping[str, Any], now: Mapping[str, Any]) -> Standing:
+        if not now:
+            return Standing("changed", f"project {write.target.project_id} has no such instance (any more)")
+        return verdict.rerun_standing(verdict.from_json(decided), verdict.from_json(now))
 
     async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
         view = await look.instance(write.target.project_id, write.target.id)
-        runs = await look.flows.taskruns(write.target.project_id, write.target.id)
-        if view is None or not baseline:
+        since = await _runs_since(look, write, baseline)
+        if view is None or since is None:
             return "unclear"
-        return fix_probe(verdict.from_json(baseline), baseline["taskruns"], verdict.record_of(view.instance), len(runs))
+        return (
+            "applied" if since else verdict.rerun_probe(verdict.from_json(baseline), verdict.record_of(view.instance))
+        )
+
+    async def effects(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> int | None:
+        since = await _runs_since(look, write, baseline)
+        return None if since is None else verdict.asked_for(since)
 
     async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
         project, root = write.target.project_id, write.target.id
@@ -84,10 +94,10 @@ class FixStep(SubmitStep):
         if now.status in UNDER_WAY:
             return "pending"
         if not verdict.new_run(before, now):
-            newest = (await look.flows.taskruns(project, root))[baseline["taskruns"] :]
-            if not newest:
+            since = await _runs_since(look, write, baseline)
+            if not since:
                 return "pending"
-            now = _record(newest[-1])
+            now = _record(since[-1])
         ended = run_end(now)
         if ended != "verified":
             return ended
@@ -95,11 +105,6 @@ class FixStep(SubmitStep):
             return "pending"  # it is not known what else must end
         records = {each: verdict.record_of(views[each].instance) for each in below if each in views}
         return await _those_below(look, project, records, now.started_at)
-
-
-def fix_probe(before: Record, taskruns: int, now: Record, counted: int) -> Probe:
-    """Applied when there are more taskruns than before; absent when neither they nor the record have moved."""
-    return "applied" if counted > taskruns else verdict.rerun_probe(before, now)
 
 
 def run_end(run: Record) -> Progress:
@@ -132,7 +137,7 @@ async def _those_below(look: Look, project: str, records: Mapping[str, Record], 
     if "pending" in came.values():
         return "pending"
     for each in reversed([one for one, how in came.items() if how == "unmoved"]):
-        runs = await look.flows.taskruns(project, each)
+        runs = await look.taskruns(project, each)
         ended = run_since(_record(runs[-1]), since) if runs else "pending"
         if ended != "verified":
             return "failed" if ended == "failed" else "pending"
@@ -148,6 +153,13 @@ async def _below(look: Look, view: InstanceView, wanted: str) -> list[str] | Non
     states = {"failed": frozenset({"FAILED"}), "final": ENDED}.get(wanted)
     ids = [each.id for each in found if states is None or each.status in states]
     return ids if len(ids) <= MOST else None
+
+
+async def _runs_since(look: Look, write: Write, baseline: Mapping[str, Any]) -> Sequence[Taskrun] | None:
+    """The runs of the instance that were not in its log before; None where that cannot be told."""
+    known = verdict.counted_in(baseline)
+    runs = await look.taskruns(write.target.project_id, write.target.id)
+    return verdict.runs_since(verdict.from_json(baseline), known, runs) if known else None
 
 
 def _record(run: Taskrun) -> Record:

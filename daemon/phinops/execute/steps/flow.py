@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal, Protocol
 
 from phinops.event import Instance
 
 Schedule = Literal["NORMAL", "MANUAL", "SUPPLEMENT"]
 """What an instance came from: its node's schedule, a manual run or a backfill."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taskrun:
-    """One run of an instance, as its log has it; `status` is in our words."""
-
-    status: str
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +55,6 @@ class Flows(Protocol):
 
     async def below(self, instance_id: str, node_type: str) -> Sequence[Instance]:
         """The instances that hang below, nearest first, each with nothing but its id and status."""
-        ...
-
-    async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
-        """The runs of the instance, oldest first."""
         ...
 
     async def submission(self, job_id: str) -> Submission:

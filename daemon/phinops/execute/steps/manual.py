@@ -49,6 +49,10 @@ class ManualStep(SubmitStep):
             return "unclear"
         return "applied" if new else "absent"
 
+    async def effects(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> int | None:
+        new = new_since(baseline, await _instances(look, write))
+        return None if new is None else len(new)
+
     async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
         submitted = baseline.get(SUBMITTED, "")
         if not submitted:

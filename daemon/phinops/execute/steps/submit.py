@@ -12,7 +12,7 @@ from phinops.errors import Refused
 from phinops.event import Instance, JsonObject
 from phinops.execute.steps.answers import lone_params
 from phinops.execute.steps.flow import Days, Schedule
-from phinops.execute.steps.kind import ItemAnswer, Look, Path, Progress, Setting, Write
+from phinops.execute.steps.kind import WANTED, ItemAnswer, Look, Path, Progress, Setting, Standing, Write
 from phinops.vendor import read_text
 
 SUBMITTED = "submitted"
@@ -43,6 +43,7 @@ class SubmitStep:
     verifiable: bool = True
     idempotent: bool = False
     overlaps: bool = True
+    countable: bool = True
 
     def writes(self, params: Any) -> bool:
         return True
@@ -71,6 +72,9 @@ class SubmitStep:
 
     def met(self, error: Refused) -> bool:
         return False  # whatever is there already is not this submission
+
+    def standing(self, write: Write, decided: Mapping[str, Any], now: Mapping[str, Any]) -> Standing:
+        return WANTED  # what was submitted before is no reason not to submit this
 
 
 async def instances_of(look: Look, write: Write, schedule: Schedule, days: Days) -> Sequence[Instance] | None:

@@ -184,7 +184,9 @@ def _done(step: Intent, firing: Firing, kind: str) -> Done:
         given[f"{step.target_kind}_id"] = step.target_id
     given |= step.request.get("given", {})
     # What was refused by somebody else has their answer.
-    guarded = step.outcome == "refused" and not step.request_id and "status" not in step.result
+    guarded = step.state == "skipped" or (
+        step.outcome == "refused" and not step.request_id and "status" not in step.result
+    )
     reason = step.result.get("reason") or step.result.get("verify") or step.result.get("settled") or ""
     return Done(
         kind=kind,
