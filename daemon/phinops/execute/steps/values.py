@@ -11,9 +11,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Wit
 from phinops.durations import parse_duration
 from phinops.event import plain
 
-SECRET = "secret|passw|token|credential|access.?key|api.?key|signature|authorization"
-"""A pattern that names of what is to be kept from people have in them, in letters of any case."""
-
 
 class Params(BaseModel):
     """The base of every step's parameters: unknown keys are errors, values are never changed afterwards."""
