@@ -118,7 +118,8 @@ def _action(row: Intent) -> JsonObject:
         "api": row.api,
         "project": row.project_id,
         "target": row.target_id,
-        "params": row.request["params"],
+        # In the words of rules, where there are such: those that were sent bear the mark of their attempt.
+        "params": row.request.get("given") or row.request["params"],
     }
 
 
