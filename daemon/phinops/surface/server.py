@@ -8,7 +8,7 @@ import json
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 import anyio
@@ -27,6 +27,7 @@ from phinops.config import Server
 from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
 from phinops.errors import Ambiguous, ApiError, ConfigError, PhinopsError, QuotaSpent, Refused, StoreError
+from phinops.record.audit import Wanted
 from phinops.surface import metrics, openapi
 from phinops.surface.service import Health, QuotaKey, Samples, Service
 
@@ -84,8 +85,14 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/quota", api.quota),
         ("/api/v1/explain/{name}", api.explain),
         ("/api/v1/recorded", api.recorded),
+        ("/api/v1/audit", api.audit),
     ]
-    changing = [("/api/v1/reload", api.reload), ("/api/v1/call", api.call)]
+    changing = [
+        ("/api/v1/reload", api.reload),
+        ("/api/v1/call", api.call),
+        ("/api/v1/pause", api.pause),
+        ("/api/v1/resume", api.resume),
+    ]
     routes = [
         Route("/", _front_page, methods=["GET"]),
         Route("/healthz", _health(service.healthy), methods=["GET"]),
@@ -144,15 +151,15 @@ class _Api:
         return JSONResponse(await self._service.actions(_limit(request), _tenant(request)))
 
     async def recorded(self, request: Request) -> Response:
+        since = _time(request, "since") or datetime(1970, 1, 1, tzinfo=UTC)
+        return JSONResponse(await self._service.recorded(_tenant(request), since, _after(request), _limit(request)))
+
+    async def audit(self, request: Request) -> Response:
         given = request.query_params
-        try:
-            since = datetime.fromisoformat(given.get("since", "1970-01-01T00:00:00Z"))
-            after = int(given.get("after", "0"))
-        except ValueError as error:
-            raise HTTPException(400, f"`since` is a time and `after` a number: {error}") from error
-        if since.tzinfo is None:
-            raise HTTPException(400, "`since` needs a zone, such as 2026-01-05T00:00:00Z")
-        return JSONResponse(await self._service.recorded(_tenant(request), since, after, _limit(request)))
+        wanted = Wanted(
+            _time(request, "since"), _time(request, "until"), given.get("action", ""), given.get("rule", "")
+        )
+        return JSONResponse(await self._service.audit(wanted, _after(request), _limit(request)))
 
     async def explain(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -175,6 +182,14 @@ class _Api:
             "changed": dict(result.changed),
         }
         return JSONResponse(body, 200 if result.accepted else 409)
+
+    async def pause(self, request: Request) -> Response:
+        by, reason = await _texts(request, by="api", reason="")
+        return JSONResponse({"paused": await self._service.kill_switch.pause(by, reason)})
+
+    async def resume(self, request: Request) -> Response:
+        (by,) = await _texts(request, by="api")
+        return JSONResponse({"resumed": await self._service.kill_switch.resume(by)})
 
     async def call(self, request: Request) -> Response:
         try:
@@ -255,6 +270,27 @@ def _limit(request: Request, default: str = "100") -> int:
     return int(text)
 
 
+def _time(request: Request, name: str) -> datetime | None:
+    """The time that the query gives by this name, None where it gives none."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise HTTPException(400, f"`{name}` is a time: {error}") from error
+    if moment.tzinfo is None:
+        raise HTTPException(400, f"`{name}` needs a zone, such as 2026-01-05T00:00:00Z")
+    return moment
+
+
+def _after(request: Request) -> int:
+    text = request.query_params.get("after", "0")
+    if not text.isdigit():
+        raise HTTPException(400, "`after` is a number: `next` of the page before")
+    return int(text)
+
+
 def _tenant(request: Request) -> str:
     return request.query_params.get("tenant", "")
 
@@ -271,9 +307,18 @@ async def _bounded_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def _json_body(request: Request) -> dict[str, Any]:
+async def _texts(request: Request, **defaults: str) -> list[str]:
+    """These keys of the body, which may be left out as a whole."""
+    document = await _json_body(request, empty="{}")
+    found = [document.get(name, default) for name, default in defaults.items()]
+    if not all(isinstance(each, str) for each in found):
+        raise HTTPException(400, f"{' and '.join(f'`{name}`' for name in defaults)} are texts")
+    return found
+
+
+async def _json_body(request: Request, *, empty: str = "") -> dict[str, Any]:
     try:
-        document = json.loads(await _bounded_body(request, CALL_LIMIT))
+        document = json.loads(await _bounded_body(request, CALL_LIMIT) or empty)
     except ValueError as error:
         raise HTTPException(400, "the body is not JSON") from error
     if not isinstance(document, dict):

@@ -10,7 +10,7 @@ import click
 
 from phinops.config import Config
 from phinops.surface.cli.options import config_of, config_option, json_option, tenant_of, tenant_option
-from phinops.surface.cli.output import print_json, print_rows
+from phinops.surface.cli.output import paused_text, print_json, print_rows
 from phinops.surface.cli.reach import NobodyAnswers, Remote
 
 
@@ -45,6 +45,8 @@ def status(ctx: click.Context, config_path: Path | None, tenant: str | None, as_
 
 def _tell(document: dict[str, Any]) -> None:
     click.echo("ready" if document["ready"] else "not ready: " + "; ".join(document["reasons"]))
+    if document["paused"]:
+        click.echo(f"no write leaves: {paused_text(document['paused'])}")
     for tenant in document["tenants"]:
         click.echo(f"\n{tenant['name']}")
         if tenant["sources"]:
@@ -53,6 +55,13 @@ def _tell(document: dict[str, Any]) -> None:
         if tenant["quota"]:
             columns = {"QUOTA OF LEVELS": "pool", "USED": "used", "LIMIT": "limit", "RESERVE": "reserve"}
             print_rows(tenant["quota"], columns)
+    store = document["store"]
+    click.echo(f"\nstore: {store['bytes'] / 1e6:.1f} MB{_since(store)}")
+
+
+def _since(store: dict[str, Any]) -> str:
+    since = f", events since {store['oldest_event']}" if store["oldest_event"] else ""
+    return since + (f", pruned before {store['pruned_before']}" if store["pruned_before"] else "")
 
 
 def _stopped(config: Config, silence: NobodyAnswers) -> dict[str, Any]:
@@ -69,4 +78,4 @@ def _stopped(config: Config, silence: NobodyAnswers) -> dict[str, Any]:
 
     document = anyio.run(read)
     tenants = [{**tenant, "sources": []} for tenant in document["tenants"]]
-    return {"ready": False, "reasons": ["no daemon is running"], "tenants": tenants}
+    return {**document, "ready": False, "reasons": ["no daemon is running"], "tenants": tenants}
