@@ -14,12 +14,19 @@ from anyio.from_thread import start_blocking_portal
 from phinops.config import Server
 from phinops.event import JsonObject
 from phinops.problem import Problem
+from phinops.record.audit import Wanted
 from phinops.surface.server import bind, build_app, door_for, serving
 from phinops.surface.service import Health, QuotaKey, Samples
 
 STATUS: JsonObject = {
     "ready": True,
     "reasons": [],
+    "store": {
+        "bytes": 35_200_000,
+        "file_bytes": 36_000_000,
+        "oldest_event": "2026-01-05T08:00:00+08:00",
+        "pruned_before": None,
+    },
     "tenants": [
         {
             "name": "prod",
@@ -132,6 +139,10 @@ class FakeService:
         self.asked.append((tenant, since, after, limit))
         return self.pages[after]
 
+    async def audit(self, wanted: Wanted, after: int, limit: int) -> JsonObject:
+        self.asked.append((wanted, after, limit))
+        return self.pages[after]
+
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         self.asked.append((name, rule))
         return [self.account] if name.startswith(("ev_", "fi_")) else None
@@ -150,7 +161,7 @@ class FakeService:
     async def counts(self) -> JsonObject:
         if self.error is not None:
             raise self.error
-        return {"events": 4, "firings": 3, "actions": {"verified": 2}, "notices": {"sent": 1}, "open": 1}
+        return {"events": 4, "firings": 3, "actions": {"verified": 2}, "notices": {"sent": 1}, "open": 1, "doubled": 0}
 
     async def reload(self) -> Reloaded:
         return self.reloaded

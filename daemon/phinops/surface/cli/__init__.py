@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, Entry] = {
     "firings": Entry(f"{_HERE}.listings", "firings", "What was decided and why, newest first."),
     "actions": Entry(f"{_HERE}.listings", "actions", "What was done and what came of it, newest first."),
     "explain": Entry(f"{_HERE}.explain", "explain", "Why rules fired on an event, or did not."),
+    "audit": Entry(f"{_HERE}.audit", "audit", "Who did what, on what, and what came of it: an export."),
     "quota": Entry(f"{_HERE}.quota", "quota", "What is left of the quota, until when, and who spent it."),
     "reload": Entry(f"{_HERE}.reload", "reload", "Make the running daemon read config and rules again."),
     "call": Entry(f"{_HERE}.call", "call", "One call to Dataphin through the same limits."),
