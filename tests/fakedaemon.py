@@ -161,7 +161,7 @@ class FakeService:
     async def counts(self) -> JsonObject:
         if self.error is not None:
             raise self.error
-        return {"events": 4, "firings": 3, "actions": {"verified": 2}, "notices": {"sent": 1}, "open": 1}
+        return {"events": 4, "firings": 3, "actions": {"verified": 2}, "notices": {"sent": 1}, "open": 1, "doubled": 0}
 
     async def reload(self) -> Reloaded:
         return self.reloaded
