@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from phinops.event import JsonObject
+from phinops.record import journal
 from phinops.simulate import Fault
 from phinops.virtual import run
 from vigil import Vigil, vigil
@@ -111,8 +112,25 @@ def test_a_lost_answer_leads_to_one_effect_at_most(
         here.simulator.faults.add(Fault(kind, api=APIS[step], count=1))  # type: ignore[arg-type]
         fail(here)
         assert await outcome(here, 9000.0) == came
-        await here.minutes(10)
+        await here.minutes(15)
         assert done(here, step) == times
+        assert (await here.store.read(journal.counts))["doubled"] == 0
+
+    on_watch(tmp_path, step, play)
+
+
+@pytest.mark.parametrize("step", ["manual run", "fix"])
+def test_what_takes_effect_later_than_was_waited_for_is_found_to_be_done_twice_and_left_so(
+    tmp_path: Path, step: str
+) -> None:
+    async def play(here: Vigil) -> None:
+        here.simulator.tenant.quirks.state_delay = 60.0
+        here.simulator.faults.add(Fault("hang_after", api=APIS[step], count=1))
+        fail(here)
+        await outcome(here)
+        await here.minutes(15)
+        assert done(here, step) == 2
+        assert (await here.store.read(journal.counts))["doubled"] == 1
 
     on_watch(tmp_path, step, play)
 
