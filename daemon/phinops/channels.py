@@ -108,6 +108,15 @@ class Notices:
         if about in self._told:
             return
         self._told[about] = now
+        try:
+            await self._store.write(lambda tx: self.put(tx, tenant, alarm))
+        except StoreError as error:
+            log.error("notice.unrecorded", reason=str(error))
+            self._told.pop(about, None)  # the next one tells it
+        self.wake()
+
+    def put(self, tx: Tx, tenant: str, alarm: Alarm) -> None:
+        """Queue the alarm for every notifier, in the transaction of what it is about; `wake` once that is committed."""
         payload: JsonObject = {
             "title": f"{alarm.title} ({tenant})",
             "message": alarm.message,
@@ -117,15 +126,5 @@ class Notices:
             "event": {},
             "links": {},
         }
-        names = self._names
-
-        def op(tx: Tx) -> None:
-            for name in names:
-                journal.put_notice(tx, f"msg_{uuid.uuid4().hex}", None, 0, name, payload)
-
-        try:
-            await self._store.write(op)
-        except StoreError as error:
-            log.error("notice.unrecorded", reason=str(error))
-            self._told.pop(about, None)  # the next one tells it
-        self.wake()
+        for name in self._names:
+            journal.put_notice(tx, f"msg_{uuid.uuid4().hex}", None, 0, name, payload)

@@ -11,7 +11,6 @@ import anyio
 import structlog
 
 from phinops.arrive.arrival import Arrival
-from phinops.arrive.hooks import HookRefused, receive
 from phinops.arrive.lasting import Asked
 from phinops.arrive.schedule import ScheduleSource
 from phinops.carryover import carry_over
@@ -22,7 +21,7 @@ from phinops.course import Courses
 from phinops.crew import Crew
 from phinops.decide.language import Language
 from phinops.decide.rule import Cares
-from phinops.errors import ConfigError, StoreError, StoreLost
+from phinops.errors import StoreError, StoreLost
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor, Kit
 from phinops.execute.bells import Bells
@@ -33,8 +32,11 @@ from phinops.execute.send import Transport
 from phinops.execute.steps.table import STEPS
 from phinops.execute.web import Web
 from phinops.firing import Firing
+from phinops.leases import SPENDER as LEASES
+from phinops.leases import Leases
 from phinops.operator_call import OperatorCalls
 from phinops.pipeline import Pipeline, Taken
+from phinops.posted import Posted
 from phinops.pulse import Pulse
 from phinops.quota import Quotas
 from phinops.record import journal
@@ -49,6 +51,7 @@ from phinops.spoken import SpokenWords
 from phinops.telling import Telling
 from phinops.tenant import Common, Remembered, Serving, limiters, serving
 from phinops.timers import SPENDER, Timers
+from phinops.undo import Undoing
 from phinops.vitals import Health, Vitals
 from phinops.watch import LONGEST_CALL, loop_of, watches_of
 
@@ -119,6 +122,15 @@ class Daemon(Telling):
             lambda silent: parts.pulse.beat(SPENDER, silent),
         )
         self._calls = OperatorCalls(parts.store, parts.common)
+        self._leases = Leases(
+            parts.store, self._pipeline, self._courses, parts.notices, tuple(parts.servings), clock, config.timezone,
+            lambda silent: parts.pulse.beat(LEASES, silent),
+        )  # fmt: skip
+        parts.book.on_lease(self._leases.woken)
+        self._undoing = Undoing(parts.common, parts.servings, self._pipeline, self._courses)
+        self._posted = Posted(
+            config.tenants[0].name, lambda: self._reloads.config.hooks, self.take, clock, config.timezone
+        )
         polled = parts.servings.values() if parts.polls else ()
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
         self._schedules = {name: self._schedule(name) for name in parts.servings}
@@ -200,6 +212,7 @@ class Daemon(Telling):
             for name, schedule in self._schedules.items():
                 loops.start_soon(schedule.run, self._polling(schedule, name))
             loops.start_soon(self._timers.run)
+            loops.start_soon(self._leases.run)
             loops.start_soon(self._parts.notices.run)
             loops.start_soon(self._watch_store)
             loops.start_soon(self._quotas.run)
@@ -243,6 +256,7 @@ class Daemon(Telling):
     def _tell(self, events: Sequence[Event]) -> None:
         self.report.saw(events)
         self._bells.saw(events)
+        self._leases.saw(events)
 
     def _in_force(self) -> InForce:
         """Asked anew for each arrival: a reload puts others in force."""
@@ -267,25 +281,7 @@ class Daemon(Telling):
 
     async def hook(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         """Take a posted message in: the HTTP status, 202 when it is recorded, and the reason otherwise."""
-        hook = self._reloads.config.hooks.get(name)
-        if hook is None:
-            return 404, f"there is no hook «{name}»"
-        try:
-            secret = hook.secret.reveal()
-            tenant = self._config.tenants[0].name
-            found = receive(
-                name, secret, headers, body, self._clock.now().astimezone(self._config.timezone), tenant=tenant
-            )
-            if isinstance(found, HookRefused):
-                return found.status, found.reason
-            await self.take(Arrival("hooks", tenant, (found,)))
-        except (ConfigError, ValueError) as error:
-            log.warning("hook.secret", hook=name, reason=str(error))
-            return 503, "the hook's secret cannot be used"
-        except StoreError as error:
-            log.warning("hook.unrecorded", hook=name, reason=str(error))
-            return 503, "the store cannot be written"
-        return 202, ""
+        return await self._posted.hook(name, headers, body)
 
     # What leaves
 
@@ -300,6 +296,14 @@ class Daemon(Telling):
         if name not in self._parts.servings:
             raise ValueError(f"there is no tenant «{name}»; there are {', '.join(self._parts.servings)}")
         return await self._calls.call(self._parts.servings[name], api, params, wait)
+
+    async def undo_preview(self, action_id: str) -> JsonObject:
+        """What `undo` would send, with the target read; raises as `Undoing.preview` does."""
+        return await self._undoing.preview(action_id)
+
+    async def undo(self, action_id: str, who: str, why: str, wait: timedelta) -> JsonObject:
+        """Take an action back for a person; raises as `Undoing.undo` does."""
+        return await self._undoing.undo(action_id, who, why, wait)
 
     # What is in force
 

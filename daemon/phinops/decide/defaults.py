@@ -78,7 +78,7 @@ FOLLOWS: Mapping[str, str] = {
 
 BESIDE: Mapping[str, tuple[str, ...]] = {
     "instance": ("downstream", "gone"),
-    "node": ("downstream", "gone"),
+    "node": ("downstream", "gone", "touched"),
     "alert": ("gone",),
 }
 """What the state of a part may say beside the fields of the event model."""
@@ -86,6 +86,10 @@ BESIDE: Mapping[str, tuple[str, ...]] = {
 _BESIDE: Mapping[str, JsonObject] = {
     "downstream": {"type": "integer", "minimum": 0, "default": 0, "description": "how many nodes hang below it"},
     "gone": {"type": "boolean", "description": "true: Dataphin does not know it any more"},
+    "touched": {
+        "type": "boolean",
+        "description": "true: somebody has changed it just now, which its operation log shows",
+    },
 }
 
 

@@ -22,13 +22,14 @@ from phinops.execute.emitting import Emitter
 from phinops.execute.guard import Ceiling
 from phinops.execute.journal import Journal
 from phinops.execute.operate import Operations
+from phinops.execute.reverse import wanted_by
 from phinops.execute.steps.kind import BadStep, Step, Target, Write, checked
 from phinops.execute.stop import Stop
 from phinops.execute.visit import Visits
 from phinops.execute.waiting import Waiter
-from phinops.execute.walk import Doer, Unwanted, Walk, Words, planned_step, recorded, scene_of, write_of
+from phinops.execute.walk import Doer, Needless, Unwanted, Walk, Words, planned_step, recorded, scene_of, write_of
 from phinops.execute.web import Web
-from phinops.firing import INWARD, Firing, FiringState, StepResult
+from phinops.firing import INWARD, Firing, FiringState, Outcome, StepResult
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +87,8 @@ class Actor:
             if step is None:
                 return "needs_decision", f"step {planned.id}: this version does not know the step «{planned.kind}»"
             scene = scene_of(firing, event, results, events)
-            result = await self._do(Walk(firing, planned, step, scene, stop))
+            wanted = wanted_by(firing, self._journal, self._steps)
+            result = await self._do(Walk(firing, planned, step, scene, stop, wanted=wanted))
             results = {**results, planned.id: result}
             await self._journal.advance(firing.id, n + 1, results)
             log.info(
@@ -154,6 +156,8 @@ class Actor:
         """What a try comes to, told as `action.settled`; one that cannot be carried out is refused."""
         try:
             result = await doing
+        except Needless as error:
+            result = await self._leave_out(walk, str(error), error.write)
         except Unwanted as error:
             result = await self._refuse(walk, str(error), error.write)
         except BadStep as error:
@@ -186,13 +190,20 @@ class Actor:
         )
 
     async def _refuse(self, walk: Walk, reason: str, write: Write | None = None) -> StepResult:
+        log.warning("step.refused", firing=walk.firing.id, rule=walk.firing.rule, step=walk.planned.id, reason=reason)
+        return await self._never_left(walk, "refused", reason, write)
+
+    async def _leave_out(self, walk: Walk, reason: str, write: Write) -> StepResult:
+        log.warning("step.needless", firing=walk.firing.id, rule=walk.firing.rule, step=walk.planned.id, reason=reason)
+        return await self._never_left(walk, "skipped", reason, write)
+
+    async def _never_left(self, walk: Walk, outcome: Outcome, reason: str, write: Write | None) -> StepResult:
         """A step that never left is recorded as well: somebody will ask why nothing happened."""
         planned = walk.planned
-        log.warning("step.refused", firing=walk.firing.id, rule=walk.firing.rule, step=planned.id, reason=reason)
         earlier = await self._journal.last_step(walk.firing.id, planned.n)
         known = write or (write_of(earlier) if earlier else Write(planned.kind, "", Target("", ""), planned.params))
         attempt = earlier.attempt + 1 if earlier else 1
-        row = walk.row(attempt, known, outcome="refused", state="failed", reason=reason)
+        row = walk.row(attempt, known, outcome=outcome, state="failed", reason=reason)
         return await recorded(self._journal, row)
 
 

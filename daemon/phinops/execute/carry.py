@@ -24,7 +24,7 @@ from phinops.execute.patience import PATIENCE
 from phinops.execute.settle import Open, Settler
 from phinops.execute.steps.kind import BadStep, Look, Target, Write
 from phinops.execute.steps.verdict import Record, from_json, record_of
-from phinops.execute.walk import Walk, result_of, write_of
+from phinops.execute.walk import Needless, Walk, result_of, write_of
 from phinops.firing import Intent, StepResult
 
 log = structlog.get_logger(__name__)
@@ -194,6 +194,8 @@ class Carrier:
             return
         look = self._hands[errand.walk.firing.tenant].look
         errand.before = await errand.walk.step.baseline(look, errand.write, None)
+        if errand.walk.wanted and (reason := await errand.walk.wanted(look)):
+            raise Needless(reason, errand.write)
         errand.seen_at = self._clock.monotonic()
         if errand.write.target.kind != "instance":
             return

@@ -42,6 +42,8 @@ class Operations:
             if walk.firing.mode == "shadow":
                 return await recorded(self._journal, walk.row(attempt, write, outcome="shadow"))
             return await self._carrier.carry(walk, write, attempt)
+        except Unwanted:
+            raise
         except BadStep as error:
             raise Unwanted(str(error), write) from error
 

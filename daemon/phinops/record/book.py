@@ -7,8 +7,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from phinops.event import Event, JsonObject
-from phinops.firing import Ask, Firing, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult, WriteFacts
-from phinops.record import history, journal
+from phinops.firing import (
+    Aftermath,
+    Ask,
+    Firing,
+    FiringState,
+    Guard,
+    Intent,
+    Notice,
+    Objection,
+    Outcome,
+    StepResult,
+    WriteFacts,
+)
+from phinops.record import history, journal, leases, reversals
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
 
@@ -21,6 +33,11 @@ class Book:
     def __init__(self, store: Store, noticed: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._noticed = noticed
+        self._leased: Callable[[], None] = lambda: None
+
+    def on_lease(self, leased: Callable[[], None]) -> None:
+        """Have `leased` told of every lease that is taken or made longer."""
+        self._leased = leased
 
     async def start(self, firing_id: str) -> None:
         await self._store.write(lambda tx: journal.start(tx, firing_id))
@@ -48,7 +65,10 @@ class Book:
         await self._store.write(lambda tx: journal.close_wait(tx, action_id, outcome, reason, now))
 
     async def intend(self, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | None]:
-        return await self._store.write(lambda tx: intend(tx, asks, guard))
+        found = await self._store.write(lambda tx: intend(tx, asks, guard))
+        if any(ask.intent.request.get("lease_s") is not None for ask in asks):
+            self._leased()
+        return found
 
     async def settle(
         self,
@@ -78,6 +98,9 @@ class Book:
     async def tries_of(self, firing_id: str, n: int) -> Sequence[str]:
         return await self._store.read(lambda tx: journal.tries_of(tx, firing_id, n))
 
+    async def aftermath(self, action_id: str, besides: str) -> Aftermath | None:
+        return await self._store.read(lambda tx: reversals.aftermath(tx, action_id, besides))
+
     async def firing(self, firing_id: str) -> Firing | None:
         return await self._store.read(lambda tx: journal.firing_of(tx, firing_id))
 
@@ -89,6 +112,7 @@ def intend(tx: Tx, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | No
     for ask, objection in zip(asks, objections, strict=True):
         if objection is None:
             journal.intend(tx, ask.intent)
+            leases.take(tx, ask.intent)
         elif not objection.passing:
             result = {"reason": objection.reason}
             journal.put_step(tx, replace(ask.intent, state="failed", outcome="refused", result=result))

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from phinops.config import Server
 from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
-from phinops.errors import Ambiguous, ApiError, ConfigError, PhinopsError, QuotaSpent, Refused, StoreError
+from phinops.errors import Ambiguous, ApiError, ConfigError, NotUndone, PhinopsError, QuotaSpent, Refused, StoreError
 from phinops.surface import metrics, openapi
 from phinops.surface.service import Health, QuotaKey, Samples, Service
 
@@ -81,11 +81,16 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/events", api.events),
         ("/api/v1/firings", api.firings),
         ("/api/v1/actions", api.actions),
+        ("/api/v1/leases", api.leases),
         ("/api/v1/quota", api.quota),
         ("/api/v1/explain/{name}", api.explain),
         ("/api/v1/recorded", api.recorded),
     ]
-    changing = [("/api/v1/reload", api.reload), ("/api/v1/call", api.call)]
+    changing = [
+        ("/api/v1/reload", api.reload),
+        ("/api/v1/call", api.call),
+        ("/api/v1/actions/{id}/undo", api.undo),
+    ]
     routes = [
         Route("/", _front_page, methods=["GET"]),
         Route("/healthz", _health(service.healthy), methods=["GET"]),
@@ -142,6 +147,24 @@ class _Api:
 
     async def actions(self, request: Request) -> Response:
         return JSONResponse(await self._service.actions(_limit(request), _tenant(request)))
+
+    async def leases(self, request: Request) -> Response:
+        return JSONResponse(await self._service.leases(_limit(request), _tenant(request)))
+
+    async def undo(self, request: Request) -> Response:
+        document = await _json_body(request)
+        if document.get("preview") is True:  # no GET: it makes calls
+            return await _on_record(self._service.undo_preview(request.path_params["id"]))
+        who, why, wait = (
+            document.get(name, default) for name, default in (("by", ""), ("reason", ""), ("wait", "60s"))
+        )
+        if not (isinstance(who, str) and who.strip() and isinstance(why, str)):
+            raise HTTPException(400, "`by` says who asks, `reason` why: both are texts, and `by` is not empty")
+        try:
+            span = parse_duration(wait)
+        except ValueError as error:
+            raise HTTPException(400, f"`wait`: {error}") from error
+        return await _on_record(self._service.undo(request.path_params["id"], who.strip(), why, span))
 
     async def recorded(self, request: Request) -> Response:
         given = request.query_params
@@ -257,6 +280,16 @@ def _limit(request: Request, default: str = "100") -> int:
 
 def _tenant(request: Request) -> str:
     return request.query_params.get("tenant", "")
+
+
+async def _on_record(answer: Awaitable[object]) -> Response:
+    """The answer about an action: 404 when it is not on record, 409 when it cannot be taken back."""
+    try:
+        return JSONResponse(await answer)
+    except LookupError as error:
+        raise HTTPException(404, str(error)) from error
+    except NotUndone as error:
+        return _error(409, "not-undone", str(error))
 
 
 async def _bounded_body(request: Request, limit: int) -> bytes:

@@ -10,9 +10,10 @@ from pydantic import BaseModel
 
 from phinops.errors import Refused
 from phinops.event import Event, JsonObject
-from phinops.execute.steps.kind import ItemAnswer, Look, Path, Probe, Progress, Setting, Target, Write
+from phinops.execute.steps.kind import ItemAnswer, Look, Path, Probe, Progress, Reverse, Setting, Target, Write
 
 NOWHERE = Target("", "")
+INSIDE = Reverse(why="it changes nothing in Dataphin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class BareStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = False
     idempotent: bool = False
+    reverse: Reverse = INSIDE
 
     def writes(self, params: Any) -> bool:
         return False

@@ -22,6 +22,7 @@ from phinops.execute.steps.kind import (
     ItemAnswer,
     Look,
     Path,
+    Reverse,
     Setting,
     Step,
     Target,
@@ -34,6 +35,9 @@ REPLY_LIMIT = 16 * 1024
 """Bytes of JSON of a reply that are kept with the step."""
 
 _SECRET = re.compile(SECRET, re.IGNORECASE)
+
+
+_NOT_KNOWN = Reverse(why="phinops does not know what takes a call back: make the call that does with `phinops call`")
 
 
 class CallParams(Params):
@@ -51,6 +55,7 @@ class CallStep(BareStep):
     params: type[BaseModel] = CallParams
     scalar: str = "call"
     beside: frozenset[str] = frozenset({"with"})
+    reverse: Reverse = _NOT_KNOWN
 
     def writes(self, params: CallParams) -> bool:
         return not is_read(params.call)

@@ -8,9 +8,9 @@ values of the service.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ValidationError
@@ -48,7 +48,8 @@ class Write:
     """One call on one target, ready to be journalled and sent.
 
     `params` are the API's own, without OpTenantId and Env. Writes with the same `batch` may be merged into
-    one call of at most `BATCH_LIMIT`; with "" the write travels alone.
+    one call of at most `BATCH_LIMIT`; with "" the write travels alone. `lease`: after so long phinops takes it back
+    by itself.
     """
 
     step: str
@@ -56,6 +57,7 @@ class Write:
     target: Target
     params: JsonObject
     batch: str = ""
+    lease: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,29 @@ class Look(Protocol):
     async def operations(self, node_id: str) -> Sequence[NodeOperation]:
         """The node's operation log, newest first."""
         ...
+
+
+Altered = Callable[[Look, Write, Mapping[str, Any], int], Awaitable[str]]
+"""Reads the target of a done write: what of it is not as the write left it, for people, or "".
+
+It is given the write, its baseline, and how often it may have been sent. Raises the client's errors.
+"""
+
+
+async def _never_restored(look: Look, write: Write, baseline: Mapping[str, Any], sends: int) -> str:
+    return "nothing takes it back"
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """How a done write is taken back: by the step of the kind `step`, if its target is still as the write left it.
+
+    Where nothing truly restores what was, `step` is "" and `why` says why, and what a person can do.
+    """
+
+    step: str = ""
+    altered: Altered = _never_restored
+    why: str = ""
 
 
 class Setting(Protocol):
@@ -222,6 +247,11 @@ class Step(Protocol):
 
     async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
         """How far an accepted write has come: `verified` is the goal, `failed` another end."""
+        ...
+
+    @property
+    def reverse(self) -> Reverse:
+        """How a done write is taken back, or why it cannot be."""
         ...
 
 
