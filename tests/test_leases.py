@@ -105,10 +105,9 @@ def test_a_node_that_somebody_has_touched_is_left_as_it_is_and_people_are_told(
 
 def test_a_node_that_was_paused_already_is_not_resumed(tmp_path: Path) -> None:
     async def story(it: Frozen) -> None:
-        it.tenant.quirks.repeat_pause = "success"
         it.by_hand(paused=True)
         await it.fails()
-        assert await it.actions() == [("pause_node", "accepted")]
+        assert await it.actions() == [("pause_node", "skipped")]
         assert (await it.leases(), await it.audit()) == ([], ["lease.not_taken"])
         await it.here.minutes(130)
         assert it.log == ["PAUSE_TASK"]
@@ -116,13 +115,9 @@ def test_a_node_that_was_paused_already_is_not_resumed(tmp_path: Path) -> None:
     freezing(tmp_path, story)
 
 
-@pytest.mark.parametrize("repeat", ["success", "error"])
 @pytest.mark.parametrize(("lease", "over"), [("3h", 240), ("5m", 120)])
-def test_a_second_pause_makes_a_lease_longer_and_never_shorter(
-    tmp_path: Path, lease: str, over: int, repeat: str
-) -> None:
+def test_a_second_pause_makes_a_lease_longer_and_never_shorter(tmp_path: Path, lease: str, over: int) -> None:
     async def story(it: Frozen) -> None:
-        it.tenant.quirks.repeat_pause = repeat  # type: ignore[assignment]
         await it.freeze()
         await it.here.minutes(58)
         await emitted(it, "again")
@@ -143,11 +138,10 @@ async def latest(it: Frozen) -> JsonObject:
 
 def test_a_pause_without_end_outlives_the_lease_of_an_earlier_one(tmp_path: Path) -> None:
     async def story(it: Frozen) -> None:
-        it.tenant.quirks.repeat_pause = "success"
         await it.freeze()
         await emitted(it, "again")
         lease = await it.lease()
-        assert (lease["state"], "(PausePhysicalNode) came after its pause" in lease["reason"]) == ("left", True)
+        assert (lease["state"], "wants it paused without end" in lease["reason"]) == ("left", True)
         await it.here.minutes(130)
         assert it.log == ["PAUSE_TASK"]
 

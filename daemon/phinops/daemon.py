@@ -25,14 +25,12 @@ from phinops.errors import StoreError, StoreLost
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor, Kit
 from phinops.execute.bells import Bells
-from phinops.execute.guard import Ceiling
 from phinops.execute.hold import Holds
 from phinops.execute.notify.post import Post
 from phinops.execute.send import Transport
 from phinops.execute.steps.table import STEPS
 from phinops.execute.web import Web
 from phinops.firing import Firing
-from phinops.leases import SPENDER as LEASES
 from phinops.leases import Leases
 from phinops.operator_call import OperatorCalls
 from phinops.pipeline import Pipeline, Taken
@@ -47,6 +45,7 @@ from phinops.recording import InForce, permit_again
 from phinops.reloads import Reloads
 from phinops.report import Report
 from phinops.rulebook import Reload, Rulebook
+from phinops.safeguards import rails_of, tell_if_open
 from phinops.spoken import SpokenWords
 from phinops.telling import Telling
 from phinops.tenant import Common, Remembered, Serving, limiters, serving
@@ -102,7 +101,7 @@ class Daemon(Telling):
         hands = {name: each.hands for name, each in parts.servings.items()}
         self._bells = Bells()
         kit = Kit(
-            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.ceiling, self._take_own,
+            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.rails, self._take_own,
             parts.notices.tell,
         )  # fmt: skip
         actor = Actor(kit, STEPS)
@@ -124,7 +123,7 @@ class Daemon(Telling):
         self._calls = OperatorCalls(parts.store, parts.common)
         self._leases = Leases(
             parts.store, self._pipeline, self._courses, parts.notices, tuple(parts.servings), clock, config.timezone,
-            lambda silent: parts.pulse.beat(LEASES, silent),
+            lambda silent: parts.pulse.beat("leases", silent),
         )  # fmt: skip
         parts.book.on_lease(self._leases.woken)
         self._undoing = Undoing(parts.common, parts.servings, self._pipeline, self._courses)
@@ -169,13 +168,14 @@ class Daemon(Telling):
             rules = rulebook or Rulebook(config, Language(config.timezone), shadow=shadow)
             notices = Notices(config.notifiers, store, await stack.enter_async_context(Post(transport=mail)), clock)
             web = await stack.enter_async_context(Web(transport=mail))
-            crew, pulse, book = Crew(), Pulse(clock), Book(store, notices.wake)
+            crew, pulse, rails = Crew(), Pulse(clock), rails_of(config)
+            book = Book(store, notices.wake, lambda failed: tell_if_open(failed, rails, crew, notices.tell))
             common = Common(
                 store=store,
                 journal=book,
                 clock=clock,
                 zone=config.timezone,
-                ceiling=Ceiling(config.safety.max_writes_per_hour),
+                rails=rails,
                 group=crew,
                 wanted=lambda: rules.in_force.rules.event_types,
                 lasting=lambda: _asked(rules),

@@ -38,8 +38,6 @@ RETRIES = 12
 SOON = 5.0
 """Seconds between two looks while a node is being resumed."""
 
-SPENDER = "leases"
-
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -60,7 +58,7 @@ def standing(lease: Lease, past: Aftermath, others: Collection[Lease], now: date
     """
     if lease.pause in ("failed", "absent"):
         return Standing("void", "its pause was not done")
-    if lease.pause != "done":
+    if lease.pause not in ("done", "skipped"):
         return Standing()
     if lease.resuming:
         return _resumed(lease) if lease.resumed_at else Standing()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import structlog
 
@@ -19,7 +20,7 @@ from phinops.execute.bells import Bells
 from phinops.execute.carry import Hands, Held
 from phinops.execute.desk import Alarm
 from phinops.execute.emitting import Emitter
-from phinops.execute.guard import Ceiling
+from phinops.execute.guard import Rails
 from phinops.execute.journal import Journal
 from phinops.execute.operate import Operations
 from phinops.execute.reverse import wanted_by
@@ -27,9 +28,9 @@ from phinops.execute.steps.kind import BadStep, Step, Target, Write, checked
 from phinops.execute.stop import Stop
 from phinops.execute.visit import Visits
 from phinops.execute.waiting import Waiter
-from phinops.execute.walk import Doer, Needless, Unwanted, Walk, Words, planned_step, recorded, scene_of, write_of
+from phinops.execute.walk import Doer, Unwanted, Walk, Words, planned_step, recorded, scene_of, write_of
 from phinops.execute.web import Web
-from phinops.firing import INWARD, Firing, FiringState, Outcome, StepResult
+from phinops.firing import INWARD, Firing, FiringState, StepResult
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ class Kit:
     held: Held
     bells: Bells
     web: Web
-    ceiling: Ceiling
+    rails: Rails
     tell: Callable[[Event], Awaitable[object]]
     alarm: Callable[[str, Alarm], Awaitable[object]]
 
@@ -62,12 +63,12 @@ class Actor:
         self._clock = kit.clock
         self._tell = kit.tell
         self._steps = steps
-        self._operations: Doer = Operations(kit.journal, kit.hands, kit.clock, kit.held)
+        self._operations: Doer = Operations(kit.journal, kit.hands, kit.clock, kit.held, steps)
         self._doers: Mapping[str, Doer] = {
             "notify": Announcer(kit.journal),
             "wait": Waiter(kit.journal, kit.words, kit.hands, kit.clock, kit.bells),
             "emit": Emitter(kit.journal, kit.clock, kit.tell),
-            "http": Visits(kit.journal, kit.web, kit.ceiling, kit.alarm),
+            "http": Visits(kit.journal, kit.web, kit.rails, kit.alarm),
         }
 
     async def walk(
@@ -153,13 +154,11 @@ class Actor:
         return last.attempt + 1 if last else 1
 
     async def _told(self, walk: Walk, doing: Awaitable[StepResult]) -> StepResult:
-        """What a try comes to, told as `action.settled`; one that cannot be carried out is refused."""
+        """What a try comes to, told as `action.settled`; one that cannot be carried out is refused, or skipped."""
         try:
             result = await doing
-        except Needless as error:
-            result = await self._leave_out(walk, str(error), error.write)
         except Unwanted as error:
-            result = await self._refuse(walk, str(error), error.write)
+            result = await self._refuse(walk, str(error), error.write, error.outcome)
         except BadStep as error:
             result = await self._refuse(walk, str(error))
         await self._report(walk.firing, walk.planned.n, result)
@@ -170,7 +169,7 @@ class Actor:
 
     async def _report(self, firing: Firing, n: int, result: StepResult) -> None:
         """`action.settled`, for what was to be written; told again after a crash, it is the same event."""
-        if not result.action_id or firing.mode == "shadow":
+        if not result.action_id or firing.mode == "shadow" or result.outcome == "skipped":
             return
         row = await self._journal.last_step(firing.id, n)
         if row is None or row.kind in INWARD:
@@ -189,21 +188,18 @@ class Actor:
             )
         )
 
-    async def _refuse(self, walk: Walk, reason: str, write: Write | None = None) -> StepResult:
-        log.warning("step.refused", firing=walk.firing.id, rule=walk.firing.rule, step=walk.planned.id, reason=reason)
-        return await self._never_left(walk, "refused", reason, write)
-
-    async def _leave_out(self, walk: Walk, reason: str, write: Write) -> StepResult:
-        log.warning("step.needless", firing=walk.firing.id, rule=walk.firing.rule, step=walk.planned.id, reason=reason)
-        return await self._never_left(walk, "skipped", reason, write)
-
-    async def _never_left(self, walk: Walk, outcome: Outcome, reason: str, write: Write | None) -> StepResult:
+    async def _refuse(
+        self, walk: Walk, reason: str, write: Write | None = None, outcome: Literal["refused", "skipped"] = "refused"
+    ) -> StepResult:
         """A step that never left is recorded as well: somebody will ask why nothing happened."""
         planned = walk.planned
+        level = log.warning if outcome == "refused" else log.info
+        level(f"step.{outcome}", firing=walk.firing.id, rule=walk.firing.rule, step=planned.id, reason=reason)
         earlier = await self._journal.last_step(walk.firing.id, planned.n)
         known = write or (write_of(earlier) if earlier else Write(planned.kind, "", Target("", ""), planned.params))
         attempt = earlier.attempt + 1 if earlier else 1
-        row = walk.row(attempt, known, outcome=outcome, state="failed", reason=reason)
+        state = "failed" if outcome == "refused" else "skipped"
+        row = walk.row(attempt, known, outcome=outcome, state=state, reason=reason)
         return await recorded(self._journal, row)
 
 

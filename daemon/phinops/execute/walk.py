@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from phinops.event import Event, JsonObject
 from phinops.execute.journal import Journal
@@ -55,15 +55,12 @@ Wanted = Callable[[Look], Awaitable[str]]
 
 
 class Unwanted(BadStep):
-    """The step's `write` is known, and is not to be carried out."""
+    """The step's `write` is known, and is not to be carried out: it is refused, or skipped where it is not needed."""
 
-    def __init__(self, reason: str, write: Write) -> None:
+    def __init__(self, reason: str, write: Write, outcome: Literal["refused", "skipped"] = "refused") -> None:
         super().__init__(reason)
         self.write = write
-
-
-class Needless(Unwanted):
-    """What the step's write was for is not so any more: it is left out, and that is no failure."""
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,32 +45,58 @@ class Lease:
     results: Mapping[str, StepResult] = field(default_factory=dict)
 
 
-def take(tx: Tx, intent: Intent) -> bool:
-    """Take the lease of a pause that is about to leave, if it has one; whether one runs now.
+def take(tx: Tx, intent: Intent) -> None:
+    """Take the lease of a pause that is about to leave, if it has one.
 
-    Only what phinops pauses itself is resumed: of a node that is paused already no lease is taken. One that runs on it
-    is made longer where this one would end later, and never shorter.
+    Only what phinops pauses itself is resumed: of a node that is paused already no lease is taken, but one that runs on
+    it is made longer.
     """
     lease_s = intent.request.get("lease_s")
     if lease_s is None:
-        return False
-    due = tx.now + timedelta(seconds=lease_s)
-    ours = intent.attempt > 1  # an attempt that was held to be absent may have come to something late
-    if intent.probe.get("paused") is not True or ours:
-        tx.run("put_lease", action_id=intent.action_id, due=to_micros(due))
-        note(tx, "lease.taken", intent.firing_id, action=intent.action_id, due=due.isoformat())
-        return True
-    here = {"tenant": intent.tenant, "node_id": intent.target_id}
+        return
+    if intent.probe.get("paused") is True and intent.attempt == 1:
+        _join(tx, intent)
+    else:  # an attempt that was held to be absent may have come to something late
+        _put(tx, intent)
+
+
+def found_paused(tx: Tx, step: Intent) -> None:
+    """A pause was left out, for its node is paused already: what that means for the lease that runs on the node.
+
+    One that this pause would outlast is made longer, and never shorter; a pause without end ends it.
+    """
+    if step.kind != "pause_node":
+        return
+    if step.attempt > 1 and step.request.get("lease_s") is not None:
+        _put(tx, step)  # an attempt that was held to be absent has come to something late
+    else:
+        _join(tx, step)
+
+
+def _put(tx: Tx, pause: Intent) -> None:
+    due = tx.now + timedelta(seconds=pause.request["lease_s"])
+    tx.run("put_lease", action_id=pause.action_id, due=to_micros(due))
+    note(tx, "lease.taken", pause.firing_id, action=pause.action_id, due=due.isoformat())
+
+
+def _join(tx: Tx, pause: Intent) -> None:
+    here = {"tenant": pause.tenant, "node_id": pause.target_id}
     running = tx.one("running_lease_on", **here)
+    lease_s = pause.request.get("lease_s")
     if running is None:
-        note(tx, "lease.not_taken", intent.firing_id, action=intent.action_id, reason="the node was paused already")
-        return False
-    tx.run("extend_leases", due=to_micros(due), **here)
-    until = max(due, from_micros(running["due"]))
-    note(
-        tx, "lease.joined", intent.firing_id, action=intent.action_id, lease=running["action_id"], due=until.isoformat()
-    )
-    return True
+        if lease_s is not None:
+            reason = "the node was paused already, and not by a lease"
+            note(tx, "lease.not_taken", pause.firing_id, action=pause.action_id, reason=reason)
+    elif lease_s is None:
+        reason = f"{pause.action_id} wants it paused without end"
+        tx.run("end_lease", action_id=running["action_id"], state="left", reason=reason, now=to_micros(tx.now))
+        note(tx, "lease.left", pause.firing_id, action=running["action_id"], node=pause.target_id, reason=reason)
+    else:
+        due = max(tx.now + timedelta(seconds=lease_s), from_micros(running["due"]))
+        tx.run("extend_leases", due=to_micros(due), **here)
+        note(
+            tx, "lease.joined", pause.firing_id, action=pause.action_id, lease=running["action_id"], due=due.isoformat()
+        )
 
 
 def open_leases(tx: Snapshot) -> Sequence[Lease]:

@@ -103,7 +103,7 @@ async def test_the_list_s_flag_tells(paused: bool, probe: str, progress: str) ->
     assert await PAUSE.probe(look, pause_of("n_1"), {}) == probe
     assert await PAUSE.progress(look, pause_of("n_1"), {}) == progress
     assert "log of n_1" not in look.asked
-    assert await PAUSE.baseline(look, pause_of("n_1"), failure()) == {"paused": paused, "log": {}}
+    assert (await PAUSE.baseline(look, pause_of("n_1"), failure()))["paused"] is paused
 
 
 async def test_where_no_list_shows_the_node_its_operation_log_tells() -> None:

@@ -10,7 +10,19 @@ from pydantic import BaseModel
 
 from phinops.errors import Refused
 from phinops.event import Event, JsonObject
-from phinops.execute.steps.kind import ItemAnswer, Look, Path, Probe, Progress, Reverse, Setting, Target, Write
+from phinops.execute.steps.kind import (
+    WANTED,
+    ItemAnswer,
+    Look,
+    Path,
+    Probe,
+    Progress,
+    Reverse,
+    Setting,
+    Standing,
+    Target,
+    Write,
+)
 
 NOWHERE = Target("", "")
 INSIDE = Reverse(why="it changes nothing in Dataphin")
@@ -31,6 +43,7 @@ class BareStep:
     verifiable: bool = False
     idempotent: bool = False
     reverse: Reverse = INSIDE
+    countable: bool = False
 
     def writes(self, params: Any) -> bool:
         return False
@@ -59,11 +72,17 @@ class BareStep:
     async def baseline(self, look: Look, write: Write, event: Event | None) -> JsonObject:
         return {}
 
+    def standing(self, write: Write, decided: Mapping[str, Any], now: Mapping[str, Any]) -> Standing:
+        return WANTED
+
     async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
         return "unclear"
 
     async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
         return "pending"
+
+    async def effects(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> int | None:
+        return None
 
 
 def bare_write(name: str, params: BaseModel, target: Target = NOWHERE) -> Write:

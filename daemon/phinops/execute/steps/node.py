@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from itertools import takewhile
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
 from phinops.durations import parse_duration
-from phinops.errors import Refused
+from phinops.errors import Malformed, Refused
 from phinops.event import Event, JsonObject
 from phinops.execute.steps.answers import item_answers, merged_ids
 from phinops.execute.steps.kind import (
@@ -23,13 +24,14 @@ from phinops.execute.steps.kind import (
     Progress,
     Reverse,
     Setting,
+    Standing,
     Step,
     Target,
     Write,
 )
 from phinops.execute.steps.target import node_of
 from phinops.execute.steps.values import Duration, Id, Params, ProjectId, is_template
-from phinops.execute.steps.verdict import flag_probe
+from phinops.execute.steps.verdict import flag_probe, flag_standing
 
 PAUSED_BY, RESUMED_BY = "PAUSE_TASK", "RESUME_TASK"
 """The lines of a node's operation log that tell a pause from a resume."""
@@ -62,8 +64,8 @@ class NodeStep:
     """PausePhysicalNode or ResumePhysicalNode.
 
     The baseline is the pause flag, told by the newest pause or resume of the operation log where no list shows it, and
-    the newest line of the log: what comes after it was done since. A pause that is there already counts as applied,
-    whoever made it.
+    the newest line of the log: what comes after it was done since. A node that is as wanted already is left alone, and
+    the log then tells whose doing that is.
     """
 
     name: str
@@ -78,6 +80,7 @@ class NodeStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = True
     idempotent: bool = True
+    countable: bool = True
 
     def writes(self, params: NodeParams) -> bool:
         return True
@@ -115,16 +118,29 @@ class NodeStep:
     async def baseline(self, look: Look, write: Write, event: Event | None) -> JsonObject:
         view = await look.node(write.target.project_id, write.target.id)
         operations = await _operations(look, write.target)
+        paused = view.node.paused if view else None
+        if view and paused is None and operations is not None:
+            paused = paused_by_log(operations)
         if operations is None:
-            return {"paused": view.node.paused if view else None}
-        flag = view.node.paused if view else None
-        return {"paused": paused_by_log(operations) if view and flag is None else flag, "log": _newest(operations)}
+            return {"paused": paused}
+        by = _said(next(iter(flag_lines(operations)), None)) if paused is self.pauses else ""
+        return {"paused": paused, "log": _newest(operations), **({"by": by} if by else {})}
+
+    def standing(self, write: Write, decided: Mapping[str, Any], now: Mapping[str, Any]) -> Standing:
+        found = flag_standing(self.pauses, now.get("paused"))
+        by = now.get("by") or ""
+        return replace(found, words=f"{found.words}{by}") if found.kind == "met" else found
 
     async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
         return flag_probe(self.pauses, await self._paused(look, write.target))
 
     async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
         return "verified" if await self._paused(look, write.target) is self.pauses else "pending"
+
+    async def effects(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> int | None:
+        lines = flag_lines(await look.operations(write.target.id))
+        mine = PAUSED_BY if self.pauses else RESUMED_BY
+        return len(list(takewhile(lambda line: line.type == mine, lines)))
 
     async def _paused(self, look: Look, target: Target) -> bool | None:
         """The flag that the service's list of nodes shows, else what was done to the node last."""
@@ -151,7 +167,7 @@ async def _operations(look: Look, target: Target) -> Sequence[NodeOperation] | N
     """
     try:
         return await look.operations(target.id)
-    except Refused:  # an edition or a version without it, or a right that is missing
+    except (Refused, Malformed):  # an edition or a version without it, or a right that is missing
         return None
 
 
@@ -202,8 +218,21 @@ def _told(line: NodeOperation) -> str:
 
 def paused_by_log(operations: Sequence[NodeOperation]) -> bool | None:
     """The pause flag after the newest pause or resume of the log; None when it has neither."""
-    newest = next((line.type for line in operations if line.type in (PAUSED_BY, RESUMED_BY)), None)
-    return None if newest is None else newest == PAUSED_BY
+    newest = next(iter(flag_lines(operations)), None)
+    return None if newest is None else newest.type == PAUSED_BY
+
+
+def flag_lines(operations: Sequence[NodeOperation]) -> list[NodeOperation]:
+    """The pauses and resumes of an operation log, newest first."""
+    return [line for line in operations if line.type in (PAUSED_BY, RESUMED_BY)]
+
+
+def _said(line: NodeOperation | None) -> str:
+    """Whose doing a flag is and since when, for people; "" where that is not known."""
+    if line is None:
+        return ""
+    by = f", by {line.operator}" if line.operator else ""
+    return by + (f", since {line.time.isoformat()}" if line.time else "")
 
 
 NODE_STEPS: tuple[Step, ...] = (
