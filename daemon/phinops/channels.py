@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,11 +15,14 @@ from phinops.config import Notifier
 from phinops.errors import StoreError
 from phinops.event import JsonObject
 from phinops.execute.desk import Alarm
-from phinops.execute.notify.deliver import Deliveries, Letter
+from phinops.execute.notify.deliver import Deliveries, Letter, Line
+from phinops.execute.notify.mail import Envelope
 from phinops.execute.notify.note import Channel
+from phinops.execute.notify.pace import Places
 from phinops.execute.notify.post import Post
-from phinops.execute.notify.table import open_channel
-from phinops.record import journal
+from phinops.execute.notify.robot import Manner
+from phinops.execute.notify.table import Wanted, open_channel
+from phinops.record import journal, outbox
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
 
@@ -32,25 +36,38 @@ def channels_of(notifiers: Mapping[str, Notifier], post: Post, clock: Clock) -> 
     """One channel for each notifier of the config, by its name.
 
     Raises:
-        ConfigError: a secret is missing or unreadable.
+        ConfigError: a secret is missing or unreadable, or not what its type takes.
     """
-    return {name: _channel(notifier, post, clock) for name, notifier in notifiers.items()}
+    return {name: open_channel(each.type, _wanted(each), post, clock) for name, each in notifiers.items()}
 
 
-def _channel(notifier: Notifier, post: Post, clock: Clock) -> Channel:
+def _wanted(notifier: Notifier) -> Wanted:
     secret = notifier.secret.reveal() if notifier.secret else None
-    return open_channel(notifier.type, notifier.url.reveal(), secret, post, clock)
+    envelope = Envelope(notifier.sender, notifier.to, notifier.username) if notifier.sender else None
+    return Wanted(notifier.url.reveal(), secret, Manner(notifier.language, notifier.mentions), envelope)
 
 
 class StoredOutbox:
-    """The outbox of the store, as deliveries ask for it."""
+    """The outbox of the store, as deliveries ask for it.
 
-    def __init__(self, store: Store) -> None:
+    What dies on a notifier that has a fallback goes to that one, as a notice of its own. `fallbacks` are by notifier.
+    """
+
+    def __init__(self, store: Store, fallbacks: Mapping[str, str] | None = None) -> None:
         self._store = store
+        self._fallbacks = fallbacks or {}
 
     async def due(self, notifier: str, now: datetime, limit: int) -> Sequence[Letter]:
-        rows = await self._store.read(lambda tx: journal.due_notices(tx, notifier, now, limit))
-        return [Letter(row.id, row.notifier, row.payload, row.attempts, row.created_at) for row in rows]
+        return _letters(await self._store.read(lambda tx: outbox.due_notices(tx, notifier, now, limit)))
+
+    async def merge(self, id: str, others: Sequence[str]) -> None:
+        await self._store.write(lambda tx: outbox.merge(tx, id, others))
+
+    async def carried(self, id: str) -> Sequence[Letter]:
+        return _letters(await self._store.read(lambda tx: outbox.carried_by(tx, id)))
+
+    async def sent_since(self, notifier: str, since: datetime) -> Sequence[datetime]:
+        return await self._store.read(lambda tx: outbox.sent_since(tx, notifier, since))
 
     async def sent(self, id: str) -> None:
         await self._store.write(lambda tx: tx.run("notice_sent", id=id, now=tx.now))
@@ -59,7 +76,11 @@ class StoredOutbox:
         await self._store.write(lambda tx: tx.run("notice_retry", id=id, at=at, error=error))
 
     async def dead(self, id: str, error: str) -> None:
-        await self._store.write(lambda tx: tx.run("notice_dead", id=id, error=error))
+        await self._store.write(lambda tx: outbox.bury(tx, id, error, self._fallbacks))
+
+
+def _letters(rows: Sequence[outbox.StoredNotice]) -> Sequence[Letter]:
+    return [Letter(row.id, row.notifier, row.payload, row.attempts, row.created_at, row.carries) for row in rows]
 
 
 class Notices:
@@ -74,6 +95,7 @@ class Notices:
         self._post = post
         self._clock = clock
         self._told: dict[tuple[str, str], float] = {}
+        self._places: dict[str, Places] = {}
         self._replaced = anyio.Event()
         self.replace(notifiers)
 
@@ -84,9 +106,21 @@ class Notices:
             ConfigError: a secret is missing or unreadable; nothing has changed.
         """
         channels = channels_of(notifiers, self._post, self._clock)
+        ways = {name: self._line(notifiers[name], channel) for name, channel in channels.items()}
+        fallbacks = {name: each.fallback for name, each in notifiers.items() if each.fallback}
         self._names = tuple(notifiers)
-        self._deliveries = Deliveries(StoredOutbox(self._store), channels, self._clock)
+        self._deliveries = Deliveries(StoredOutbox(self._store, fallbacks), ways, self._clock)
         self._replaced.set()
+
+    def _line(self, notifier: Notifier, channel: Channel) -> Line:
+        """Notifiers of one address share its places, and a reload goes on with them."""
+        words, pace = Manner(notifier.language).words, channel.form.pace
+        if pace is None:
+            return Line(channel, None, words)
+        # The address is a secret: only its digest is kept as a key.
+        key = hashlib.sha256(notifier.url.reveal().encode()).hexdigest()
+        places = self._places.setdefault(key, Places(pace, self._clock))
+        return Line(channel, places, words)
 
     def wake(self) -> None:
         """Say that the outbox has something new."""

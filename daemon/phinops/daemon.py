@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import anyio
 import structlog
 
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.lasting import Asked
-from phinops.arrive.schedule import ScheduleSource
 from phinops.carryover import carry_over
 from phinops.channels import Notices
 from phinops.clock import Clock
 from phinops.config import Config
 from phinops.course import Courses
 from phinops.crew import Crew
+from phinops.crons import Crons
 from phinops.decide.language import Language
 from phinops.decide.rule import Cares
 from phinops.errors import StoreError, StoreLost
@@ -44,23 +44,21 @@ from phinops.record.sqlite import Store
 from phinops.recording import InForce, permit_again
 from phinops.reloads import Reloads
 from phinops.report import Report
+from phinops.retention import Retention
 from phinops.rulebook import Reload, Rulebook
 from phinops.safeguards import rails_of, tell_if_open
 from phinops.spoken import SpokenWords
 from phinops.telling import Telling
-from phinops.tenant import Common, Remembered, Serving, limiters, serving
+from phinops.tenant import Common, Serving, limiters, serving
 from phinops.timers import SPENDER, Timers
 from phinops.undo import Undoing
 from phinops.vitals import Health, Vitals
-from phinops.watch import LONGEST_CALL, loop_of, watches_of
+from phinops.watch import LONGEST_CALL, watches_of
 
 log = structlog.get_logger(__name__)
 
 _PROBE_EVERY = 30.0
 """Seconds between two writes that find out whether the store can be written."""
-
-_SCHEDULE_SILENT = 120.0
-"""Seconds within which the schedule looks at its clock again."""
 
 _DRAIN_GRACE = 5.0
 """Seconds beyond the longest time-out that a stop waits for writes that are under way."""
@@ -132,8 +130,14 @@ class Daemon(Telling):
         )
         polled = parts.servings.values() if parts.polls else ()
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
-        self._schedules = {name: self._schedule(name) for name in parts.servings}
+        self._crons = Crons(
+            parts.servings, parts.store, lambda: self._in_force().rules, self.take, clock, config.timezone, parts.pulse
+        )
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
+        self._retention = Retention(
+            parts.store, config.store, lambda: self._in_force().rules, self._pipeline.forget_sets, clock,
+            config.timezone, parts.pulse,
+        )  # fmt: skip
         self._vitals = Vitals(parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone)
 
     @classmethod
@@ -194,6 +198,7 @@ class Daemon(Telling):
             await carry_over(store, rules.language, rules.in_force, clock)
             daemon._left = await daemon._courses.left_open()
             await daemon._timers.load()
+            await daemon._retention.look()
             yield daemon
 
     async def run(self) -> None:
@@ -209,13 +214,14 @@ class Daemon(Telling):
         async with anyio.create_task_group() as loops:
             for watch in self._watches:
                 loops.start_soon(watch.run)
-            for name, schedule in self._schedules.items():
-                loops.start_soon(schedule.run, self._polling(schedule, name))
+            for loop in self._crons.loops():
+                loops.start_soon(loop)
             loops.start_soon(self._timers.run)
             loops.start_soon(self._leases.run)
             loops.start_soon(self._parts.notices.run)
             loops.start_soon(self._watch_store)
             loops.start_soon(self._quotas.run)
+            loops.start_soon(self._retention.run)
             await self._stop.wait()
             loops.cancel_scope.cancel()
         await self._drain()
@@ -265,20 +271,6 @@ class Daemon(Telling):
     def _cares(self, family: str) -> Cares | None:
         return self._in_force().rules.cares(family)
 
-    def _crons(self) -> dict[str, str]:
-        return {rule.id: rule.cron for rule in self._in_force().rules if rule.cron}
-
-    def _schedule(self, tenant: str) -> ScheduleSource:
-        memory = Remembered(self._parts.store, tenant)
-        return ScheduleSource(tenant, memory, self._crons, zone=self._config.timezone, clock=self._clock)
-
-    def _polling(self, schedule: ScheduleSource, tenant: str) -> Callable[[datetime], Awaitable[object]]:
-        async def once(now: datetime) -> None:
-            self._parts.pulse.beat(loop_of(tenant, schedule.name), _SCHEDULE_SILENT)
-            await self.take(await schedule.poll(now))
-
-        return once
-
     async def hook(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         """Take a posted message in: the HTTP status, 202 when it is recorded, and the reason otherwise."""
         return await self._posted.hook(name, headers, body)
@@ -321,8 +313,7 @@ class Daemon(Telling):
 
     def _rules_changed(self, *, more: bool) -> None:
         """Sources and timers look at what is asked of them now; `more` says that it is more than before."""
-        for schedule in self._schedules.values():
-            schedule.changed()
+        self._crons.changed()
         for watch in self._watches:
             watch.pacer.nudge(look=more and watch.source.name == "instances")
         self._timers.changed()
@@ -358,7 +349,7 @@ class Daemon(Telling):
 
     def status(self) -> JsonObject:
         """What `phinops status --json` prints."""
-        return self._vitals.status()
+        return {**self._vitals.status(), "store": self._retention.told()}
 
     def calls_today(self) -> Mapping[int, int]:
         """Today's calls by level, over all accounts."""
@@ -392,6 +383,7 @@ class Daemon(Telling):
             ],
             "reloads_total": [({"result": name}, float(count)) for name, count in self._reloads.results.items()],
             "loop_age_seconds": self._vitals.loop_ages(),
+            **self._retention.samples(),
         }
 
 

@@ -23,18 +23,18 @@ from phinops.config.fields import (
     Model,
     Names,
     Pools,
+    Size,
     Span,
     Word,
     Zone,
     is_loopback,
     refuse,
 )
+from phinops.config.notifier import Notifier, fallback_mistakes
 from phinops.config.secret import Secret
 
 ZONE = ZoneInfo("Asia/Shanghai")
 """The time zone of a config that names none, and of rules without a config."""
-
-NOTIFIERS_TO_COME = ("feishu", "wecom", "slack", "email", "apprise")
 
 
 class TenantQuota(Model):
@@ -118,27 +118,6 @@ class Tenant(Model):
         return self
 
 
-class Notifier(Model):
-    """A channel that rules send notices to."""
-
-    type: Literal["webhook", "dingtalk"]
-    url: Secret
-    secret: Secret | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_known(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("type") in NOTIFIERS_TO_COME:
-            refuse([(("type",), f"notifiers of type {value['type']} are not in this version yet")])
-        return value
-
-    @model_validator(mode="after")
-    def _is_signed(self) -> Self:
-        if self.type == "webhook" and self.secret is None:
-            refuse([((), 'a webhook is signed: give it a `secret` (whsec_...), such as { env = "NAME" }')])
-        return self
-
-
 class Hook(Model):
     """Who may POST to `/hooks/NAME`."""
 
@@ -178,18 +157,44 @@ def _store_url(value: str, info: ValidationInfo) -> str:
     return f"sqlite:///{base / Path(rest[1:]).expanduser()}" if base is not None else value
 
 
+KEPT_AT_LEAST = timedelta(days=2)
+"""What happened since then is never pruned: guards, causes and posts that come again are judged by it."""
+
+LEAST_SIZE = 50_000_000
+
+
 class StoreSection(Model):
     """The database of events, decisions, actions and quota.
 
     A relative one lies in `$STATE_DIRECTORY` if that is set, else beside the config. Once read it is absolute.
+
+    What is over is kept for `keep`, the audit for `keep_audit`; and less of both when it is more than `max_size` bytes.
     """
 
     url: Annotated[str, AfterValidator(_store_url)] = Field(default="sqlite:///phinops.db", validate_default=True)
+    keep: Span = timedelta(days=30)
+    keep_audit: Span = timedelta(days=400)
+    max_size: Size = 4_000_000_000
+
+    @model_validator(mode="after")
+    def _keeps_enough(self) -> Self:
+        refuse(_retention_mistakes(self))
+        return self
 
     @property
     def path(self) -> Path:
         """The file of the store."""
         return Path(self.url.removeprefix("sqlite:///"))
+
+
+def _retention_mistakes(store: StoreSection) -> Iterator[Mistake]:
+    if store.keep < KEPT_AT_LEAST:
+        yield ("keep",), "must be at least 2d: guards and causes look back as far"
+    if store.keep_audit < store.keep:
+        place = "keep_audit" if "keep_audit" in store.model_fields_set else "keep"
+        yield (place,), "`keep_audit`, which is 400d where it is not given, must be at least `keep`"
+    if store.max_size < LEAST_SIZE:
+        yield ("max_size",), "must be at least 50MB"
 
 
 def _listen(value: str) -> str:
@@ -254,7 +259,7 @@ class Config(Model):
 
     @model_validator(mode="after")
     def _tenants_agree(self) -> Self:
-        refuse(_disagreements(self.tenants))
+        refuse((*_disagreements(self.tenants), *fallback_mistakes(self.notifiers)))
         return self
 
 

@@ -114,12 +114,16 @@ class Walk:
             target_kind=write.target.kind,
             target_id=write.target.id,
             project_id=write.target.project_id,
-            request={"params": write.params, "batch": write.batch, **_lease(write)},
+            request={"params": write.params, "batch": write.batch, **_more(write)},
             probe={},
             state=state,
             outcome=outcome or "",
             result={"reason": reason} if reason else {},
         )
+
+    def marked(self, attempt: int, write: Write) -> Write:
+        """The write as this attempt at this step sends it."""
+        return self.step.marked(write, f"{self.firing.id}/{self.planned.id}/{attempt}")
 
     def ask(self, intent: Intent) -> Ask:
         """The intent, asking to leave under the limits of the firing's rule."""
@@ -178,19 +182,23 @@ def planned_step(n: int, document: Mapping[str, Any]) -> Planned:
 def write_of(intent: Intent) -> Write:
     """The write that an intent recorded."""
     target: Any = Target(intent.target_kind, intent.target_id, intent.project_id)  # type: ignore[arg-type]
-    lease = intent.request.get("lease_s")
+    request = intent.request
+    lease = request.get("lease_s")
     return Write(
         intent.kind,
         intent.api,
         target,
-        intent.request["params"],
-        intent.request.get("batch", ""),
+        request["params"],
+        request.get("batch", ""),
+        request.get("given", {}),
         None if lease is None else timedelta(seconds=lease),
     )
 
 
-def _lease(write: Write) -> JsonObject:
-    return {"lease_s": write.lease.total_seconds()} if write.lease else {}
+def _more(write: Write) -> JsonObject:
+    """What not every write has."""
+    given: JsonObject = {"given": write.given} if write.given else {}
+    return {**given, "lease_s": write.lease.total_seconds()} if write.lease else given
 
 
 async def recorded(journal: Journal, row: Intent, notices: Sequence[Notice] = ()) -> StepResult:

@@ -11,7 +11,6 @@ The rules that these operations keep, together with the order in which `execute`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from phinops import event as events
@@ -22,17 +21,6 @@ from phinops.record.audit import note
 from phinops.record.documents import from_text, to_text
 from phinops.record.moments import from_micros, to_micros
 from phinops.record.tx import Row, Snapshot, Tx
-
-
-@dataclass(frozen=True, slots=True)
-class DueNotice:
-    """A notice that may be tried now."""
-
-    id: str
-    notifier: str
-    payload: JsonObject
-    attempts: int
-    created_at: datetime
 
 
 def put_event(tx: Tx, event: Event, *, rule_set: str = "", at: datetime | None = None) -> bool:
@@ -158,21 +146,14 @@ def abandon(tx: Tx, firing_id: str, reason: str) -> None:
 def intend(tx: Tx, intent: Intent) -> None:
     """Commit that a write is about to leave. Only after this transaction may it be sent."""
     _put_step(tx, intent, t_done=None)
-    note(
-        tx,
-        "action.intended",
-        intent.firing_id,
-        action=intent.action_id,
-        api=intent.api,
-        request=intent.request,
-        before=intent.probe,
-    )
+    note(tx, "action.intended", intent.firing_id, **_said_of(intent), before=intent.probe)
 
 
 def put_step(tx: Tx, step: Intent) -> None:
     """Record a step that needs no settling: a shadow, a read, a notice, or a refusal before sending."""
     _put_step(tx, step, t_done=to_micros(tx.now))
-    note(tx, "action.recorded", step.firing_id, action=step.action_id, outcome=step.outcome)
+    reason = step.result.get("reason", "")
+    note(tx, "action.recorded", step.firing_id, **_said_of(step), outcome=step.outcome, reason=reason)
 
 
 def open_wait(tx: Tx, step: Intent) -> None:
@@ -225,7 +206,15 @@ def settle(
     )
     if changed:
         breakers.answered(tx, action_id, state, result)
-        note(tx, f"action.{state}", _firing_id(tx, action_id), action=action_id, request_id=request_id, result=result)
+        note(
+            tx,
+            f"action.{state}",
+            _firing_id(tx, action_id),
+            action=action_id,
+            request_id=request_id,
+            outcome=outcome or "",
+            after=result,
+        )
     return bool(changed)
 
 
@@ -266,16 +255,6 @@ def put_notice(tx: Tx, notice_id: str, firing_id: str | None, n: int, notifier: 
     )
 
 
-def due_notices(tx: Snapshot, notifier: str, now: datetime, limit: int) -> list[DueNotice]:
-    """The notices of one notifier that may be tried now, oldest first."""
-    return [
-        DueNotice(
-            row["id"], row["notifier"], from_text(row["payload"]), row["attempts"], from_micros(row["created_at"])
-        )
-        for row in tx.all("due_notices", notifier=notifier, now=now, limit=limit)
-    ]
-
-
 def abandon_operator_calls(tx: Tx) -> int:
     """A person's own write that was under way when the daemon died cannot be verified: its outcome is unknown."""
     rows = tx.all("open_operator_calls", epoch=tx.epoch)
@@ -311,6 +290,19 @@ def firings(rows: Iterable[Row]) -> list[Firing]:
 def intents(rows: Iterable[Row]) -> list[Intent]:
     """Step rows as values."""
     return [_intent(row) for row in rows]
+
+
+def _said_of(step: Intent) -> JsonObject:
+    """What the audit says of an attempt: whatever is pruned later, the call can be told from it."""
+    return {
+        "action": step.action_id,
+        "tenant": step.tenant,
+        "step": step.kind,
+        "api": step.api,
+        "target": step.target_id,
+        "request": step.request,
+        "request_id": step.request_id,
+    }
 
 
 def _put_step(tx: Tx, step: Intent, *, t_done: int | None) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import json
-import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 import anyio
 import anyio.to_thread
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -27,7 +24,9 @@ from phinops.config import Server
 from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
 from phinops.errors import Ambiguous, ApiError, ConfigError, NotUndone, PhinopsError, QuotaSpent, Refused, StoreError
+from phinops.record.audit import Wanted
 from phinops.surface import metrics, openapi
+from phinops.surface.listening import bracketed
 from phinops.surface.service import Health, QuotaKey, Samples, Service
 
 HOOK_LIMIT = 1 << 20
@@ -39,10 +38,6 @@ LIST_LIMIT = 1000
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-class CannotListen(PhinopsError):
-    """The address of `[server].listen` cannot be bound (exit code 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +60,7 @@ class Door:
 def door_for(server: Server, port: int, tokens: Sequence[str]) -> Door:
     """The door of an address: on loopback reading is free, elsewhere everything but health and hooks needs a token."""
     local = is_loopback(server.host)
-    names = {"127.0.0.1", "localhost", "[::1]", _bracketed(server.host)} if local else {_bracketed(server.host)}
+    names = {"127.0.0.1", "localhost", "[::1]", bracketed(server.host)} if local else {bracketed(server.host)}
     hosts = frozenset(host for name in names for host in (name, f"{name}:{port}"))
     anywhere = server.host in ("0.0.0.0", "::")
     return Door(frozenset() if anywhere else hosts, tuple(tokens), reading_is_free=local)
@@ -85,6 +80,7 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/quota", api.quota),
         ("/api/v1/explain/{name}", api.explain),
         ("/api/v1/recorded", api.recorded),
+        ("/api/v1/audit", api.audit),
     ]
     changing = [
         ("/api/v1/reload", api.reload),
@@ -167,15 +163,15 @@ class _Api:
         return await _on_record(self._service.undo(request.path_params["id"], who.strip(), why, span))
 
     async def recorded(self, request: Request) -> Response:
+        since = _time(request, "since") or datetime(1970, 1, 1, tzinfo=UTC)
+        return JSONResponse(await self._service.recorded(_tenant(request), since, _after(request), _limit(request)))
+
+    async def audit(self, request: Request) -> Response:
         given = request.query_params
-        try:
-            since = datetime.fromisoformat(given.get("since", "1970-01-01T00:00:00Z"))
-            after = int(given.get("after", "0"))
-        except ValueError as error:
-            raise HTTPException(400, f"`since` is a time and `after` a number: {error}") from error
-        if since.tzinfo is None:
-            raise HTTPException(400, "`since` needs a zone, such as 2026-01-05T00:00:00Z")
-        return JSONResponse(await self._service.recorded(_tenant(request), since, after, _limit(request)))
+        wanted = Wanted(
+            _time(request, "since"), _time(request, "until"), given.get("action", ""), given.get("rule", "")
+        )
+        return JSONResponse(await self._service.audit(wanted, _after(request), _limit(request)))
 
     async def explain(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -278,6 +274,27 @@ def _limit(request: Request, default: str = "100") -> int:
     return int(text)
 
 
+def _time(request: Request, name: str) -> datetime | None:
+    """The time that the query gives by this name, None where it gives none."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise HTTPException(400, f"`{name}` is a time: {error}") from error
+    if moment.tzinfo is None:
+        raise HTTPException(400, f"`{name}` needs a zone, such as 2026-01-05T00:00:00Z")
+    return moment
+
+
+def _after(request: Request) -> int:
+    text = request.query_params.get("after", "0")
+    if not text.isdigit():
+        raise HTTPException(400, "`after` is a number: `next` of the page before")
+    return int(text)
+
+
 def _tenant(request: Request) -> str:
     return request.query_params.get("tenant", "")
 
@@ -336,43 +353,3 @@ def _name_of(error: PhinopsError) -> str:
 async def _unexpected(_: Request, error: Exception) -> Response:
     log.error("http.failed", error=type(error).__name__)
     return _error(500, "internal", "phinops failed; its log says where")
-
-
-class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to the daemon."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host.lower()
-
-
-def bind(server: Server) -> socket.socket:
-    """A listening socket for `[server].listen`.
-
-    Raises:
-        CannotListen: the address is taken, or not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
-    try:
-        return socket.create_server((server.host, server.port), family=family, backlog=128)
-    except OSError as error:
-        raise CannotListen(f"cannot listen on {server.listen}: {error.strerror}") from error
-
-
-@contextlib.asynccontextmanager
-async def serving(app: ASGIApp, listener: socket.socket) -> AsyncGenerator[None]:
-    """Serves `app` on `listener` for as long as the block runs; requests under way get two seconds to end."""
-    config = uvicorn.Config(
-        app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2
-    )
-    server = _Uvicorn(config)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, [listener])
-        try:
-            yield
-        finally:
-            server.should_exit = True

@@ -43,6 +43,7 @@ class BareStep:
     verifiable: bool = False
     idempotent: bool = False
     reverse: Reverse = INSIDE
+    overlaps: bool = False
     countable: bool = False
 
     def writes(self, params: Any) -> bool:
@@ -56,6 +57,9 @@ class BareStep:
 
     async def write(self, params: Any, event: Event, look: Look) -> Write:
         raise ValueError(f"{self.name} is no call")
+
+    def marked(self, write: Write, mark: str) -> Write:
+        return write
 
     def merge(self, writes: Sequence[Write]) -> JsonObject:
         raise ValueError(f"{self.name} is no call")

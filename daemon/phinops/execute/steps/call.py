@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -29,12 +28,11 @@ from phinops.execute.steps.kind import (
     TargetKind,
     Write,
 )
-from phinops.execute.steps.values import OR_EMPTY, SECRET, Params, is_template
+from phinops.execute.steps.values import OR_EMPTY, Params, is_template
+from phinops.masking import masked
 
 REPLY_LIMIT = 16 * 1024
 """Bytes of JSON of a reply that are kept with the step."""
-
-_SECRET = re.compile(SECRET, re.IGNORECASE)
 
 
 _NOT_KNOWN = Reverse(why="phinops does not know what takes a call back: make the call that does with `phinops call`")
@@ -123,19 +121,11 @@ def _filled_in(params: CallParams) -> list[tuple[Path, str]]:
 
 def kept_reply(body: Mapping[str, Any]) -> JsonObject:
     """The reply as it is kept: `reply`, secrets masked; one over `REPLY_LIMIT` bytes as its beginning, `reply_text`."""
-    reply = _masked(body)
+    reply = masked(body)
     text = json.dumps(reply, ensure_ascii=False, separators=(",", ":"), default=str).encode()
     if len(text) <= REPLY_LIMIT:
         return {"reply": reply}
     return {"reply_text": text[:REPLY_LIMIT].decode(errors="ignore"), "bytes": len(text)}
-
-
-def _masked(value: Any, name: str = "") -> Any:
-    if isinstance(value, Mapping):
-        return {key: _masked(item, str(key)) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked(item, name) for item in value]
-    return "***" if isinstance(value, str) and value and _SECRET.search(name) else value
 
 
 _LISTS: Mapping[str, tuple[TargetKind, str, str]] = {

@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field, field_validator
 from phinops.config.fields import is_loopback
 from phinops.execute.steps.bare import BareStep
 from phinops.execute.steps.kind import BadStep, Path, Reverse, Setting, Step, Target
-from phinops.execute.steps.values import OR_EMPTY, SECRET, Params, Text, is_template
+from phinops.execute.steps.values import OR_EMPTY, Params, Text, is_template
+from phinops.masking import SECRET
 
 READING = frozenset({"GET", "HEAD"})
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")

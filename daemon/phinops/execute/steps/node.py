@@ -80,6 +80,7 @@ class NodeStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = True
     idempotent: bool = True
+    overlaps: bool = False
     countable: bool = True
 
     def writes(self, params: NodeParams) -> bool:
@@ -101,6 +102,9 @@ class NodeStep:
             batch=f"{self.api}|{target.project_id}",
             lease=_lease_of(params),
         )
+
+    def marked(self, write: Write, mark: str) -> Write:
+        return write
 
     def merge(self, writes: Sequence[Write]) -> JsonObject:
         project_id, ids = merged_ids(writes)

@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, Entry] = {
     "undo": Entry(f"{_HERE}.undo", "undo", "Take an action back, if its target is still as it left it."),
     "leases": Entry(f"{_HERE}.listings", "leases", "Pauses that end by themselves, newest first."),
     "explain": Entry(f"{_HERE}.explain", "explain", "Why rules fired on an event, or did not."),
+    "audit": Entry(f"{_HERE}.audit", "audit", "Who did what, on what, and what came of it: an export."),
     "quota": Entry(f"{_HERE}.quota", "quota", "What is left of the quota, until when, and who spent it."),
     "reload": Entry(f"{_HERE}.reload", "reload", "Make the running daemon read config and rules again."),
     "call": Entry(f"{_HERE}.call", "call", "One call to Dataphin through the same limits."),
