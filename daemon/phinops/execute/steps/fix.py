@@ -167,10 +167,5 @@ def _record(run: Taskrun) -> Record:
 
 
 FIX_DATA: Step = FixStep(
-    "fix_data",
-    FixParams,
-    api="FixData",
-    target="instance",
-    field="SubmitId",
-    command="FixDataCommand",
+    "fix_data", FixParams, api="FixData", target="instance", field="SubmitId", command="FixDataCommand"
 )

@@ -19,8 +19,8 @@ SUBMITTED = "submitted"
 """Under this name a step's row keeps the id that the reply gave: of a flow, or of the job that makes one."""
 
 _WRITTEN = Reverse(
-    why="its runs write over their data: terminate_instance ends those that are under way, and only other runs make good "
-    "what they wrote"
+    why="its runs write over their data: terminate_instance ends those that are under way, and only other runs make "
+    "good what they wrote"
 )
 
 MOST = 500
