@@ -191,7 +191,8 @@ class FakeService:
     async def counts(self) -> JsonObject:
         if self.error is not None:
             raise self.error
-        return {"events": 4, "firings": 3, "actions": {"verified": 2}, "notices": {"sent": 1}, "open": 1, "leases": 2}
+        totals = {"events": 4, "firings": 3, "open": 1, "doubled": 0, "leases": 2}
+        return {**totals, "actions": {"verified": 2}, "notices": {"sent": 1}}
 
     async def reload(self) -> Reloaded:
         return self.reloaded

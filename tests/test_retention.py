@@ -159,7 +159,7 @@ def has_a_notice_on_its_way(tx: Tx) -> None:
 
 
 def has_a_lease_that_runs(tx: Tx) -> None:
-    tx._connection.execute("UPDATE node_lease SET state = 'open'")
+    tx._connection.execute("UPDATE node_lease SET state = 'open' WHERE action_id = 'act_1'")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from phinops.crew import Crew
 from phinops.crons import Crons
 from phinops.decide.language import Language
 from phinops.decide.rule import Cares
+from phinops.doorway import Doorway
 from phinops.errors import StoreError, StoreLost
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor, Kit
@@ -34,7 +35,6 @@ from phinops.firing import Firing
 from phinops.leases import Leases
 from phinops.operator_call import OperatorCalls
 from phinops.pipeline import Pipeline, Taken
-from phinops.posted import Posted
 from phinops.pulse import Pulse
 from phinops.quota import Quotas
 from phinops.record import journal
@@ -47,6 +47,7 @@ from phinops.report import Report
 from phinops.retention import Retention
 from phinops.rulebook import Reload, Rulebook
 from phinops.safeguards import rails_of, tell_if_open
+from phinops.second_look import SecondLooks
 from phinops.spoken import SpokenWords
 from phinops.telling import Telling
 from phinops.tenant import Common, Serving, limiters, serving
@@ -109,6 +110,7 @@ class Daemon(Telling):
             parts.store, parts.rulebook.language, self._in_force, self._courses, clock, self._tell
         )
         self._reloads = Reloads(config, parts.rulebook, self._pipeline, parts.notices, parts.store, clock)
+        self._doorway = Doorway(config, lambda: self._reloads.config.hooks, clock, self.take)
         self._timers = Timers(
             parts.store,
             self._pipeline,
@@ -125,15 +127,14 @@ class Daemon(Telling):
         )  # fmt: skip
         parts.book.on_lease(self._leases.woken)
         self._undoing = Undoing(parts.common, parts.servings, self._pipeline, self._courses)
-        self._posted = Posted(
-            config.tenants[0].name, lambda: self._reloads.config.hooks, self.take, clock, config.timezone
-        )
         polled = parts.servings.values() if parts.polls else ()
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
         self._crons = Crons(
             parts.servings, parts.store, lambda: self._in_force().rules, self.take, clock, config.timezone, parts.pulse
         )
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
+        settlers = {name: each.settler for name, each in hands.items()}
+        self._looks = SecondLooks(parts.store, settlers, STEPS, clock, parts.pulse, parts.notices)
         self._retention = Retention(
             parts.store, config.store, lambda: self._in_force().rules, self._pipeline.forget_sets, clock,
             config.timezone, parts.pulse,
@@ -214,14 +215,12 @@ class Daemon(Telling):
         async with anyio.create_task_group() as loops:
             for watch in self._watches:
                 loops.start_soon(watch.run)
-            for loop in self._crons.loops():
+            notices = self._parts.notices
+            for loop in (
+                *self._crons.loops(), self._timers.run, self._leases.run, notices.run, self._watch_store,
+                self._quotas.run, self._looks.run, self._retention.run,
+            ):  # fmt: skip
                 loops.start_soon(loop)
-            loops.start_soon(self._timers.run)
-            loops.start_soon(self._leases.run)
-            loops.start_soon(self._parts.notices.run)
-            loops.start_soon(self._watch_store)
-            loops.start_soon(self._quotas.run)
-            loops.start_soon(self._retention.run)
             await self._stop.wait()
             loops.cancel_scope.cancel()
         await self._drain()
@@ -273,7 +272,7 @@ class Daemon(Telling):
 
     async def hook(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         """Take a posted message in: the HTTP status, 202 when it is recorded, and the reason otherwise."""
-        return await self._posted.hook(name, headers, body)
+        return await self._doorway.hook(name, headers, body)
 
     # What leaves
 

@@ -190,16 +190,17 @@ class Leases:
             f"{lease.due.astimezone(self._zone).isoformat()}: {stands.reason}. If it is paused, resume it by hand.",
         )
 
+        notices = self._notices.of(lease.tenant, alarm) if stands.tell else ()
+
         def op(tx: Tx) -> bool:
             changed = leases.end(tx, lease, how, stands.reason)
-            if changed and stands.tell:
-                self._notices.put(tx, lease.tenant, alarm)
+            for each in notices if changed else ():
+                journal.put_notice(tx, each.id, None, 0, each.notifier, each.payload)
             return changed
 
         if await self._store.write(op):
             log.info("lease.over", node=lease.node_id, action=lease.action_id, how=how, reason=stands.reason)
-            if stands.tell:
-                self._notices.wake()
+            self._notices.wake()
 
 
 def _open(tx: Snapshot) -> list[tuple[Lease, Aftermath]]:

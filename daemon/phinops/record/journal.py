@@ -264,7 +264,7 @@ def abandon_operator_calls(tx: Tx) -> int:
 
 
 def counts(tx: Snapshot) -> JsonObject:
-    """Totals for summaries and metrics: events, firings, actions by outcome, notices by state, open writes, leases."""
+    """Totals: events, firings, actions by outcome, notices by state, writes open and doubled, leases that run."""
     totals = tx.one("table_counts") or {}
     actions: dict[str, int] = {}
     for row in tx.all("outcome_counts"):
@@ -279,6 +279,7 @@ def counts(tx: Snapshot) -> JsonObject:
         "notices": notices,
         "open": _count(tx.one("open_intents")),
         "leases": _count(tx.one("count_leases")),
+        "doubled": _count(tx.one("doubled_actions")),
     }
 
 

@@ -106,7 +106,9 @@ def _firing() -> dict[str, Any]:
 
 def _action() -> dict[str, Any]:
     texts = ("id", "firing_id", "step", "api", "target", "outcome", "request_id", "reverses", "undone_by")
-    return _object(**dict.fromkeys(texts, _TEXT), time=_TIME)
+    shape = _object(**dict.fromkeys(texts, _TEXT), time=_TIME)
+    shape["properties"]["doubled"] = {**_TEXT, "description": "How often, where that was more often than meant"}
+    return shape
 
 
 def _lease() -> dict[str, Any]:

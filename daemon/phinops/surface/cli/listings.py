@@ -71,8 +71,8 @@ def actions(config_path: Path | None, tenant: str | None, limit: int, as_json: b
       phinops actions --json
     """
     columns = {
-        "TIME": "time", "STEP": "step", "TARGET": "target", "OUTCOME": "outcome", "API": "api",
-        "REVERSES": "reverses", "UNDONE BY": "undone_by", "ID": "id",
+        "TIME": "time", "STEP": "step", "TARGET": "target", "OUTCOME": "outcome", "API": "api", "ID": "id",
+        "REVERSES": "reverses", "UNDONE BY": "undone_by", "TOO OFTEN": "doubled",
     }  # fmt: skip
     _show("actions", config_of(config_path), tenant, limit, as_json, columns)
 
