@@ -50,7 +50,7 @@ def test_a_pause_is_taken_back_verified_linked_and_told_in_the_trail(tmp_path: P
             "action": pause["id"], "firing_id": resume["firing_id"], "undone_by": resume["id"], "outcome": "verified",
             "state": "done", "reason": "the target reached its goal",
         }  # fmt: skip
-        assert (pause["undone_by"], resume["reverses"], resume["undone_by"]) == (resume["id"], pause["id"], "")
+        assert (pause["undone_by"], resume["reverses"]) == (resume["id"], pause["id"])
         assert it.log == ["PAUSE_TASK", "RESUME_TASK"]
         (asked, *_) = await it.here.store.read(lambda tx: entries_of(tx, resume["firing_id"]))
         assert (asked.what, asked.detail) == ("undo.asked", {"action": pause["id"], "who": "ann", "why": "because"})
@@ -101,7 +101,7 @@ def test_a_node_that_somebody_has_touched_since_is_left_and_the_answer_says_by_w
         done = await it.undo(pause["id"])  # asked for at once: the firing reads for itself
         assert (done["outcome"], "somebody has touched the node" in done["reason"]) == ("skipped", True)
         assert it.log == before
-        assert (await only(it, "pause_node"))["undone_by"] == ""
+        assert "undone_by" not in await only(it, "pause_node")
 
     freezing(tmp_path, story, UNLEASED)
 

@@ -21,13 +21,12 @@ def list_firings(tx: Snapshot, limit: int, tenant: str = "", zone: tzinfo = UTC)
 
 
 def list_actions(tx: Snapshot, limit: int, tenant: str = "", zone: tzinfo = UTC) -> list[JsonObject]:
-    """The newest `limit` attempts.
+    """The newest `limit` attempts: `{id, firing_id, step, api, target, outcome, request_id, time}`.
 
-    Each is `{id, firing_id, step, api, target, outcome, request_id, time, reverses, undone_by}`.
     `step` is the step's kind, `target` the id of what it was done to, `time` when it was intended. `outcome` is ""
     until there is one, and `absent` for an attempt that is known not to have happened: the next one is a new row.
-    `reverses` is the action that it takes back, `undone_by` the one that has taken it back, "" where there is none.
-    `doubled` is there, and says how often it was done, where a second look found that to be more often than meant.
+    Where there is such: `reverses` is the action that it takes back, `undone_by` the one that has taken it back, and
+    `doubled` says how often it was done, where a second look found that to be more often than meant.
     """
     return [_action(row, zone) for row in tx.all("list_actions", limit=limit, tenant=tenant)]
 
@@ -74,7 +73,5 @@ def _action(row: Row, zone: tzinfo) -> JsonObject:
         "outcome": row["outcome"] or ("absent" if row["state"] == "absent" else ""),
         "request_id": row["request_id"],
         "time": from_micros(row["t_intent"]).astimezone(zone).isoformat(),
-        "reverses": row["reverses"] or "",
-        "undone_by": row["undone_by"] or "",
-        **({"doubled": row["doubled"]} if row["doubled"] else {}),
+        **{name: row[name] for name in ("reverses", "undone_by", "doubled") if row[name]},
     }

@@ -105,9 +105,11 @@ def _firing() -> dict[str, Any]:
 
 
 def _action() -> dict[str, Any]:
-    texts = ("id", "firing_id", "step", "api", "target", "outcome", "request_id", "reverses", "undone_by")
-    shape = _object(**dict.fromkeys(texts, _TEXT), time=_TIME)
+    texts = dict.fromkeys(("id", "firing_id", "step", "api", "target", "outcome", "request_id"), _TEXT)
+    shape = _object(**texts, time=_TIME)
     shape["properties"]["doubled"] = {**_TEXT, "description": "How often, where that was more often than meant"}
+    shape["properties"]["reverses"] = {**_TEXT, "description": "The action that it takes back, if it does"}
+    shape["properties"]["undone_by"] = {**_TEXT, "description": "The action that has taken it back, if one has"}
     return shape
 
 
