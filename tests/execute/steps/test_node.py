@@ -128,7 +128,7 @@ def test_other_lines_of_the_log_say_nothing_of_the_pause() -> None:
 
 async def test_the_baseline_keeps_the_newest_line_of_the_log() -> None:
     look = StillLook(shown_nodes={"n_1": Node(id="n_1")}, logs={"n_1": [line("PAUSE_TASK", 3), line("CREATE_NODE", 0)]})
-    assert await PAUSE.baseline(look, pause_of("n_1"), None) == {"paused": True, "log": kept(line("PAUSE_TASK", 3))}
+    assert await RESUME.baseline(look, pause_of("n_1"), None) == {"paused": True, "log": kept(line("PAUSE_TASK", 3))}
 
 
 class Hidden(StillLook):
