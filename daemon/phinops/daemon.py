@@ -11,7 +11,6 @@ import anyio
 import structlog
 
 from phinops.arrive.arrival import Arrival
-from phinops.arrive.hooks import HookRefused, receive
 from phinops.arrive.lasting import Asked
 from phinops.arrive.schedule import ScheduleSource
 from phinops.carryover import carry_over
@@ -22,7 +21,7 @@ from phinops.course import Courses
 from phinops.crew import Crew
 from phinops.decide.language import Language
 from phinops.decide.rule import Cares
-from phinops.errors import ConfigError, StoreError, StoreLost
+from phinops.errors import StoreError, StoreLost
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor, Kit
 from phinops.execute.bells import Bells
@@ -32,6 +31,7 @@ from phinops.execute.send import Transport
 from phinops.execute.steps.table import STEPS
 from phinops.execute.web import Web
 from phinops.firing import Firing
+from phinops.intake import Intake
 from phinops.operator_call import OperatorCalls
 from phinops.pipeline import Pipeline, Taken
 from phinops.pulse import Pulse
@@ -122,6 +122,10 @@ class Daemon(Telling):
         self._calls = OperatorCalls(parts.store, parts.common)
         polled = parts.servings.values() if parts.polls else ()
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
+        self._intake = Intake(
+            lambda: self._reloads.config.hooks, config.tenants[0].name, self._watches, self.take, clock,
+            config.timezone, parts.crew,
+        )  # fmt: skip
         self._schedules = {name: self._schedule(name) for name in parts.servings}
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
         self._retention = Retention(
@@ -275,25 +279,7 @@ class Daemon(Telling):
 
     async def hook(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         """Take a posted message in: the HTTP status, 202 when it is recorded, and the reason otherwise."""
-        hook = self._reloads.config.hooks.get(name)
-        if hook is None:
-            return 404, f"there is no hook «{name}»"
-        try:
-            secret = hook.secret.reveal()
-            tenant = self._config.tenants[0].name
-            found = receive(
-                name, secret, headers, body, self._clock.now().astimezone(self._config.timezone), tenant=tenant
-            )
-            if isinstance(found, HookRefused):
-                return found.status, found.reason
-            await self.take(Arrival("hooks", tenant, (found,)))
-        except (ConfigError, ValueError) as error:
-            log.warning("hook.secret", hook=name, reason=str(error))
-            return 503, "the hook's secret cannot be used"
-        except StoreError as error:
-            log.warning("hook.unrecorded", hook=name, reason=str(error))
-            return 503, "the store cannot be written"
-        return 202, ""
+        return await self._intake.post(name, headers, body)
 
     # What leaves
 
