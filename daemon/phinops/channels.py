@@ -22,6 +22,7 @@ from phinops.execute.notify.pace import Places
 from phinops.execute.notify.post import Post
 from phinops.execute.notify.robot import Manner
 from phinops.execute.notify.table import Wanted, open_channel
+from phinops.firing import Notice
 from phinops.record import journal, outbox
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
@@ -135,13 +136,8 @@ class Notices:
                 await self._replaced.wait()
                 group.cancel_scope.cancel()
 
-    async def tell(self, tenant: str, alarm: Alarm) -> None:
-        """Tell every notifier, about the same thing of a tenant once an hour."""
-        now, about = self._clock.monotonic(), (tenant, alarm.about)
-        self._told = {each: at for each, at in self._told.items() if now - at < TELL_AGAIN}
-        if about in self._told:
-            return
-        self._told[about] = now
+    def of(self, tenant: str, alarm: Alarm) -> Sequence[Notice]:
+        """The notices of an alarm, one for every notifier, for who records them with what they tell of."""
         payload: JsonObject = {
             "title": f"{alarm.title} ({tenant})",
             "message": alarm.message,
@@ -151,11 +147,20 @@ class Notices:
             "event": {},
             "links": {},
         }
-        names = self._names
+        return [Notice(f"msg_{uuid.uuid4().hex}", name, payload) for name in self._names]
+
+    async def tell(self, tenant: str, alarm: Alarm) -> None:
+        """Tell every notifier, about the same thing of a tenant once an hour."""
+        now, about = self._clock.monotonic(), (tenant, alarm.about)
+        self._told = {each: at for each, at in self._told.items() if now - at < TELL_AGAIN}
+        if about in self._told:
+            return
+        self._told[about] = now
+        notices = self.of(tenant, alarm)
 
         def op(tx: Tx) -> None:
-            for name in names:
-                journal.put_notice(tx, f"msg_{uuid.uuid4().hex}", None, 0, name, payload)
+            for each in notices:
+                journal.put_notice(tx, each.id, None, 0, each.notifier, each.payload)
 
         try:
             await self._store.write(op)

@@ -21,22 +21,23 @@ from phinops.course import Courses
 from phinops.crew import Crew
 from phinops.decide.language import Language
 from phinops.decide.rule import Cares
+from phinops.doorway import Doorway
 from phinops.errors import StoreError, StoreLost
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor, Kit
 from phinops.execute.bells import Bells
+from phinops.execute.brake import Brake
 from phinops.execute.hold import Holds
 from phinops.execute.notify.post import Post
 from phinops.execute.send import Transport
 from phinops.execute.steps.table import STEPS
 from phinops.execute.web import Web
 from phinops.firing import Firing
-from phinops.intake import Intake
 from phinops.operator_call import OperatorCalls
 from phinops.pipeline import Pipeline, Taken
 from phinops.pulse import Pulse
 from phinops.quota import Quotas
-from phinops.record import journal
+from phinops.record import journal, pausing
 from phinops.record.book import Book
 from phinops.record.spends import Key
 from phinops.record.sqlite import Store
@@ -45,7 +46,8 @@ from phinops.reloads import Reloads
 from phinops.report import Report
 from phinops.retention import Retention
 from phinops.rulebook import Reload, Rulebook
-from phinops.safeguards import rails_of, tell_if_open
+from phinops.safeguards import KillSwitch, rails_of, tell_if_open
+from phinops.second_look import SecondLooks
 from phinops.spoken import SpokenWords
 from phinops.telling import Telling
 from phinops.tenant import Common, Remembered, Serving, limiters, serving
@@ -77,6 +79,7 @@ class _Parts:
     web: Web
     crew: Crew
     pulse: Pulse
+    brake: Brake
     polls: bool
 
     @property
@@ -100,8 +103,8 @@ class Daemon(Telling):
         hands = {name: each.hands for name, each in parts.servings.items()}
         self._bells = Bells()
         kit = Kit(
-            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.rails, self._take_own,
-            parts.notices.tell,
+            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.rails, parts.brake,
+            self._take_own, parts.notices.tell,
         )  # fmt: skip
         actor = Actor(kit, STEPS)
         glasses = {name: each.glass for name, each in parts.servings.items()}
@@ -122,17 +125,20 @@ class Daemon(Telling):
         self._calls = OperatorCalls(parts.store, parts.common)
         polled = parts.servings.values() if parts.polls else ()
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
-        self._intake = Intake(
-            lambda: self._reloads.config.hooks, config.tenants[0].name, self._watches, self.take, clock,
-            config.timezone, parts.crew,
-        )  # fmt: skip
+        self._doorway = Doorway(config, lambda: self._reloads.config.hooks, self._watches, clock, self.take, parts.crew)
         self._schedules = {name: self._schedule(name) for name in parts.servings}
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
+        settlers = {name: each.settler for name, each in hands.items()}
+        self._looks = SecondLooks(parts.store, settlers, STEPS, clock, parts.pulse, parts.notices)
         self._retention = Retention(
             parts.store, config.store, lambda: self._in_force().rules, self._pipeline.forget_sets, clock,
             config.timezone, parts.pulse,
         )  # fmt: skip
-        self._vitals = Vitals(parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone)
+        self.kill_switch = KillSwitch(parts.store, parts.brake, config.timezone)
+        self._vitals = Vitals(
+            parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone,
+            self.kill_switch.told,
+        )  # fmt: skip
 
     @classmethod
     @asynccontextmanager
@@ -187,7 +193,8 @@ class Daemon(Telling):
             }
             await stack.enter_async_context(crew.working())
             log.info("rules.loaded", rules=len(rules.in_force.rules), quarantined=rules.quarantined)
-            daemon = cls(config, _Parts(common, book, rules, notices, servings, web, crew, pulse, polls))
+            brake = Brake(await store.read(pausing.pause_of), config.timezone)
+            daemon = cls(config, _Parts(common, book, rules, notices, servings, web, crew, pulse, brake, polls))
             # Read here: once the daemon is in somebody's hands a hook may bring firings, which begin at once.
             await carry_over(store, rules.language, rules.in_force, clock)
             daemon._left = await daemon._courses.left_open()
@@ -210,11 +217,11 @@ class Daemon(Telling):
                 loops.start_soon(watch.run)
             for name, schedule in self._schedules.items():
                 loops.start_soon(schedule.run, self._polling(schedule, name))
-            loops.start_soon(self._timers.run)
-            loops.start_soon(self._parts.notices.run)
-            loops.start_soon(self._watch_store)
-            loops.start_soon(self._quotas.run)
-            loops.start_soon(self._retention.run)
+            notices = self._parts.notices
+            for loop in (
+                self._timers.run, notices.run, self._watch_store, self._quotas.run, self._looks.run, self._retention.run
+            ):  # fmt: skip
+                loops.start_soon(loop)
             await self._stop.wait()
             loops.cancel_scope.cancel()
         await self._drain()
@@ -279,7 +286,7 @@ class Daemon(Telling):
 
     async def hook(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         """Take a posted message in: the HTTP status, 202 when it is recorded, and the reason otherwise."""
-        return await self._intake.post(name, headers, body)
+        return await self._doorway.hook(name, headers, body)
 
     # What leaves
 

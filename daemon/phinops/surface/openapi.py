@@ -50,6 +50,8 @@ def document() -> dict[str, Any]:
             "/api/v1/audit": {"get": _audit()},
             "/api/v1/reload": {"post": _reload()},
             "/api/v1/call": {"post": _call()},
+            "/api/v1/pause": {"post": _switch("Let no write leave until resumed", "paused", "by", "reason")},
+            "/api/v1/resume": {"post": _switch("Let writes leave again", "resumed", "by")},
             "/hooks/{name}": {"post": _hook()},
         },
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
@@ -95,7 +97,13 @@ def _status() -> dict[str, Any]:
     tenant = _object(name=_TEXT, sources=_array(source), quota=_array(pool))
     when = {"type": ["string", "null"], "format": "date-time"}
     store = _object(bytes={"type": "integer"}, file_bytes={"type": "integer"}, oldest_event=when, pruned_before=when)
-    return _object(ready={"type": "boolean"}, reasons=_array(_TEXT), tenants=_array(tenant), store=store)
+    return _object(
+        ready={"type": "boolean"}, reasons=_array(_TEXT), paused=_pause(), tenants=_array(tenant), store=store
+    )
+
+
+def _pause() -> dict[str, Any]:
+    return {**_object(at=_TIME, by=_TEXT, reason=_TEXT), "type": ["object", "null"]}
 
 
 def _firing() -> dict[str, Any]:
@@ -104,7 +112,9 @@ def _firing() -> dict[str, Any]:
 
 def _action() -> dict[str, Any]:
     texts = dict.fromkeys(("id", "firing_id", "step", "api", "target", "outcome", "request_id"), _TEXT)
-    return _object(**texts, time=_TIME)
+    shape = _object(**texts, time=_TIME)
+    shape["properties"]["doubled"] = {**_TEXT, "description": "How often, where that was more often than meant"}
+    return shape
 
 
 def _quota() -> dict[str, Any]:
@@ -184,6 +194,12 @@ def _reload() -> dict[str, Any]:
     body = _json(_object(accepted={"type": "boolean"}, problems=_array({"type": "object"}), changed={"type": "object"}))
     responses = {"200": body, "409": body, "default": _ERROR}
     return {"summary": "Read config and rules again", "responses": responses, "security": [{"token": []}]}
+
+
+def _switch(summary: str, name: str, *texts: str) -> dict[str, Any]:
+    body = {"type": "object", "properties": dict.fromkeys(texts, _TEXT)}
+    request = {"content": {"application/json": {"schema": body}}}
+    return _operation(summary, _json(_object(**{name: _pause()})), requestBody=request, security=[{"token": []}])
 
 
 def _call() -> dict[str, Any]:

@@ -87,7 +87,12 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/recorded", api.recorded),
         ("/api/v1/audit", api.audit),
     ]
-    changing = [("/api/v1/reload", api.reload), ("/api/v1/call", api.call)]
+    changing = [
+        ("/api/v1/reload", api.reload),
+        ("/api/v1/call", api.call),
+        ("/api/v1/pause", api.pause),
+        ("/api/v1/resume", api.resume),
+    ]
     routes = [
         Route("/", _front_page, methods=["GET"]),
         Route("/healthz", _health(service.healthy), methods=["GET"]),
@@ -177,6 +182,14 @@ class _Api:
             "changed": dict(result.changed),
         }
         return JSONResponse(body, 200 if result.accepted else 409)
+
+    async def pause(self, request: Request) -> Response:
+        by, reason = await _texts(request, by="api", reason="")
+        return JSONResponse({"paused": await self._service.kill_switch.pause(by, reason)})
+
+    async def resume(self, request: Request) -> Response:
+        (by,) = await _texts(request, by="api")
+        return JSONResponse({"resumed": await self._service.kill_switch.resume(by)})
 
     async def call(self, request: Request) -> Response:
         try:
@@ -294,9 +307,18 @@ async def _bounded_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def _json_body(request: Request) -> dict[str, Any]:
+async def _texts(request: Request, **defaults: str) -> list[str]:
+    """These keys of the body, which may be left out as a whole."""
+    document = await _json_body(request, empty="{}")
+    found = [document.get(name, default) for name, default in defaults.items()]
+    if not all(isinstance(each, str) for each in found):
+        raise HTTPException(400, f"{' and '.join(f'`{name}`' for name in defaults)} are texts")
+    return found
+
+
+async def _json_body(request: Request, *, empty: str = "") -> dict[str, Any]:
     try:
-        document = json.loads(await _bounded_body(request, CALL_LIMIT))
+        document = json.loads(await _bounded_body(request, CALL_LIMIT) or empty)
     except ValueError as error:
         raise HTTPException(400, "the body is not JSON") from error
     if not isinstance(document, dict):
