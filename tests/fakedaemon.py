@@ -102,6 +102,7 @@ class FakeService:
     health: Health = (True, [])
     reloaded: Reloaded = field(default_factory=lambda: Reloaded(True, changed={"added": ["a"]}))
     error: Exception | None = None
+    answering: Any = None
     hooked: tuple[int, str] = (202, "")
     asked: list[Any] = field(default_factory=list)
     pools: list[JsonObject] = field(default_factory=lambda: [QUOTA, UNLIMITED])
@@ -150,7 +151,14 @@ class FakeService:
     async def counts(self) -> JsonObject:
         if self.error is not None:
             raise self.error
-        return {"events": 4, "firings": 3, "actions": {"verified": 2}, "notices": {"sent": 1}, "open": 1}
+        return {
+            "events": 4,
+            "firings": 3,
+            "actions": {"verified": 2},
+            "notices": {"sent": 1},
+            "open": 1,
+            "approvals": 2,
+        }
 
     async def reload(self) -> Reloaded:
         return self.reloaded

@@ -63,6 +63,7 @@ class World:
     spent_until: float = 0.0
     read_refused: bool = False
     below: int = 0
+    lineage_refused: bool = False
     shows_after: float = 0.0
     lasts: float = 60.0
     ends: str = "SUCCESS"
@@ -144,6 +145,8 @@ class World:
         return []
 
     async def downstream(self, target: Target) -> int:
+        if self.lineage_refused:
+            raise Refused("GetInstanceDownStream", "DPN.NoPermission", "no")
         return self.below
 
     def _count_read(self, api: str) -> None:
@@ -207,7 +210,8 @@ class PlainWords:
         wanted = re.fullmatch(r"steps\.(\w+)\.outcome == '(\w+)'", condition)
         if wanted:
             return scene.results[wanted[1]].outcome == wanted[2], ""
-        if condition in ("", "True"):
+        opposite = re.fullmatch(r"!\(\n(True|False)\n\)", condition)
+        if condition in ("", "True") or (opposite and opposite[1] == "False"):
             return True, ""
         shown = re.fullmatch(r"event.instance.status == '(\w+)'", condition)
         if shown:
@@ -301,7 +305,19 @@ async def stage(store: Store | None = None, world: World | None = None, *, most:
         async def alarmed(tenant: str, alarm: Alarm) -> None:
             alarms.append(alarm)
 
-        kit = Kit(book, PlainWords(), hands, clock, Holds(), bells, world.web, Ceiling(most), told, alarmed)
+        kit = Kit(
+            book,
+            PlainWords(),
+            hands,
+            clock,
+            Holds(),
+            bells,
+            world.web,
+            Ceiling(most),
+            told,
+            alarmed,
+            lambda: ["oncall"],
+        )
         actor = Actor(kit, STEPS)
         shown = Stage(store, world, None, desk, bells, actor, alarms, events)  # type: ignore[arg-type]
         shown.courses = Courses(

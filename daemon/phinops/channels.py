@@ -18,9 +18,9 @@ from phinops.execute.notify.deliver import Deliveries, Letter
 from phinops.execute.notify.note import Channel
 from phinops.execute.notify.post import Post
 from phinops.execute.notify.table import open_channel
-from phinops.record import journal
+from phinops.record import approvals, journal
 from phinops.record.sqlite import Store
-from phinops.record.tx import Tx
+from phinops.record.tx import Snapshot, Tx
 
 log = structlog.get_logger(__name__)
 
@@ -43,14 +43,29 @@ def _channel(notifier: Notifier, post: Post, clock: Clock) -> Channel:
 
 
 class StoredOutbox:
-    """The outbox of the store, as deliveries ask for it."""
+    """The outbox of the store, as deliveries ask for it. Links that answer lead to `public_url`, if there is one."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, public_url: str = "") -> None:
         self._store = store
+        self._public_url = public_url
 
     async def due(self, notifier: str, now: datetime, limit: int) -> Sequence[Letter]:
-        rows = await self._store.read(lambda tx: journal.due_notices(tx, notifier, now, limit))
-        return [Letter(row.id, row.notifier, row.payload, row.attempts, row.created_at) for row in rows]
+        def op(tx: Snapshot) -> Sequence[Letter]:
+            return [
+                Letter(row.id, row.notifier, self._linked(tx, row.payload), row.attempts, row.created_at)
+                for row in journal.due_notices(tx, notifier, now, limit)
+            ]
+
+        return await self._store.read(op)
+
+    def _linked(self, tx: Snapshot, payload: JsonObject) -> JsonObject:
+        """The notice, with the link that answers where it asks for an approval. A link is a key: it is not kept."""
+        asked = payload.get("approval")
+        found = approvals.approval_of(tx, asked["id"]) if asked and self._public_url else None
+        if found is None:
+            return payload
+        link = f"{self._public_url}/approvals/{found.id}/{approvals.link_code(tx, found)}"
+        return {**payload, "links": {**payload["links"], "answer": link}}
 
     async def sent(self, id: str) -> None:
         await self._store.write(lambda tx: tx.run("notice_sent", id=id, now=tx.now))
@@ -69,7 +84,10 @@ class Notices:
         ConfigError: a secret is missing or unreadable.
     """
 
-    def __init__(self, notifiers: Mapping[str, Notifier], store: Store, post: Post, clock: Clock) -> None:
+    def __init__(
+        self, notifiers: Mapping[str, Notifier], store: Store, post: Post, clock: Clock, public_url: str = ""
+    ) -> None:
+        self._outbox = StoredOutbox(store, public_url)
         self._store = store
         self._post = post
         self._clock = clock
@@ -85,8 +103,13 @@ class Notices:
         """
         channels = channels_of(notifiers, self._post, self._clock)
         self._names = tuple(notifiers)
-        self._deliveries = Deliveries(StoredOutbox(self._store), channels, self._clock)
+        self._deliveries = Deliveries(self._outbox, channels, self._clock)
         self._replaced.set()
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All notifiers."""
+        return self._names
 
     def wake(self) -> None:
         """Say that the outbox has something new."""

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from phinops.approval import Approval
 from phinops.event import Event, JsonObject
 from phinops.firing import Ask, Firing, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult, WriteFacts
-from phinops.record import history, journal
+from phinops.record import approvals, history, journal
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
 
@@ -32,8 +33,11 @@ class Book:
         await self._store.write(lambda tx: journal.advance(tx, firing_id, cursor, results))
 
     async def put_step(self, step: Intent, notices: Sequence[Notice] = ()) -> None:
+        await self._put(lambda tx: journal.put_step(tx, step), step, notices)
+
+    async def _put(self, put: Callable[[Tx], None], step: Intent, notices: Sequence[Notice]) -> None:
         def op(tx: Tx) -> None:
-            journal.put_step(tx, step)
+            put(tx)
             for notice in notices:
                 journal.put_notice(tx, notice.id, step.firing_id, step.n, notice.notifier, notice.payload)
 
@@ -46,6 +50,31 @@ class Book:
 
     async def close_wait(self, action_id: str, outcome: Outcome, reason: str, now: Event | None) -> None:
         await self._store.write(lambda tx: journal.close_wait(tx, action_id, outcome, reason, now))
+
+    async def ask_people(self, step: Intent, approval: Approval, notices: Sequence[Notice], now: Event | None) -> None:
+        def put(tx: Tx) -> None:
+            journal.open_wait(tx, step)
+            approvals.put_approval(tx, approval)
+            if now is not None:
+                journal.keep_now(tx, step.firing_id, now)
+
+        await self._put(put, step, notices)
+
+    async def approval(self, approval_id: str) -> Approval | None:
+        return await self._store.read(lambda tx: approvals.approval_of(tx, approval_id))
+
+    async def approval_at(self, firing_id: str, n: int) -> Approval | None:
+        return await self._store.read(lambda tx: approvals.approval_at(tx, firing_id, n))
+
+    async def expire(self, approval_id: str) -> bool:
+        return await self._store.write(lambda tx: approvals.expire(tx, approval_id))
+
+    async def close_approval(self, approval: Approval, outcome: Outcome, reason: str) -> None:
+        def op(tx: Tx) -> None:
+            journal.close_wait(tx, approval.action_id, outcome, reason, None)
+            approvals.settle(tx, approval.id, outcome, reason)
+
+        await self._store.write(op)
 
     async def intend(self, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | None]:
         return await self._store.write(lambda tx: intend(tx, asks, guard))

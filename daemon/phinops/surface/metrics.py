@@ -54,6 +54,7 @@ FAMILIES: Mapping[str, Family] = {
     "firings_recorded": Family("gauge", "Decisions of rules that the store holds."),
     "actions": Family("gauge", "Writes that the store holds, by how they ended.", ("outcome",)),
     "actions_unsettled": Family("gauge", "Writes whose outcome is still open."),
+    "approvals_open": Family("gauge", "Questions to people that wait for an answer."),
     "notices": Family("gauge", "Notices that the store holds, by what became of them.", ("state",)),
     "rules": Family("gauge", "Rules by state: loaded, quarantined.", ("state",)),
     "reloads_total": Family("counter", "Reloads since the start, by whether they were accepted.", ("result",)),
@@ -72,6 +73,7 @@ def samples_of_counts(counts: JsonObject) -> Series:
         "firings_recorded": [({}, float(counts["firings"]))],
         "actions": [({"outcome": name}, float(count)) for name, count in counts["actions"].items()],
         "actions_unsettled": [({}, float(counts["open"]))],
+        "approvals_open": [({}, float(counts["approvals"]))],
         "notices": [({"state": name}, float(count)) for name, count in counts["notices"].items()],
     }
 

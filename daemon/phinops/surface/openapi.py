@@ -44,12 +44,16 @@ def document() -> dict[str, Any]:
             "/api/v1/events": {"get": _listing("Changes, newest first", _object(id=_TEXT, type=_TEXT, time=_TIME))},
             "/api/v1/firings": {"get": _listing("Decisions, newest first", _firing())},
             "/api/v1/actions": {"get": _listing("Actions, newest first", _action())},
+            "/api/v1/approvals": {"get": _listing("What people are asked, newest first", _approval())},
+            "/api/v1/approvals/{id}/approve": {"post": _answer("Say yes")},
+            "/api/v1/approvals/{id}/deny": {"post": _answer("Say no")},
             "/api/v1/quota": {"get": _quota()},
             "/api/v1/explain/{name}": {"get": _explain()},
             "/api/v1/recorded": {"get": _recorded()},
             "/api/v1/reload": {"post": _reload()},
             "/api/v1/call": {"post": _call()},
             "/hooks/{name}": {"post": _hook()},
+            "/approvals/{id}/{code}": _link(),
         },
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     }
@@ -102,6 +106,38 @@ def _firing() -> dict[str, Any]:
 def _action() -> dict[str, Any]:
     texts = dict.fromkeys(("id", "firing_id", "step", "api", "target", "outcome", "request_id"), _TEXT)
     return _object(**texts, time=_TIME)
+
+
+def _approval() -> dict[str, Any]:
+    texts = ("id", "tenant", "rule", "step", "firing_id", "message", "answer", "by", "via", "reason", "outcome", "why")
+    call = _object(**dict.fromkeys(("step", "kind", "api", "target_kind", "target_id", "text"), _TEXT), params={})
+    item = _object(**dict.fromkeys(("kind", "id", "status", "text"), _TEXT), below=_NUMBER)
+    return _object(
+        **dict.fromkeys(texts, _TEXT),
+        time=_TIME,
+        expires=_TIME,
+        answered_at={"type": ["string", "null"], "format": "date-time"},
+        calls=_array(call),
+        objects=_array(item),
+        state=_TEXT,
+    )
+
+
+def _answer(summary: str) -> dict[str, Any]:
+    body = {"type": "object", "properties": {"by": _TEXT, "reason": _TEXT, "via": {"enum": ["api", "cli"]}}}
+    id = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
+    good, request = _json(_approval(), "It counts"), {"content": {"application/json": {"schema": body}}}
+    security: list[dict[str, list[str]]] = [{"token": []}]
+    return _operation(f"{summary} to what a rule asks", good, parameters=[id], requestBody=request, security=security)
+
+
+def _link() -> dict[str, Any]:
+    names = [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in ("id", "code")]
+    page = {"description": "A page for people", "content": {"text/html": {}}}
+    form = {"type": "object", "properties": {"answer": {"enum": ["approve", "deny"]}, "reason": _TEXT}}
+    request = {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": form}}}
+    look = _operation("What is asked, as the link of a notice leads to it", page)
+    return {"parameters": names, "get": look, "post": _operation("Answer by that link", page, requestBody=request)}
 
 
 def _quota() -> dict[str, Any]:

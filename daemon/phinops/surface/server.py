@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequ
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -23,11 +24,12 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from phinops.answering import Said
 from phinops.config import Server
 from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
 from phinops.errors import Ambiguous, ApiError, ConfigError, PhinopsError, QuotaSpent, Refused, StoreError
-from phinops.surface import metrics, openapi
+from phinops.surface import asked, metrics, openapi
 from phinops.surface.service import Health, QuotaKey, Samples, Service
 
 HOOK_LIMIT = 1 << 20
@@ -47,11 +49,14 @@ class CannotListen(PhinopsError):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Who may come in: the names the Host header may bear (empty: any), the tokens, whether reading needs one."""
+    """Who may come in: the names the Host header may bear (empty: any), the tokens, whether reading needs one. Under
+    the name of `public_url` come those who follow a link of a notice, and nobody else.
+    """
 
     hosts: frozenset[str]
     tokens: tuple[str, ...]
     reading_is_free: bool
+    public_host: str = ""
 
     def knows(self, request: Request) -> bool:
         """Whether the request bears one of the tokens."""
@@ -68,7 +73,8 @@ def door_for(server: Server, port: int, tokens: Sequence[str]) -> Door:
     names = {"127.0.0.1", "localhost", "[::1]", _bracketed(server.host)} if local else {_bracketed(server.host)}
     hosts = frozenset(host for name in names for host in (name, f"{name}:{port}"))
     anywhere = server.host in ("0.0.0.0", "::")
-    return Door(frozenset() if anywhere else hosts, tuple(tokens), reading_is_free=local)
+    public = urlsplit(server.public_url).netloc.lower()
+    return Door(frozenset() if anywhere else hosts, tuple(tokens), reading_is_free=local, public_host=public)
 
 
 def build_app(service: Service, door: Door) -> Starlette:
@@ -81,16 +87,23 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/events", api.events),
         ("/api/v1/firings", api.firings),
         ("/api/v1/actions", api.actions),
+        ("/api/v1/approvals", api.approvals),
         ("/api/v1/quota", api.quota),
         ("/api/v1/explain/{name}", api.explain),
         ("/api/v1/recorded", api.recorded),
     ]
-    changing = [("/api/v1/reload", api.reload), ("/api/v1/call", api.call)]
+    changing = [
+        ("/api/v1/reload", api.reload),
+        ("/api/v1/call", api.call),
+        ("/api/v1/approvals/{id}/approve", api.approve),
+        ("/api/v1/approvals/{id}/deny", api.deny),
+    ]
     routes = [
         Route("/", _front_page, methods=["GET"]),
         Route("/healthz", _health(service.healthy), methods=["GET"]),
         Route("/readyz", _health(service.ready), methods=["GET"]),
         Route("/hooks/{name}", _hook(service), methods=["POST"]),
+        *asked.link_routes(service, _bounded_body),
         *(
             Route(path, _guarded(handler, door, free=door.reading_is_free), methods=["GET"])
             for path, handler in reading
@@ -115,16 +128,22 @@ class _HostCheck:
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
-        self._hosts = door.hosts
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hosts = [value.decode("latin-1").lower() for name, value in scope.get("headers", ()) if name == b"host"]
-        if scope["type"] == "http" and self._hosts and (len(hosts) != 1 or hosts[0] not in self._hosts):
+        if scope["type"] == "http" and not self._lets_in(hosts, scope["path"]):
             await _error(421, "wrong-host", "phinops does not listen under the name of the Host header")(
                 scope, receive, send
             )
             return
         await self._app(scope, receive, send)
+
+    def _lets_in(self, hosts: Sequence[str], path: str) -> bool:
+        door = self._door
+        if len(hosts) == 1 and hosts[0] == door.public_host and hosts[0] not in door.hosts:
+            return path.startswith(asked.PREFIX)
+        return not door.hosts or (len(hosts) == 1 and hosts[0] in door.hosts)
 
 
 class _Api:
@@ -142,6 +161,29 @@ class _Api:
 
     async def actions(self, request: Request) -> Response:
         return JSONResponse(await self._service.actions(_limit(request), _tenant(request)))
+
+    async def approvals(self, request: Request) -> Response:
+        return JSONResponse(await self._service.answering.listed(_limit(request), _tenant(request)))
+
+    async def approve(self, request: Request) -> Response:
+        return await self._answer(request, "approved")
+
+    async def deny(self, request: Request) -> Response:
+        return await self._answer(request, "denied")
+
+    async def _answer(self, request: Request, said: Said) -> Response:
+        document = await _json_body(request, empty=True)
+        given = [document.get(name, "") for name in ("by", "reason")]
+        via = document.get("via", "api")
+        if not all(isinstance(each, str) for each in given) or via not in ("api", "cli"):
+            raise HTTPException(400, "`by` and `reason` are text, `via` is api or cli")
+        by, reason = (each.strip()[: asked.REASON_LIMIT] for each in given)
+        answering = self._service.answering
+        answered = await answering.answer(request.path_params["id"], said, by=by or "token", via=via, reason=reason)
+        if answered.approval is None:
+            raise HTTPException(404, answered.refusal)
+        told = answering.told(answered.approval)
+        return _error(409, "void", answered.refusal, approval=told) if answered.refusal else JSONResponse(told)
 
     async def recorded(self, request: Request) -> Response:
         given = request.query_params
@@ -243,7 +285,7 @@ async def _front_page(_: Request) -> Response:
         "<!doctype html><title>phinops</title><h1>phinops</h1><ul>"
         '<li><a href="/api/v1/status">status</a><li><a href="/api/v1/events">events</a>'
         '<li><a href="/api/v1/firings">firings</a><li><a href="/api/v1/actions">actions</a>'
-        '<li><a href="/api/v1/quota">quota</a>'
+        '<li><a href="/api/v1/approvals">approvals</a><li><a href="/api/v1/quota">quota</a>'
         '<li><a href="/metrics">metrics</a><li><a href="/api/v1/openapi.json">the API</a></ul>'
     )
 
@@ -271,9 +313,11 @@ async def _bounded_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def _json_body(request: Request) -> dict[str, Any]:
+async def _json_body(request: Request, *, empty: bool = False) -> dict[str, Any]:
+    """The object that was sent; none at all is an empty one where it may be `empty`."""
+    body = await _bounded_body(request, CALL_LIMIT)
     try:
-        document = json.loads(await _bounded_body(request, CALL_LIMIT))
+        document = json.loads(body or (b"{}" if empty else b""))
     except ValueError as error:
         raise HTTPException(400, "the body is not JSON") from error
     if not isinstance(document, dict):

@@ -118,18 +118,19 @@ def _filled_in(params: CallParams) -> list[tuple[Path, str]]:
 
 def kept_reply(body: Mapping[str, Any]) -> JsonObject:
     """The reply as it is kept: `reply`, secrets masked; one over `REPLY_LIMIT` bytes as its beginning, `reply_text`."""
-    reply = _masked(body)
+    reply = masked(body)
     text = json.dumps(reply, ensure_ascii=False, separators=(",", ":"), default=str).encode()
     if len(text) <= REPLY_LIMIT:
         return {"reply": reply}
     return {"reply_text": text[:REPLY_LIMIT].decode(errors="ignore"), "bytes": len(text)}
 
 
-def _masked(value: Any, name: str = "") -> Any:
+def masked(value: Any, name: str = "") -> Any:
+    """The value without the texts in it that are secret by their name."""
     if isinstance(value, Mapping):
-        return {key: _masked(item, str(key)) for key, item in value.items()}
+        return {key: masked(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_masked(item, name) for item in value]
+        return [masked(item, name) for item in value]
     return "***" if isinstance(value, str) and value and _SECRET.search(name) else value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from phinops.execute.steps.approve import APPROVE
 from phinops.execute.steps.call import CALL
 from phinops.execute.steps.emit import EMIT
 from phinops.execute.steps.http import HTTP
@@ -13,4 +14,6 @@ from phinops.execute.steps.node import NODE_STEPS
 from phinops.execute.steps.notify import NOTIFY
 from phinops.execute.steps.wait import WAIT
 
-STEPS: Mapping[str, Step] = {step.name: step for step in (*INSTANCE_STEPS, *NODE_STEPS, CALL, NOTIFY, HTTP, WAIT, EMIT)}
+STEPS: Mapping[str, Step] = {
+    step.name: step for step in (*INSTANCE_STEPS, *NODE_STEPS, CALL, NOTIFY, HTTP, WAIT, APPROVE, EMIT)
+}
