@@ -10,7 +10,7 @@ from typing import Any
 from phinops.catalog.catalog import Edition
 from phinops.errors import Transient
 from phinops.event import Alert, Event, Instance, Node, Project
-from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView
+from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Taskrun
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -27,6 +27,7 @@ class StillLook:
     shown_instances: dict[str, Instance] = field(default_factory=dict)
     shown_nodes: dict[str, Node] = field(default_factory=dict)
     logs: dict[str, list[NodeOperation]] = field(default_factory=dict)
+    runs: dict[str, Sequence[Taskrun]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     broken: bool = False
 
@@ -47,6 +48,10 @@ class StillLook:
     async def operations(self, node_id: str) -> Sequence[NodeOperation]:
         self._ask(f"log of {node_id}")
         return self.logs.get(node_id, [])
+
+    async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
+        self._ask(f"runs of {instance_id}")
+        return self.runs.get(instance_id, [])
 
     def _ask(self, *what: str) -> None:
         self.asked.extend(what)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -23,10 +23,10 @@ from phinops.execute.bells import Bells
 from phinops.execute.carry import Hands
 from phinops.execute.desk import Alarm, Desk
 from phinops.execute.fresh import Eyes, Glass
-from phinops.execute.guard import Ceiling
+from phinops.execute.guard import Rails
 from phinops.execute.hold import Holds
 from phinops.execute.settle import Settler
-from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Target
+from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Target, Taskrun
 from phinops.execute.steps.table import STEPS
 from phinops.execute.walk import Scene
 from phinops.execute.web import Web
@@ -34,6 +34,7 @@ from phinops.firing import Firing, Intent
 from phinops.record import journal
 from phinops.record.book import Book
 from phinops.record.sqlite import Store
+from phinops.safeguards import tell_if_open
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 _UTC = ZoneInfo("UTC")
@@ -48,6 +49,7 @@ Fault = Literal[
 class World:
     """`faults` are met one a call, in order; `reruns` counts what was really done; `calls` the targets of each call.
 
+    The flags of nodes change as late as `flag_delays` says, one a call; `logs` are their operation logs, newest first.
     A rerun shows `shows_after` seconds late, runs `lasts` seconds and ends as `ends` says. Until the monotonic time
     `spent_until` no call has a turn.
     """
@@ -62,14 +64,19 @@ class World:
     reads: int = 0
     spent_until: float = 0.0
     read_refused: bool = False
+    log_refused: bool = False
+    flag_delays: deque[float] = field(default_factory=deque)
+    logs: defaultdict[str, list[NodeOperation]] = field(default_factory=lambda: defaultdict(list))
     below: int = 0
     lineage_refused: bool = False
     shows_after: float = 0.0
     lasts: float = 60.0
     ends: str = "SUCCESS"
     calls_left: int | None = None
+    ran: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     web: Web = field(default_factory=Web)
     _runs: dict[str, datetime] = field(default_factory=dict)
+    _flags: list[tuple[float, str, bool]] = field(default_factory=list)
 
     def add_failed(self, instance_id: str) -> Instance:
         self.instances[instance_id] = Instance(
@@ -112,8 +119,19 @@ class World:
         if api == "OperateInstance":
             self.reruns[target] += 1
             self._runs[target] = self.clock.now()
+            self.ran[target].append(self.clock.now())
         else:
-            self.nodes[target] = replace(self.nodes[target], paused=api.startswith("Pause"))
+            paused = api.startswith("Pause")
+            late = self.flag_delays.popleft() if self.flag_delays else 0.0
+            self._flags.append((self.clock.monotonic() + late, target, paused))
+            self._show_flags()
+            self.logs[target].insert(0, NodeOperation("PAUSE_TASK" if paused else "RESUME_TASK", self.clock.now()))
+
+    def _show_flags(self) -> None:
+        due = sorted(each for each in self._flags if each[0] <= self.clock.monotonic())
+        self._flags = [each for each in self._flags if each not in due]
+        for _, target, paused in due:
+            self.nodes[target] = replace(self.nodes[target], paused=paused)
 
     def _now(self, instance_id: str) -> Instance:
         record, began = self.instances[instance_id], self._runs.get(instance_id)
@@ -139,10 +157,24 @@ class World:
 
     async def node(self, project_id: str, node_id: str) -> NodeView | None:
         self._count_read("ListNodes")
+        self._show_flags()
         return NodeView(self.nodes[node_id], project_id) if node_id in self.nodes else None
 
     async def operations(self, node_id: str) -> Sequence[NodeOperation]:
-        return []
+        self._count_read("GetPhysicalNodeOperationLog")
+        return self.logs[node_id]
+
+    async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
+        self._count_read("GetPhysicalInstanceLog")
+        if self.log_refused:
+            raise Refused("GetPhysicalInstanceLog", "DPN.Filter.NoPermission", "no")
+        first = self.instances[instance_id]
+        runs = [Taskrun("run_0", first.status, first.started_at, first.ended_at)]
+        for number, began in enumerate(self.ran[instance_id], 1):
+            over = self.clock.now() >= began + timedelta(seconds=self.lasts)
+            ended = began + timedelta(seconds=self.lasts) if over else None
+            runs.append(Taskrun(f"run_{number}", self.ends if over else "RUNNING", began, ended))
+        return runs
 
     async def downstream(self, target: Target) -> int:
         if self.lineage_refused:
@@ -200,6 +232,7 @@ class Reading:
         self.instances = world.instances_of
         self.node = world.node
         self.operations = world.operations
+        self.taskruns = world.taskruns
         self.downstream = world.downstream
 
 
@@ -275,15 +308,17 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(store: Store | None = None, world: World | None = None, *, most: int = 500) -> AsyncGenerator[Stage]:
+async def stage(
+    store: Store | None = None, world: World | None = None, *, most: int = 500, rails: Rails | None = None
+) -> AsyncGenerator[Stage]:
     """A stage in virtual time; pass a store and a world to play a restart."""
+    rails = rails or Rails(most)
     clock = world.clock if world else LoopClock(START)
     world = world or World(clock)
     if store is None:
-        async with Store.open(":memory:", clock) as opened, stage(opened, world, most=most) as inner:
+        async with Store.open(":memory:", clock) as opened, stage(opened, world, rails=rails) as inner:
             yield inner
         return
-    book = Book(store)
     reading = Reading(world)
     alarms: list[Alarm] = []
 
@@ -296,28 +331,17 @@ async def stage(store: Store | None = None, world: World | None = None, *, most:
         events.append(event)
 
     async with anyio.create_task_group() as group:
-        desk = Desk(world, book, Ceiling(most), clock, group, tell)
-        settler = Settler(reading, book, clock, 15.0)
-        glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
-        hands = {"t": Hands(desk, settler, reading, world.read, Eyes(glass, glass, lambda: world.calls_left))}
-        bells = Bells()
 
         async def alarmed(tenant: str, alarm: Alarm) -> None:
             alarms.append(alarm)
 
-        kit = Kit(
-            book,
-            PlainWords(),
-            hands,
-            clock,
-            Holds(),
-            bells,
-            world.web,
-            Ceiling(most),
-            told,
-            alarmed,
-            lambda: ["oncall"],
-        )
+        book = Book(store, failed=lambda failed: tell_if_open(failed, rails, group, alarmed))
+        desk = Desk(world, book, rails, clock, group, tell)
+        settler = Settler(reading, book, clock, 15.0)
+        glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
+        hands = {"t": Hands(desk, settler, reading, world.read, Eyes(glass, glass, lambda: world.calls_left))}
+        bells = Bells()
+        kit = Kit(book, PlainWords(), hands, clock, Holds(), bells, world.web, rails, told, alarmed, lambda: ["oncall"])
         actor = Actor(kit, STEPS)
         shown = Stage(store, world, None, desk, bells, actor, alarms, events)  # type: ignore[arg-type]
         shown.courses = Courses(

@@ -27,7 +27,6 @@ from phinops.errors import ConfigError, StoreError, StoreLost
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor, Kit
 from phinops.execute.bells import Bells
-from phinops.execute.guard import Ceiling
 from phinops.execute.hold import Holds
 from phinops.execute.notify.post import Post
 from phinops.execute.send import Transport
@@ -46,6 +45,7 @@ from phinops.recording import InForce, permit_again
 from phinops.reloads import Reloads
 from phinops.report import Report
 from phinops.rulebook import Reload, Rulebook
+from phinops.safeguards import rails_of, tell_if_open
 from phinops.spoken import SpokenWords
 from phinops.telling import Telling
 from phinops.tenant import Common, Remembered, Serving, limiters, serving
@@ -101,7 +101,7 @@ class Daemon(Telling):
         self._bells = Bells()
         self.answering = Answering(parts.store, self._bells, clock, config.timezone)
         kit = Kit(
-            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.ceiling, self._take_own,
+            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.rails, self._take_own,
             parts.notices.tell, lambda: parts.notices.names,
         )  # fmt: skip
         actor = Actor(kit, STEPS)
@@ -160,13 +160,14 @@ class Daemon(Telling):
             post = await stack.enter_async_context(Post(transport=mail))
             notices = Notices(config.notifiers, store, post, clock, config.server.public_url)
             web = await stack.enter_async_context(Web(transport=mail))
-            crew, pulse, book = Crew(), Pulse(clock), Book(store, notices.wake)
+            crew, pulse, rails = Crew(), Pulse(clock), rails_of(config)
+            book = Book(store, notices.wake, lambda failed: tell_if_open(failed, rails, crew, notices.tell))
             common = Common(
                 store=store,
                 journal=book,
                 clock=clock,
                 zone=config.timezone,
-                ceiling=Ceiling(config.safety.max_writes_per_hour),
+                rails=rails,
                 group=crew,
                 wanted=lambda: rules.in_force.rules.event_types,
                 lasting=lambda: _asked(rules),

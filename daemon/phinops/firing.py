@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Literal
 
 from phinops.event import Event, JsonObject
@@ -31,6 +31,8 @@ INWARD = frozenset({"notify", "read", "wait", "emit", "approve"})
 
 TELLING = frozenset({"notify", "approve"})
 """Kinds of the journal's rows that tell people something, by those who are in their target."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Mode = Literal["off", "shadow", "armed"]
 """What a rule may do: nothing at all, everything but write and tell, or all of it."""
@@ -96,8 +98,9 @@ class Seen:
 class Intent:
     """One write to one target, recorded before it is sent.
 
-    `state` is `intent` while its fate is open, then `done`, `absent` (known not to have happened), `failed` (refused)
-    or `unknown` (a person must decide); a step that waits is `waiting`, until `verify_until` at the latest. `probe` is
+    `state` is `intent` while its fate is open, then `done`, `absent` (known not to have happened), `failed` (refused),
+    `unknown` (a person must decide) or `abandoned` (a person decided that it will never be known); a write that was not
+    needed is `skipped`; a step that waits is `waiting`, until `verify_until` at the latest. `probe` is
     what the target looked like before.
     """
 
@@ -138,12 +141,68 @@ class TargetLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a write is about: the ids and names of its nodes and of its projects, as far as they are known.
+
+    `unknown` says what of it is not known, "" when all is.
+    """
+
+    nodes: frozenset[str] = frozenset()
+    projects: frozenset[str] = frozenset()
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How many nodes hang below a write's target, and how many its rule allows."""
+
+    below: int
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """A write that asks to leave, with the limit of its rule's targets as its plan has it."""
+    """A write that asks to leave, with the limits of its rule as its plan has them.
+
+    `identity` is None where nobody has looked. `person`: somebody asks for it by hand; `override`: also of what is
+    protected.
+    """
 
     intent: Intent
     rule: str
     targets: TargetLimit | None = None
+    reach: Reach | None = None
+    identity: Identity | None = None
+    person: bool = False
+    override: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Writes in a row that Dataphin refused or that were settled as not done.
+
+    `reason` is that of the last, `under_way` the newest write since the first of them whose outcome is not known yet.
+    """
+
+    failures: int = 0
+    failed_at: datetime | None = None
+    reason: str = ""
+    under_way: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No write may leave: since when, who said so, and why."""
+
+    at: datetime
+    by: str
+    reason: str = ""
+
+    def told(self, zone: tzinfo) -> str:
+        """For people, with the time in `zone`."""
+        why = f": {self.reason}" if self.reason else ""
+        since = self.at.astimezone(zone).isoformat(sep=" ", timespec="seconds")
+        return f"paused by {self.by} since {since}{why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +210,29 @@ class WriteFacts:
     """What the guard of writes reads of the past, within the transaction that commits the intent.
 
     `unsettled` is another action on the same target whose fate is not known; `settling` says that it is being read
-    back, so that it will be known.
+    back, so that it will be known. `now` is the time of the transaction.
     """
 
     writes_last_hour: int
     targets: frozenset[tuple[str, str]] = frozenset()
     unsettled: str | None = None
     settling: bool = False
+    now: datetime = EPOCH
+    pause: Pause | None = None
+    of_rule: Tally = Tally()
+    of_target: Tally = Tally()
 
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """Why a write may not leave. `passing`: not now, but it may ask again; `ceiling`: that of all rules together."""
+    """Why a write may not leave. `passing`: not now, but it may ask again.
+
+    `subject` is what people are told of, once an hour; "" when they are not.
+    """
 
     reason: str
     passing: bool = False
-    ceiling: bool = False
+    subject: str = ""
 
 
 Guard = Callable[[Sequence[tuple[Ask, WriteFacts]]], Sequence[Objection | None]]

@@ -153,7 +153,7 @@ class OperatorCalls:
     async def _prepare(self, job: _Job) -> Mapping[str, Any] | None:
         if self._closed or job.unwanted:
             return None
-        guard = write_guard(self._common.ceiling)
+        guard = write_guard(self._common.rails)
 
         def op(tx: Tx) -> Objection | None:
             journal.put_firing(tx, job.firing)

@@ -28,7 +28,7 @@ from phinops.event import JsonObject
 from phinops.execute.carry import Hands
 from phinops.execute.desk import Alarm, Desk, Starter
 from phinops.execute.fresh import Eyes, Glass
-from phinops.execute.guard import Ceiling
+from phinops.execute.guard import Rails
 from phinops.execute.journal import Journal
 from phinops.execute.limit import Limiter, PoolUse, Priority
 from phinops.execute.look import Look
@@ -179,7 +179,7 @@ class Common:
     journal: Journal
     clock: Clock
     zone: ZoneInfo
-    ceiling: Ceiling
+    rails: Rails
     group: Starter
     wanted: Callable[[], frozenset[str]]
     lasting: Callable[[], Collection[Asked]]
@@ -266,7 +266,7 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
         async def tell(alarm: Alarm) -> None:
             await common.tell(config.name, alarm)
 
-        desk = Desk(client, common.journal, common.ceiling, common.clock, common.group, tell, common.zone)
+        desk = Desk(client, common.journal, common.rails, common.clock, common.group, tell, common.zone)
         quiet, levels = config.settle_after.total_seconds(), _levels_of(READ_BACK, config)
 
         def left() -> int | None:

@@ -195,7 +195,7 @@ def test_over_the_ceiling_none_of_the_batch_is_sent_and_it_is_told_once() -> Non
     run(main())
 
 
-def test_a_rule_writes_to_no_more_targets_than_its_limit() -> None:
+def test_over_the_targets_of_its_rule_none_of_the_batch_is_sent_and_it_is_told_once() -> None:
     async def main() -> None:
         async with stage() as shown:
             events = [failed_event(shown.world.add_failed(f"t_{n}")) for n in range(3)]
@@ -204,8 +204,11 @@ def test_a_rule_writes_to_no_more_targets_than_its_limit() -> None:
             for firing, event in zip(firings, events, strict=True):
                 await shown.add(firing, event)
             ended = await shown.ended(*(firing.id for firing in firings))
-            assert [one.state for one in ended].count("failed") == 1
-            assert len(shown.world.reruns) == 2
+            assert [one.state for one in ended] == ["failed"] * 3
+            assert not shown.world.reruns
+            assert [(alarm.about, "limits.targets" in alarm.message) for alarm in shown.alarms] == [
+                (f"targets of {firings[0].rule}", True)
+            ]
 
     run(main())
 
@@ -332,7 +335,7 @@ def test_a_write_that_waited_while_another_run_began_is_not_wanted_any_more() ->
             await anyio.sleep(300)
             shown.world._runs["t_1"] = shown.world.clock.now()
             (ended,) = await shown.ended(firing.id)
-            assert "another run of t_1 has begun" in ended.reason
+            assert "another run of it has begun" in ended.reason
             assert shown.world.calls == []
             step = await shown.last_step(firing.id)
             assert (step.state, step.outcome, step.target_id) == ("failed", "refused", "t_1")
@@ -366,7 +369,7 @@ def test_of_two_rules_that_want_the_same_rerun_the_second_sees_that_it_was_done(
                 await shown.add(firing, event)
             ended = await shown.ended("fi_0", "fi_1")
             assert [one.results["s0"].outcome for one in ended] == ["accepted", "refused"]
-            assert "another run of t_1 has begun" in ended[1].reason
+            assert "another run of it has begun" in ended[1].reason
             assert shown.world.reruns == {"t_1": 1}
 
     run(main())
@@ -402,6 +405,7 @@ def test_a_write_of_unknown_fate_holds_back_the_later_steps_of_its_own_firing_to
         async with stage() as shown:
             shown.world.faults = deque(["lost after"])
             shown.world.shows_after = 1e9
+            shown.world.log_refused = True
             shown.world.instances["t_1"] = replace(shown.world.add_failed("t_1"), started_at=None, ended_at=None)
             event = failed_event(shown.world.instances["t_1"])
             firing = firing_of(event, [{**RERUN, "on_error": "continue"}, {**RERUN, "on_error": "continue"}])

@@ -17,7 +17,7 @@ from phinops.clock import LoopClock
 from phinops.errors import Ambiguous, Forbidden, Malformed, QuotaSpent, Refused, StoreError, Throttled
 from phinops.event import Instance, JsonObject
 from phinops.execute.desk import TURN_WITHIN, Alarm, Answer, Desk, Fate, Order
-from phinops.execute.guard import Ceiling
+from phinops.execute.guard import Rails
 from phinops.execute.steps.table import STEPS
 from phinops.execute.walk import Scene, Walk, planned_step
 from phinops.firing import Intent
@@ -115,7 +115,7 @@ async def office(most: int = 500) -> AsyncGenerator[Office]:
 
     wire = Wire()
     async with Store.open(":memory:", clock) as store, anyio.create_task_group() as group:
-        desk = Desk(wire, Book(store), Ceiling(most), clock, group, tell)
+        desk = Desk(wire, Book(store), Rails(most), clock, group, tell)
         yield Office(desk, wire, store, clock, group, alarms)
         group.cancel_scope.cancel()
 

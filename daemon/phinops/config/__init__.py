@@ -5,6 +5,7 @@ from phinops.config.load import check_config, find_config, load_config, places_i
 from phinops.config.model import (
     ZONE,
     AutoRerun,
+    Breakers,
     Config,
     Hook,
     ImpactSettings,
@@ -23,6 +24,7 @@ from phinops.config.secret import Secret
 __all__ = [
     "ZONE",
     "AutoRerun",
+    "Breakers",
     "Config",
     "Edition",
     "Hook",

@@ -152,10 +152,19 @@ class RulesSection(Model):
     at_most: Literal["armed", "shadow"] = "armed"
 
 
+class Breakers(Model):
+    """After so many failures in a row a rule, or a target, is left alone for `open_for`."""
+
+    rule: Amount = 10
+    target: Amount = 3
+    open_for: Span = timedelta(hours=1)
+
+
 class Safety(Model):
     """Limits over all rules together."""
 
     max_writes_per_hour: Annotated[int, Field(ge=0)] = 500
+    breakers: Breakers = Breakers()
 
 
 def _store_url(value: str, info: ValidationInfo) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import structlog
 
@@ -20,7 +21,7 @@ from phinops.execute.bells import Bells
 from phinops.execute.carry import Hands, Held
 from phinops.execute.desk import Alarm
 from phinops.execute.emitting import Emitter
-from phinops.execute.guard import Ceiling
+from phinops.execute.guard import Rails
 from phinops.execute.journal import Journal
 from phinops.execute.leave import Leave, asked_before, does_something, leave_of
 from phinops.execute.operate import Operations
@@ -64,7 +65,7 @@ class Kit:
     held: Held
     bells: Bells
     web: Web
-    ceiling: Ceiling
+    rails: Rails
     tell: Callable[[Event], Awaitable[object]]
     alarm: Callable[[str, Alarm], Awaitable[object]]
     everyone: Callable[[], Sequence[str]]
@@ -79,13 +80,13 @@ class Actor:
         self._clock = kit.clock
         self._tell = kit.tell
         self._steps = steps
-        self._operations: Doer = Operations(kit.journal, kit.hands, kit.clock, kit.held)
+        self._operations: Doer = Operations(kit.journal, kit.hands, kit.clock, kit.held, steps)
         self._doers: Mapping[str, Doer] = {
             "notify": Announcer(kit.journal),
             "wait": Waiter(kit.journal, kit.words, kit.hands, kit.clock, kit.bells),
             "approve": Asker(kit.journal, Viewer(kit.words, kit.hands, steps), kit.clock, kit.bells, kit.everyone),
             "emit": Emitter(kit.journal, kit.clock, kit.tell),
-            "http": Visits(kit.journal, kit.web, kit.ceiling, kit.alarm),
+            "http": Visits(kit.journal, kit.web, kit.rails, kit.alarm),
         }
 
     async def walk(
@@ -180,11 +181,11 @@ class Actor:
         return last.attempt + 1 if last else 1
 
     async def _told(self, walk: Walk, doing: Awaitable[StepResult]) -> StepResult:
-        """What a try comes to, told as `action.settled`; one that cannot be carried out is refused."""
+        """What a try comes to, told as `action.settled`; one that cannot be carried out is refused, or skipped."""
         try:
             result = await doing
         except Unwanted as error:
-            result = await self._refuse(walk, str(error), error.write)
+            result = await self._refuse(walk, str(error), error.write, error.outcome)
         except BadStep as error:
             result = await self._refuse(walk, str(error))
         await self._report(walk.firing, walk.planned.n, result)
@@ -195,7 +196,7 @@ class Actor:
 
     async def _report(self, firing: Firing, n: int, result: StepResult) -> None:
         """`action.settled`, for what was to be written; told again after a crash, it is the same event."""
-        if not result.action_id or firing.mode == "shadow":
+        if not result.action_id or firing.mode == "shadow" or result.outcome == "skipped":
             return
         row = await self._journal.last_step(firing.id, n)
         if row is None or row.kind in INWARD:
@@ -214,14 +215,18 @@ class Actor:
             )
         )
 
-    async def _refuse(self, walk: Walk, reason: str, write: Write | None = None) -> StepResult:
+    async def _refuse(
+        self, walk: Walk, reason: str, write: Write | None = None, outcome: Literal["refused", "skipped"] = "refused"
+    ) -> StepResult:
         """A step that never left is recorded as well: somebody will ask why nothing happened."""
         planned = walk.planned
-        log.warning("step.refused", firing=walk.firing.id, rule=walk.firing.rule, step=planned.id, reason=reason)
+        level = log.warning if outcome == "refused" else log.info
+        level(f"step.{outcome}", firing=walk.firing.id, rule=walk.firing.rule, step=planned.id, reason=reason)
         earlier = await self._journal.last_step(walk.firing.id, planned.n)
         known = write or (write_of(earlier) if earlier else Write(planned.kind, "", Target("", ""), planned.params))
         attempt = earlier.attempt + 1 if earlier else 1
-        row = walk.row(attempt, known, outcome="refused", state="failed", reason=reason)
+        state = "failed" if outcome == "refused" else "skipped"
+        row = walk.row(attempt, known, outcome=outcome, state=state, reason=reason)
         return await recorded(self._journal, row)
 
 

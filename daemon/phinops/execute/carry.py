@@ -22,8 +22,8 @@ from phinops.execute.fresh import Eyes
 from phinops.execute.journal import Journal
 from phinops.execute.patience import PATIENCE
 from phinops.execute.settle import Open, Settler
-from phinops.execute.steps.kind import BadStep, Look, Target, Write
-from phinops.execute.steps.verdict import Record, from_json, record_of
+from phinops.execute.steps.kind import BadStep, Look, Needless, Step, Target, Write
+from phinops.execute.steps.verdict import Record, another_run, from_json, record_of, to_json
 from phinops.execute.walk import Walk, result_of, write_of
 from phinops.firing import Intent, StepResult
 
@@ -71,7 +71,8 @@ Held = Callable[[tuple[str, str, str]], AbstractAsyncContextManager[bool]]
 class _Errand:
     """A write on its way. `before` is the baseline, as of `seen_at` on the clock's monotonic seconds.
 
-    `decided_on` is the run that the decision is about, as far as it is known.
+    `decided_on` is what the target looked like when that was decided, a baseline as well; empty where it is not known.
+    `seen_all`: what we did to the target before shows in the baseline.
     """
 
     walk: Walk
@@ -79,8 +80,9 @@ class _Errand:
     attempt: int
     before: JsonObject
     seen_at: float
-    decided_on: Record
+    decided_on: JsonObject
     alone: bool = False
+    seen_all: bool = True
 
     @property
     def known_since(self) -> datetime:
@@ -89,10 +91,13 @@ class _Errand:
 
 
 class Carrier:
-    """Carries writes. One for the whole daemon; `hands` are by tenant."""
+    """Carries writes. One for the whole daemon; `hands` are by tenant, `steps` all that writes may have come from."""
 
-    def __init__(self, journal: Journal, hands: Mapping[str, Hands], clock: Clock, held: Held) -> None:
+    def __init__(
+        self, journal: Journal, hands: Mapping[str, Hands], clock: Clock, held: Held, steps: Mapping[str, Step]
+    ) -> None:
         self._journal = journal
+        self._steps = steps
         self._hands = hands
         self._clock = clock
         self._held = held
@@ -107,9 +112,9 @@ class Carrier:
         own = event.instance if event.instance and event.instance.id == write.target.id else None
         known: JsonObject = {}
         seen_at = _NEVER
-        decided_on = Record()
+        decided_on: JsonObject = {}
         if own and not walk.wrote_before():
-            decided_on = record_of(own)
+            decided_on = to_json(record_of(own))
             age = self._clock.now() - (walk.firing.started_at or self._clock.now())
             if attempt == 1 and age < timedelta(seconds=FRESH):
                 known = await walk.step.baseline(self._hands[walk.firing.tenant].look, write, event)
@@ -133,8 +138,7 @@ class Carrier:
                 verdict = await settler.settle(walk.step, write, earlier, opened)
             if verdict != "absent":
                 return await self._after(walk, write, earlier, verdict == "applied")
-            before = from_json(earlier.probe) if earlier.target_kind == "instance" else Record()
-            return await self._send(_Errand(walk, write, earlier.attempt + 1, {}, _NEVER, before, alone=True))
+            return await self._send(_Errand(walk, write, earlier.attempt + 1, {}, _NEVER, earlier.probe, alone=True))
         if earlier.state == "done" and earlier.outcome == "accepted" and earlier.verify_until:
             with walk.stop.safe():
                 return await settler.verify(walk.step, write, earlier, earlier.verify_until)
@@ -187,28 +191,43 @@ class Carrier:
         return fate, await hands.settler.settle(walk.step, write, intent, opened)
 
     async def _look(self, errand: _Errand, *, shared: bool) -> None:
-        """Make sure that the baseline is fresh, and that it still shows the run that the decision is about."""
+        """Make sure that the baseline is fresh, and that it still shows what the rule decided on."""
         latest = await self._latest(errand)
         written = shared or any(each.t_intent and each.t_intent >= errand.known_since for each in latest)
-        if not written and self._clock.monotonic() - errand.seen_at < FRESH:
-            return
-        look = self._hands[errand.walk.firing.tenant].look
-        errand.before = await errand.walk.step.baseline(look, errand.write, None)
-        errand.seen_at = self._clock.monotonic()
-        if errand.write.target.kind != "instance":
-            return
-        record = from_json(errand.before)
-        if _another_run(errand.decided_on, record):
-            raise BadStep(f"another run of {errand.write.target.id} has begun since the rule decided")
-        if errand.decided_on == Record():
-            errand.decided_on = record
-        if not errand.walk.step.idempotent and (done := _done_to(record, errand.write, latest)):
+        if written or self._clock.monotonic() - errand.seen_at >= FRESH:
+            errand.seen_all = await self._outwait(errand.walk, latest)
+            look = self._hands[errand.walk.firing.tenant].look
+            errand.before = await errand.walk.step.baseline(look, errand.write, None)
+            errand.seen_at = self._clock.monotonic()
+        self._check_standing(errand, latest)
+
+    def _check_standing(self, errand: _Errand, latest: Sequence[Intent]) -> None:
+        """Raises Needless or BadStep when the target is not as the rule decided that it should be written to."""
+        step, write = errand.walk.step, errand.write
+        standing = step.standing(write, errand.decided_on, errand.before)
+        if standing.kind == "met" and errand.seen_all:
+            raise Needless(f"nothing was sent to {write.target.id}: {standing.words}")
+        if standing.kind == "changed":
+            raise BadStep(f"{write.target.id} was left alone: {standing.words}")
+        errand.decided_on = errand.decided_on or errand.before
+        if not step.idempotent and (done := _done_to(from_json(errand.before), write, latest)):
             raise BadStep(f"{done.action_id} did the same to this run of {done.target_id} a moment ago; it shows late")
+
+    async def _outwait(self, walk: Walk, latest: Sequence[Intent]) -> bool:
+        """Let the newest write on the target take hold, if it was another one: late it would undo what follows it.
+
+        False when it does not show, though it was accepted: what the target looks like is not to be relied on then.
+        """
+        newest = next((each for each in latest if each.state == "done"), None)
+        step = self._steps.get(newest.kind) if newest else None
+        if newest and step and newest.kind != walk.planned.kind and newest.outcome == "accepted":
+            return await self._hands[walk.firing.tenant].settler.outwait(step, write_of(newest), newest)
+        return True
 
     async def _latest(self, errand: _Errand) -> Sequence[Intent]:
         """Our writes on the target whose effects may not show yet."""
         target = errand.write.target
-        if target.kind != "instance":
+        if target.kind not in ("instance", "node"):
             return ()
         since = self._clock.now() - timedelta(seconds=FRESH)
         return await self._journal.writes_on(errand.walk.firing.tenant, target.id, since)
@@ -235,14 +254,7 @@ def _done_to(run: Record, write: Write, latest: Sequence[Intent]) -> Intent | No
 
 
 def _same_run(one: Record, other: Record) -> bool:
-    return one.started_at is not None and not _another_run(one, other)
-
-
-def _another_run(before: Record, now: Record) -> bool:
-    """Whether the two show different runs; to the second, since not every API tells fractions of one."""
-    if before.started_at is None or now.started_at is None:
-        return False
-    return before.started_at.replace(microsecond=0) != now.started_at.replace(microsecond=0)
+    return one.started_at is not None and not another_run(one, other)
 
 
 def _target_key(intent: Intent) -> tuple[str, str, str]:

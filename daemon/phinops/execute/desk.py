@@ -6,7 +6,7 @@ call: the turn is taken first, then the intents are committed, then the bytes go
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Literal, Protocol
@@ -26,10 +26,10 @@ from phinops.errors import (
 )
 from phinops.event import JsonObject
 from phinops.execute.forbidden import ForbiddenApis
-from phinops.execute.guard import Ceiling, write_guard
+from phinops.execute.guard import Rails, write_guard
 from phinops.execute.journal import Journal
 from phinops.execute.steps.kind import BATCH_LIMIT, Step, Write
-from phinops.firing import Ask
+from phinops.firing import Ask, Objection
 
 log = structlog.get_logger(__name__)
 
@@ -84,9 +84,11 @@ class Alarm:
     message: str
 
 
-def ceiling_alarm(reason: str) -> Alarm:
-    """That the ceiling of all rules refused a write."""
-    return Alarm("ceiling", "phinops holds writes back", reason)
+def held_back(objections: Iterable[Objection | None]) -> Iterator[Alarm]:
+    """What people must know of writes that the guard refused, once for each subject."""
+    told = {each.subject: each.reason for each in objections if each and each.subject}
+    for subject, reason in told.items():
+        yield Alarm(subject, "phinops holds writes back", reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +161,15 @@ class _Trip:
 class Desk:
     """The desk of one tenant.
 
-    `tell` hears of each batch that the ceiling of all rules refused, and once of each API that was closed because
-    Dataphin forbids its writes; always in a task of its own, and it must not raise. `zone` is that of times in texts.
+    `tell` hears of what the guard refused in a batch, and once of each API that was closed because Dataphin forbids
+    its writes; always in a task of its own, and it must not raise. `zone` is that of times in texts.
     """
 
     def __init__(
         self,
         writer: Writer,
         journal: Journal,
-        ceiling: Ceiling,
+        rails: Rails,
         clock: Clock,
         group: Starter,
         tell: Callable[[Alarm], Coroutine[Any, Any, None]],
@@ -175,7 +177,7 @@ class Desk:
     ) -> None:
         self._writer = writer
         self._journal = journal
-        self._ceiling = ceiling
+        self._rails = rails
         self._clock = clock
         self._group = group
         self._tell = tell
@@ -262,16 +264,15 @@ class Desk:
         taken = self._fetch(trip)
         if not taken:
             return None
-        objections = await self._journal.intend([order.ask for order in taken], write_guard(self._ceiling))
+        objections = await self._journal.intend([order.ask for order in taken], write_guard(self._rails))
         for order, objection in zip(taken, objections, strict=True):
             if objection is None:
                 trip.leaving.append(order)
                 continue
             log.warning("action.held", action=order.ask.intent.action_id, reason=objection.reason)
             order.decide(Fate("unsent" if objection.passing else "refused", objection.reason))
-        ceiling = next((each.reason for each in objections if each and each.ceiling), None)
-        if ceiling:
-            self._group.start_soon(self._tell, ceiling_alarm(ceiling))
+        for alarm in held_back(objections):
+            self._group.start_soon(self._tell, alarm)
         if not trip.leaving:
             return None
         return trip.leaving[0].step.merge([order.write for order in trip.leaving])

@@ -22,7 +22,8 @@ from phinops.errors import ApiError, Malformed, PhinopsError, QuotaSpent, Refuse
 from phinops.event import JsonObject
 from phinops.execute.gather import MOMENT, Gather
 from phinops.execute.listing import Listing, NodeKind, node_kind, node_listing
-from phinops.execute.steps.kind import BadStep, InstanceView, NodeOperation, NodeView, Target
+from phinops.execute.steps.kind import BadStep, InstanceView, NodeOperation, NodeView, Target, Taskrun
+from phinops.execute.trails import operations_of, taskruns_of
 
 PAGE_SIZE = 100  # no maximum is documented; sibling APIs name 100, or clamp to it without saying so
 LINEAGE_DEPTH = 6  # the deepest that GetInstanceDownStream takes
@@ -109,8 +110,14 @@ class Look:
         api = "GetPhysicalNodeOperationLog"
         body = await self._read(api, {"NodeId": node_id})
         with _reading(api):
-            lines = [self._operation(row) for row in _rows(body, "OperationLogList")]
-        return sorted(lines, key=lambda line: line.time.timestamp() if line.time else 0.0, reverse=True)
+            return operations_of(_rows(body, "OperationLogList"), self._zone)
+
+    async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
+        """Every run of the instance, oldest first; raises as `instance` does."""
+        api = "GetPhysicalInstanceLog"
+        body = await self._read(api, {"ProjectId": int(project_id), "InstanceId": instance_id})
+        with _reading(api):
+            return taskruns_of(_rows(body, "TaskrunLogList"), self._zone)
 
     async def downstream(self, target: Target) -> int:
         """How many distinct nodes or instances hang below the target, down to `LINEAGE_DEPTH`; never cached.
@@ -307,13 +314,6 @@ class Look:
         async with anyio.create_task_group() as group:
             for each in set(ids) - found.keys():
                 group.start_soon(read_one, each)
-
-    def _operation(self, row: vendor.Record) -> NodeOperation:
-        return NodeOperation(
-            type=vendor.read_text(row.get("OperationType"), "OperationType"),
-            time=vendor.read_time(row.get("OperationTime"), self._zone, "OperationTime"),
-            operator=vendor.read_text(row.get("Operator"), "Operator"),
-        )
 
 
 @contextmanager

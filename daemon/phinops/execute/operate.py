@@ -12,19 +12,21 @@ from phinops.errors import ApiError, QuotaSpent
 from phinops.execute.carry import Carrier, Hands, Held
 from phinops.execute.journal import Journal
 from phinops.execute.patience import patiently
-from phinops.execute.steps.kind import BadStep, Write
-from phinops.execute.walk import Unwanted, Walk, recorded
+from phinops.execute.steps.kind import BadStep, Needless, Step, Write
+from phinops.execute.walk import Unwanted, Walk, recorded, write_of
 from phinops.firing import Intent, StepResult
 
 
 class Operations:
     """Every step that is a call of Dataphin's. `hands` are by tenant, `held` keeps writes to one target apart."""
 
-    def __init__(self, journal: Journal, hands: Mapping[str, Hands], clock: Clock, held: Held) -> None:
+    def __init__(
+        self, journal: Journal, hands: Mapping[str, Hands], clock: Clock, held: Held, steps: Mapping[str, Step]
+    ) -> None:
         self._journal = journal
         self._hands = hands
         self._clock = clock
-        self._carrier = Carrier(journal, hands, clock, held)
+        self._carrier = Carrier(journal, hands, clock, held, steps)
 
     async def do(self, walk: Walk, params: BaseModel, attempt: int) -> StepResult:
         look = self._hands[walk.firing.tenant].look
@@ -43,11 +45,16 @@ class Operations:
             if walk.firing.mode == "shadow":
                 return await recorded(self._journal, walk.row(attempt, write, outcome="shadow"))
             return await self._carrier.carry(walk, write, attempt)
+        except Needless as error:
+            raise Unwanted(str(error), write, "skipped") from error
         except BadStep as error:
             raise Unwanted(str(error), write) from error
 
     async def take_up(self, walk: Walk, earlier: Intent) -> StepResult:
-        return await self._carrier.take_up(walk, earlier)
+        try:
+            return await self._carrier.take_up(walk, earlier)
+        except Needless as error:
+            raise Unwanted(str(error), write_of(earlier), "skipped") from error
 
     async def _check_downstream(self, walk: Walk, write: Write) -> None:
         """Raises BadStep when `limits.downstream` refuses the target."""

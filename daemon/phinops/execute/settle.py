@@ -112,6 +112,20 @@ class Settler:
             return "unread", f"the target could not be read: {error}"
         return probe, f"reading the target found the write {probe}"
 
+    async def outwait(self, step: Step, write: Write, intent: Intent) -> bool:
+        """Wait until an accepted write shows in its target, or the quiet time since it was answered is over; whether it
+        shows. What cannot be read is waited for no longer than that.
+        """
+        quiet = self._settle_after * self._clock.speed
+        end = (intent.t_done or self._clock.now()) + timedelta(seconds=quiet)
+        while True:
+            probe, _ = await self._probe(step, write, intent)
+            left = self._left(end)
+            if probe == "applied" or left <= 0:
+                return probe == "applied"
+            log.info("action.outwaited", action=intent.action_id, left_s=round(left, 3))
+            await self._clock.sleep(min(left, max(1.0, quiet / 5)))
+
     async def _close(self, intent: Intent, open_: Open, state: str, outcome: Outcome | None, reason: str) -> None:
         until = self._clock.now() + open_.within if state == "done" and open_.within else None
         await self._journal.settle(

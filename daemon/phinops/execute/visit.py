@@ -10,8 +10,8 @@ import anyio
 import structlog
 
 from phinops.event import JsonObject
-from phinops.execute.desk import Alarm, ceiling_alarm
-from phinops.execute.guard import Ceiling, write_guard
+from phinops.execute.desk import Alarm, held_back
+from phinops.execute.guard import Rails, write_guard
 from phinops.execute.journal import Journal
 from phinops.execute.steps.bare import bare_write
 from phinops.execute.steps.http import HttpParams, Request, request_of
@@ -33,14 +33,14 @@ _CUT_OFF = "phinops stopped before the answer came: whether the request arrived 
 
 
 class Visits:
-    """The step `http`. `alarm` hears, with the tenant, when the ceiling of all rules holds a request back."""
+    """The step `http`. `alarm` hears, with the tenant, when the guard of writes holds a request back."""
 
     def __init__(
-        self, journal: Journal, web: Web, ceiling: Ceiling, alarm: Callable[[str, Alarm], Awaitable[object]]
+        self, journal: Journal, web: Web, rails: Rails, alarm: Callable[[str, Alarm], Awaitable[object]]
     ) -> None:
         self._journal = journal
         self._web = web
-        self._ceiling = ceiling
+        self._rails = rails
         self._alarm = alarm
 
     async def do(self, walk: Walk, params: HttpParams, attempt: int) -> StepResult:
@@ -72,10 +72,11 @@ class Visits:
 
     async def _write(self, walk: Walk, write: Write, request: Request, attempt: int) -> StepResult:
         intent = walk.row(attempt, write, state="intent")
-        (objection,) = await self._journal.intend([Ask(intent, walk.firing.rule)], write_guard(self._ceiling))
+        (objection,) = await self._journal.intend([Ask(intent, walk.firing.rule)], write_guard(self._rails))
         if objection is not None:
             log.warning("action.held", action=intent.action_id, reason=objection.reason)
-            await self._alarm(intent.tenant, ceiling_alarm(objection.reason))
+            for alarm in held_back([objection]):
+                await self._alarm(intent.tenant, alarm)
             return StepResult("refused", objection.reason, intent.action_id)
         # A stop waits for the answer, as long as one may take: what was cut off here would stay unknown.
         with anyio.CancelScope(shield=True):

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -54,11 +54,12 @@ class Words(Protocol):
 
 
 class Unwanted(BadStep):
-    """The step's `write` is known, and is not to be carried out."""
+    """The step's `write` is known, and is not to be carried out: it is refused, or skipped where it is not needed."""
 
-    def __init__(self, reason: str, write: Write) -> None:
+    def __init__(self, reason: str, write: Write, outcome: Literal["refused", "skipped"] = "refused") -> None:
         super().__init__(reason)
         self.write = write
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,21 @@ from datetime import datetime, timedelta
 
 from phinops.approval import Approval
 from phinops.event import Event, JsonObject
-from phinops.firing import Ask, Firing, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult, WriteFacts
-from phinops.record import approvals, history, journal
+from phinops.firing import (
+    Ask,
+    Firing,
+    FiringState,
+    Guard,
+    Intent,
+    Notice,
+    Objection,
+    Outcome,
+    Pause,
+    StepResult,
+    WriteFacts,
+)
+from phinops.record import approvals, breakers, history, journal, pausing
+from phinops.record.breakers import Failed
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
 
@@ -17,11 +30,20 @@ _HOUR = timedelta(hours=1)
 
 
 class Book:
-    """The journal of one store. `noticed` is told when the outbox has something new."""
+    """The journal of one store.
 
-    def __init__(self, store: Store, noticed: Callable[[], None] = lambda: None) -> None:
+    `noticed` is told when the outbox has something new, `failed` of writes that Dataphin refused or that were not done.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        noticed: Callable[[], None] = lambda: None,
+        failed: Callable[[Failed], None] = lambda _: None,
+    ) -> None:
         self._store = store
         self._noticed = noticed
+        self._failed = failed
 
     async def start(self, firing_id: str) -> None:
         await self._store.write(lambda tx: journal.start(tx, firing_id))
@@ -89,11 +111,16 @@ class Book:
         request_id: str = "",
         verify_until: datetime | None = None,
     ) -> bool:
-        return await self._store.write(
-            lambda tx: journal.settle(
+        def op(tx: Tx) -> tuple[bool, tuple[Failed, ...]]:
+            closed = journal.settle(
                 tx, action_id, state, outcome, result=result, request_id=request_id, verify_until=verify_until
             )
-        )
+            return closed, tuple(breakers.failed_by(tx, action_id)) if closed else ()
+
+        closed, failed = await self._store.write(op)
+        for each in failed:
+            self._failed(each)
+        return closed
 
     async def judge(self, action_id: str, outcome: Outcome, reason: str) -> None:
         await self._store.write(lambda tx: journal.judge(tx, action_id, outcome, reason))
@@ -114,18 +141,28 @@ class Book:
 def intend(tx: Tx, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | None]:
     """Commit the intents that the guard lets leave, and record those that it refuses for good."""
     writes = history.writes_since(tx, tx.now - _HOUR)
-    objections = guard([(ask, _facts(tx, ask, writes)) for ask in asks])
+    pause = pausing.pause_of(tx)
+    objections = guard([(ask, _facts(tx, ask, writes, pause)) for ask in asks])
     for ask, objection in zip(asks, objections, strict=True):
         if objection is None:
             journal.intend(tx, ask.intent)
+            breakers.asked(tx, ask.intent, ask.rule)
         elif not objection.passing:
             result = {"reason": objection.reason}
             journal.put_step(tx, replace(ask.intent, state="failed", outcome="refused", result=result))
     return objections
 
 
-def _facts(tx: Tx, ask: Ask, writes: int) -> WriteFacts:
+def _facts(tx: Tx, ask: Ask, writes: int, pause: Pause | None) -> WriteFacts:
     limit = ask.targets
-    targets = history.targets_since(tx, ask.rule, tx.now - limit.within) if limit else frozenset()
     unsettled, settling = history.unsettled_on(tx, ask.intent) or (None, False)
-    return WriteFacts(writes, targets, unsettled, settling)
+    return WriteFacts(
+        writes_last_hour=writes,
+        targets=history.targets_since(tx, ask.rule, tx.now - limit.within) if limit else frozenset(),
+        unsettled=unsettled,
+        settling=settling,
+        now=tx.now,
+        pause=pause,
+        of_rule=breakers.tally_of_rule(tx, ask.intent.tenant, ask.rule),
+        of_target=breakers.tally_of_target(tx, ask.intent),
+    )

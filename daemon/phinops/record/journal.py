@@ -17,6 +17,7 @@ from datetime import datetime
 from phinops import event as events
 from phinops.event import Event, JsonObject
 from phinops.firing import INWARD, Firing, FiringState, Intent, Outcome, StepResult, step_result
+from phinops.record import breakers
 from phinops.record.audit import note
 from phinops.record.documents import from_text, to_text
 from phinops.record.moments import from_micros, to_micros
@@ -229,6 +230,7 @@ def settle(
         now=to_micros(tx.now),
     )
     if changed:
+        breakers.answered(tx, action_id, state, result)
         note(tx, f"action.{state}", _firing_id(tx, action_id), action=action_id, request_id=request_id, result=result)
     return bool(changed)
 

@@ -104,8 +104,8 @@ def _without_ids(value: Any) -> Any:
 
 
 def _was_held(row: Intent) -> bool:
-    """Whether a guard of ours refused it: what somebody else refuses has their answer."""
-    return row.outcome == "refused" and not row.request_id and "status" not in row.result
+    """Whether a guard of ours refused it, or it was not needed: what somebody else refuses has their answer."""
+    return row.state == "skipped" or (row.outcome == "refused" and not row.request_id and "status" not in row.result)
 
 
 def _action(row: Intent) -> JsonObject:

@@ -10,7 +10,18 @@ from pydantic import BaseModel
 
 from phinops.errors import Refused
 from phinops.event import Event, JsonObject
-from phinops.execute.steps.kind import ItemAnswer, Look, Path, Probe, Progress, Setting, Target, Write
+from phinops.execute.steps.kind import (
+    WANTED,
+    ItemAnswer,
+    Look,
+    Path,
+    Probe,
+    Progress,
+    Setting,
+    Standing,
+    Target,
+    Write,
+)
 
 NOWHERE = Target("", "")
 
@@ -29,6 +40,7 @@ class BareStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = False
     idempotent: bool = False
+    countable: bool = False
 
     def writes(self, params: Any) -> bool:
         return False
@@ -57,11 +69,17 @@ class BareStep:
     async def baseline(self, look: Look, write: Write, event: Event | None) -> JsonObject:
         return {}
 
+    def standing(self, write: Write, decided: Mapping[str, Any], now: Mapping[str, Any]) -> Standing:
+        return WANTED
+
     async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
         return "unclear"
 
     async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
         return "pending"
+
+    async def effects(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> int | None:
+        return None
 
 
 def bare_write(name: str, params: BaseModel, target: Target = NOWHERE) -> Write:

@@ -6,11 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from phinops.errors import Refused
+from phinops.errors import Malformed, Refused
 from phinops.event import Event, JsonObject
 from phinops.execute.steps import verdict
 from phinops.execute.steps.answers import item_answers, merged_ids, says_met
-from phinops.execute.steps.kind import ItemAnswer, Look, Path, Probe, Progress, Setting, Step, Target, Write
+from phinops.execute.steps.kind import (
+    ItemAnswer,
+    Look,
+    Path,
+    Probe,
+    Progress,
+    Setting,
+    Standing,
+    Step,
+    Target,
+    Taskrun,
+    Write,
+)
 from phinops.execute.steps.target import instance_of
 from phinops.execute.steps.values import Id, Params, ProjectId
 
@@ -28,13 +40,15 @@ class InstanceParams(Params):
 class InstanceStep:
     """One value of OperateInstance's `Operation`, with the rules that tell from records what became of it.
 
-    `met_codes` are the refusals that mean its goal is met or under way (Dataphin's task scheduler codes).
+    `met_codes` are the refusals that mean its goal is met or under way (Dataphin's task scheduler codes). What makes a
+    new run is `countable`: the log of runs tells what the record does not.
     """
 
     name: str
     operation: str
     probe_rule: verdict.ProbeRule
     progress_rule: verdict.ProgressRule
+    standing_rule: verdict.StandingRule
     met_codes: frozenset[str] = frozenset()
     params: type[InstanceParams] = InstanceParams
     target: Literal["instance", "node"] | None = "instance"
@@ -43,6 +57,7 @@ class InstanceStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = True
     idempotent: bool = True
+    countable: bool = False
 
     def writes(self, params: InstanceParams) -> bool:
         return True
@@ -79,17 +94,47 @@ class InstanceStep:
     async def baseline(self, look: Look, write: Write, event: Event | None) -> JsonObject:
         own = event and event.instance
         if own and own.id == write.target.id:
-            return verdict.to_json(verdict.record_of(own))
-        now = await self._record(look, write.target)
-        return verdict.to_json(now) if now else {}
+            now: verdict.Record | None = verdict.record_of(own)
+        else:
+            now = await self._record(look, write.target)
+        if now is None:
+            return {}
+        runs = None if not self.countable or verdict.times_tell(now) else await self._runs(look, write.target)
+        return verdict.to_json(now) if runs is None else {**verdict.to_json(now), "runs": verdict.counted(runs)}
+
+    def standing(self, write: Write, decided: Mapping[str, Any], now: Mapping[str, Any]) -> Standing:
+        if not now and not self.idempotent:
+            return Standing("changed", f"project {write.target.project_id} has no such instance (any more)")
+        return self.standing_rule(verdict.from_json(decided), verdict.from_json(now))
 
     async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
         now = await self._record(look, write.target)
-        return self.probe_rule(verdict.from_json(baseline), now) if now and baseline else "unclear"
+        if now is None or not baseline:
+            return "unclear"
+        before = verdict.from_json(baseline)
+        found = self.probe_rule(before, now)
+        if found != "unclear" or not self.countable:
+            return found
+        runs = await self._runs(look, write.target)
+        return "unclear" if runs is None else verdict.runs_probe(before, verdict.counted_in(baseline), runs)
 
     async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
         now = await self._record(look, write.target)
         return self.progress_rule(verdict.from_json(baseline), now) if now else "pending"
+
+    async def effects(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> int | None:
+        runs = await self._runs(look, write.target) if self.countable and baseline else None
+        if runs is None:
+            return None
+        since = verdict.runs_since(verdict.from_json(baseline), verdict.counted_in(baseline), runs)
+        return None if since is None else verdict.asked_for(since)
+
+    async def _runs(self, look: Look, target: Target) -> Sequence[Taskrun] | None:
+        """The log of runs; None where Dataphin will not show it, or shows what is none."""
+        try:
+            return await look.taskruns(target.project_id, target.id)
+        except (Refused, Malformed):
+            return None
 
     async def _record(self, look: Look, target: Target) -> verdict.Record | None:
         view = await look.instance(target.project_id, target.id)
@@ -112,23 +157,33 @@ INSTANCE_STEPS: tuple[Step, ...] = (
         "RERUN",
         verdict.rerun_probe,
         verdict.rerun_progress,
+        verdict.rerun_standing,
         frozenset({"TaskToRerunNotFinished", "TaskRunning"}),
         idempotent=False,
+        countable=True,
     ),
     InstanceStep(
         "terminate_instance",
         "TERMINATE",
         verdict.terminate_probe,
         verdict.terminate_progress,
+        verdict.terminate_standing,
         frozenset({"TaskToKillHasFinished"}),
     ),
-    InstanceStep("set_instance_success", "SET_SUCCESS", verdict.set_success_probe, verdict.set_success_progress),
-    InstanceStep("pause_instance", "PAUSE", verdict.pause_probe, verdict.pause_progress),
+    InstanceStep(
+        "set_instance_success",
+        "SET_SUCCESS",
+        verdict.set_success_probe,
+        verdict.set_success_progress,
+        verdict.set_success_standing,
+    ),
+    InstanceStep("pause_instance", "PAUSE", verdict.pause_probe, verdict.pause_progress, verdict.pause_standing),
     InstanceStep(
         "resume_instance",
         "RESUME",
         verdict.resume_probe,
         verdict.resume_progress,
+        verdict.resume_standing,
         frozenset({"TaskToResumeNotPaused"}),
     ),
 )

@@ -32,6 +32,10 @@ class BadStep(PhinopsError):
     """The step cannot be carried out as it was rendered for this event; the text says why, for people."""
 
 
+class Needless(BadStep):
+    """The target is already as the step would leave it: there is nothing to send."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a write changes. For "api" the id is the API's name, for "http" the method and the address without its
@@ -95,6 +99,29 @@ class NodeOperation:
     operator: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Taskrun:
+    """One run of an instance, as the log of its runs has it; `status` in our words."""
+
+    id: str
+    status: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a target stands to a write that is about to leave: the write is `wanted`, its goal is `met` already, or the
+    target is `changed`, not what was decided on any more. `words` say what is so, for people.
+    """
+
+    kind: Literal["wanted", "met", "changed"]
+    words: str = ""
+
+
+WANTED = Standing("wanted")
+
+
 class Look(Protocol):
     """Reads live state. Every method raises the client's errors (`ApiError`, `QuotaSpent`) when it cannot."""
 
@@ -112,6 +139,10 @@ class Look(Protocol):
 
     async def operations(self, node_id: str) -> Sequence[NodeOperation]:
         """The node's operation log, newest first."""
+        ...
+
+    async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
+        """Every run of the instance, oldest first. Costs a call of level 2 that carries the whole texts of the log."""
         ...
 
 
@@ -216,12 +247,28 @@ class Step(Protocol):
         """
         ...
 
+    def standing(self, write: Write, decided: Mapping[str, Any], now: Mapping[str, Any]) -> Standing:
+        """Whether the write is still wanted of a target that looks like `now`, both as `baseline` gives it.
+
+        `decided` is what it looked like when the rule decided; empty where that is not known.
+        """
+        ...
+
     async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
         """Whether a write of unknown outcome was done. Asked again later when the read fails."""
         ...
 
     async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
         """How far an accepted write has come: `verified` is the goal, `failed` another end."""
+        ...
+
+    @property
+    def countable(self) -> bool:
+        """Whether `effects` can tell how often a write was done."""
+        ...
+
+    async def effects(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> int | None:
+        """How often what the write does shows to have been done since the baseline; None: it cannot be told."""
         ...
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, Literal
 
-from phinops.errors import Refused
+from phinops.errors import Malformed, Refused
 from phinops.event import Event, JsonObject
 from phinops.execute.steps.answers import item_answers, merged_ids
 from phinops.execute.steps.kind import (
@@ -17,13 +18,14 @@ from phinops.execute.steps.kind import (
     Probe,
     Progress,
     Setting,
+    Standing,
     Step,
     Target,
     Write,
 )
 from phinops.execute.steps.target import node_of
 from phinops.execute.steps.values import Id, Params, ProjectId
-from phinops.execute.steps.verdict import flag_probe
+from phinops.execute.steps.verdict import flag_probe, flag_standing
 
 PAUSED_BY, RESUMED_BY = "PAUSE_TASK", "RESUME_TASK"
 """The lines of a node's operation log that tell a pause from a resume."""
@@ -46,8 +48,8 @@ class PauseNodeParams(NodeParams):
 class NodeStep:
     """PausePhysicalNode or ResumePhysicalNode.
 
-    The baseline is the pause flag and the newest pause or resume of the operation log where the flag is not
-    shown; a pause that is there already counts as applied, whoever made it.
+    The baseline is the pause flag, by the newest pause or resume of the operation log where the flag is not shown. A
+    node that is as wanted already is left alone, and the log then tells whose doing that is.
     """
 
     name: str
@@ -61,6 +63,7 @@ class NodeStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = True
     idempotent: bool = True
+    countable: bool = True
 
     def writes(self, params: NodeParams) -> bool:
         return True
@@ -97,13 +100,32 @@ class NodeStep:
         return False  # no code is known for a node that is as wanted already
 
     async def baseline(self, look: Look, write: Write, event: Event | None) -> JsonObject:
-        return {"paused": await self._paused(look, write.target)}
+        paused = await self._paused(look, write.target)
+        by = _said(await self._newest(look, write.target)) if paused is self.pauses else ""
+        return {"paused": paused, "by": by} if by else {"paused": paused}
+
+    def standing(self, write: Write, decided: Mapping[str, Any], now: Mapping[str, Any]) -> Standing:
+        found = flag_standing(self.pauses, now.get("paused"))
+        by = now.get("by") or ""
+        return replace(found, words=f"{found.words}{by}") if found.kind == "met" else found
 
     async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
         return flag_probe(self.pauses, await self._paused(look, write.target))
 
     async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
         return "verified" if await self._paused(look, write.target) is self.pauses else "pending"
+
+    async def effects(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> int | None:
+        lines = flag_lines(await look.operations(write.target.id))
+        mine = PAUSED_BY if self.pauses else RESUMED_BY
+        return len(list(takewhile(lambda line: line.type == mine, lines)))
+
+    async def _newest(self, look: Look, target: Target) -> NodeOperation | None:
+        """The newest pause or resume; None where the log has none, or Dataphin will not show it."""
+        try:
+            return next(iter(flag_lines(await look.operations(target.id))), None)
+        except (Refused, Malformed):
+            return None
 
     async def _paused(self, look: Look, target: Target) -> bool | None:
         """The flag that the service's list of nodes shows, else what was done to the node last."""
@@ -120,8 +142,21 @@ class NodeStep:
 
 def paused_by_log(operations: Sequence[NodeOperation]) -> bool | None:
     """The pause flag after the newest pause or resume of the log; None when it has neither."""
-    newest = next((line.type for line in operations if line.type in (PAUSED_BY, RESUMED_BY)), None)
-    return None if newest is None else newest == PAUSED_BY
+    newest = next(iter(flag_lines(operations)), None)
+    return None if newest is None else newest.type == PAUSED_BY
+
+
+def flag_lines(operations: Sequence[NodeOperation]) -> list[NodeOperation]:
+    """The pauses and resumes of an operation log, newest first."""
+    return [line for line in operations if line.type in (PAUSED_BY, RESUMED_BY)]
+
+
+def _said(line: NodeOperation | None) -> str:
+    """Whose doing a flag is and since when, for people; "" where that is not known."""
+    if line is None:
+        return ""
+    by = f", by {line.operator}" if line.operator else ""
+    return by + (f", since {line.time.isoformat()}" if line.time else "")
 
 
 NODE_STEPS: tuple[Step, ...] = (

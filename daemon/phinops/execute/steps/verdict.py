@@ -7,13 +7,13 @@ would run an instance twice, the answer is "unclear" and a person decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from phinops.event import Instance, JsonObject, plain
-from phinops.execute.steps.kind import Probe, Progress
+from phinops.execute.steps.kind import WANTED, Probe, Progress, Standing, Taskrun
 
 ENDED = frozenset({"SUCCESS", "FAILED"})
 UNDER_WAY = frozenset({"WAITING", "BLOCKED", "RUNNING"})
@@ -66,6 +66,17 @@ def new_run(before: Record, now: Record) -> bool:
     return before.started_at is None or now.started_at > before.started_at
 
 
+def another_run(before: Record, now: Record) -> bool:
+    """Whether the two show different runs; to the second, since not every API tells fractions of one."""
+    if before.started_at is None or now.started_at is None:
+        return False
+    return _second(before.started_at) != _second(now.started_at)
+
+
+def _second(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)
+
+
 def _same_end(before: Record, now: Record) -> bool:
     """Whether both show the same finished run, beyond doubt: its times are there and have not moved."""
     times = (now.started_at, now.ended_at)
@@ -74,6 +85,58 @@ def _same_end(before: Record, now: Record) -> bool:
 
 ProbeRule = Callable[[Record, Record], Probe]
 ProgressRule = Callable[[Record, Record], Progress]
+StandingRule = Callable[[Record, Record], Standing]
+"""Of the record that was decided on, an empty one where that is not known, and of the one now."""
+
+
+def _changed(decided: Record, now: Record) -> Standing | None:
+    """That the instance has gone on since the rule decided, whoever did that."""
+    if another_run(decided, now):
+        return Standing("changed", "another run of it has begun since the rule decided")
+    if decided.ended and now.status in UNDER_WAY:
+        return Standing("changed", f"it was {decided.status} when the rule decided, and is {now.status} again")
+    return None
+
+
+def rerun_standing(decided: Record, now: Record) -> Standing:
+    """Wanted of the very run that was decided on, in the state that it was in."""
+    changed = _changed(decided, now)
+    if changed is None and decided.ended and now.ended and decided.status != now.status:
+        changed = Standing("changed", f"it was {decided.status} when the rule decided, and is {now.status} now")
+    return changed or WANTED
+
+
+def terminate_standing(decided: Record, now: Record) -> Standing:
+    """Wanted while it goes on; one that is FAILED is where terminating would bring it."""
+    if another_run(decided, now):
+        return Standing("changed", "another run of it has begun since the rule decided")
+    if now.status == "FAILED":
+        return Standing("met", "it is FAILED already")
+    return Standing("changed", "it has succeeded already") if now.status == "SUCCESS" else WANTED
+
+
+def set_success_standing(decided: Record, now: Record) -> Standing:
+    """Wanted of the failed run that was decided on."""
+    if now.status == "SUCCESS" and not another_run(decided, now):
+        return Standing("met", "it is SUCCESS already")
+    return _changed(decided, now) or WANTED
+
+
+def pause_standing(decided: Record, now: Record) -> Standing:
+    """Wanted while the flag is not known to be set."""
+    return flag_standing(True, now.paused)
+
+
+def resume_standing(decided: Record, now: Record) -> Standing:
+    """Wanted while the flag is not known to be unset."""
+    return flag_standing(False, now.paused)
+
+
+def flag_standing(wanted: bool, paused: bool | None) -> Standing:
+    """Whether a pause or a resume has anything to do."""
+    if paused is not wanted:
+        return WANTED
+    return Standing("met", "it is paused already" if wanted else "it is not paused")
 
 
 def rerun_probe(before: Record, now: Record) -> Probe:
@@ -83,6 +146,74 @@ def rerun_probe(before: Record, now: Record) -> Probe:
     if new_run(before, now) or (before.ended and now.status in UNDER_WAY):
         return "applied"
     return "absent" if before.ended and _same_end(before, now) else "unclear"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many runs the log of an instance had, and the newest one's id."""
+
+    number: int
+    newest: str = ""
+
+
+def counted(runs: Sequence[Taskrun]) -> JsonObject:
+    """What a baseline keeps of the log of runs; `counted_in` reads it back."""
+    return {"number": len(runs), "newest": runs[-1].id if runs else ""}
+
+
+def counted_in(baseline: Mapping[str, Any]) -> Counted | None:
+    """What the baseline knows of the log of runs; None where that was not read."""
+    found = baseline.get("runs")
+    return Counted(found["number"], found["newest"]) if found else None
+
+
+def times_tell(record: Record) -> bool:
+    """Whether a later record can be told from this one by status and times alone."""
+    return record.ended and record.started_at is not None and record.ended_at is not None
+
+
+def runs_since(before: Record, known: Counted | None, runs: Sequence[Taskrun]) -> Sequence[Taskrun] | None:
+    """The runs of the log, oldest first, that began after the baseline; None where that cannot be told.
+
+    A log that was counted is compared with the count; else a run is new that began when the one of the baseline had
+    ended.
+    """
+    if known is not None:
+        ids = [run.id for run in runs]
+        if known.newest and known.newest in ids:
+            return runs[ids.index(known.newest) + 1 :]
+        return runs[known.number :] if len(runs) >= known.number else None
+    end = before.ended_at
+    if end is None or not runs or any(run.started_at is None for run in runs):
+        return None
+    return [run for run in runs if run.started_at and _second(run.started_at) >= _second(end)]
+
+
+def runs_probe(before: Record, known: Counted | None, runs: Sequence[Taskrun]) -> Probe:
+    """Whether the log of runs has one more than before: what tells where the record looks the same, or has no times."""
+    since = runs_since(before, known, runs)
+    if since is None:
+        return "unclear"
+    return "applied" if since else "absent"
+
+
+OWN_RERUN_AFTER = timedelta(minutes=1)
+"""The shortest pause that Dataphin's own reruns of what failed can be set to."""
+
+
+def asked_for(runs: Sequence[Taskrun]) -> int:
+    """How many of these runs, which follow each other, somebody asked for.
+
+    One that begins a minute or later after a failed one may be Dataphin's own rerun, and is not counted.
+    """
+    pairs = zip((None, *runs), runs, strict=False)
+    return sum(not (before and _may_be_own(before, run)) for before, run in pairs)
+
+
+def _may_be_own(before: Taskrun, run: Taskrun) -> bool:
+    if before.status != "FAILED" or before.ended_at is None or run.started_at is None:
+        return False
+    return run.started_at - before.ended_at >= OWN_RERUN_AFTER
 
 
 def rerun_progress(before: Record, now: Record) -> Progress:

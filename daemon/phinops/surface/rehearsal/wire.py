@@ -43,9 +43,9 @@ class InProcess(httpx.AsyncBaseTransport):
         body = await request.aread()
         await tell_sent(request)
         await self._clock.sleep(self._half)
-        arrived = _arrived(request, body)
-        self._tell(arrived.headers.get("x-acs-action", ""), request.extensions.get("priority", ""))
-        answer = self._simulator.handle(arrived)
+        found = arrived(request, body)
+        self._tell(found.headers.get("x-acs-action", ""), request.extensions.get("priority", ""))
+        answer = self._simulator.handle(found)
         if answer.cut == "silent":
             await asyncio.Event().wait()
         # As a real answer's, the delay is the machine's.
@@ -56,7 +56,8 @@ class InProcess(httpx.AsyncBaseTransport):
         return _response(answer, request)
 
 
-def _arrived(request: httpx.Request, body: bytes) -> Request:
+def arrived(request: httpx.Request, body: bytes) -> Request:
+    """The request as the simulator sees it."""
     path, _, query = request.url.raw_path.decode("ascii").partition("?")
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers.raw}
     return Request(request.method, path, query, headers, body)

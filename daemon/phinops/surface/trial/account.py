@@ -183,7 +183,9 @@ def _done(step: Intent, firing: Firing, kind: str) -> Done:
     if step.target_kind in ("instance", "node") and kind != "call":
         given[f"{step.target_kind}_id"] = step.target_id
     # What was refused by somebody else has their answer.
-    guarded = step.outcome == "refused" and not step.request_id and "status" not in step.result
+    guarded = step.state == "skipped" or (
+        step.outcome == "refused" and not step.request_id and "status" not in step.result
+    )
     reason = step.result.get("reason") or step.result.get("verify") or step.result.get("settled") or ""
     return Done(
         kind=kind,

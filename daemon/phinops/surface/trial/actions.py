@@ -67,7 +67,7 @@ def _tell_action(done: Done) -> str:
     said = {**done.given} or done.params
     name = f"call: {done.api}" if done.kind == "call" else done.kind
     outcome = f", {done.outcome}" if done.outcome else ""
-    reason = f": {done.reason}" if done.outcome == "refused" and done.reason else ""
+    reason = f": {done.reason}" if done.outcome in ("refused", "skipped") and done.reason else ""
     return f"{name} {shown(said)} by {done.rule}{outcome}{reason}"
 
 
