@@ -14,12 +14,19 @@ from anyio.from_thread import start_blocking_portal
 from phinops.config import Server
 from phinops.event import JsonObject
 from phinops.problem import Problem
+from phinops.record.audit import Wanted
 from phinops.surface.server import bind, build_app, door_for, serving
 from phinops.surface.service import Health, QuotaKey, Samples
 
 STATUS: JsonObject = {
     "ready": True,
     "reasons": [],
+    "store": {
+        "bytes": 35_200_000,
+        "file_bytes": 36_000_000,
+        "oldest_event": "2026-01-05T08:00:00+08:00",
+        "pruned_before": None,
+    },
     "tenants": [
         {
             "name": "prod",
@@ -131,6 +138,10 @@ class FakeService:
 
     async def recorded(self, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
         self.asked.append((tenant, since, after, limit))
+        return self.pages[after]
+
+    async def audit(self, wanted: Wanted, after: int, limit: int) -> JsonObject:
+        self.asked.append((wanted, after, limit))
         return self.pages[after]
 
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:

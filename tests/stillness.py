@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from phinops.catalog.catalog import Edition
-from phinops.errors import Transient
+from phinops.errors import Refused, Transient
 from phinops.event import Alert, Event, Instance, Node, Project
+from phinops.execute.steps.flow import Dagrun, Days, Schedule, Submission
 from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Taskrun
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -21,8 +22,47 @@ def after(minutes: float) -> datetime:
 
 
 @dataclass(slots=True)
+class StillFlows:
+    """Shows what was submitted; with `refused` the lists of a node's instances are not to be had."""
+
+    of_nodes: list[Instance] = field(default_factory=list)
+    flows: dict[str, list[str]] = field(default_factory=dict)
+    below_it: list[Instance] = field(default_factory=list)
+    jobs: dict[str, Submission] = field(default_factory=dict)
+    dagruns_of: dict[str, list[Dagrun]] = field(default_factory=dict)
+    refused: bool = False
+
+    def dated(self, biz_date: str) -> str:
+        return biz_date.replace("-", "")
+
+    async def of_node(
+        self, project_id: str, node_id: str, schedule: Schedule, days: Days, most: int
+    ) -> Sequence[Instance] | None:
+        self._check("ListInstances")
+        found = [each for each in self.of_nodes if days.first <= each.biz_date <= days.last]
+        return found if len(found) <= most else None
+
+    async def of_flow(self, project_id: str, schedule: Schedule, flow_id: str) -> Sequence[str]:
+        return self.flows.get(flow_id, [])
+
+    async def below(self, instance_id: str, node_type: str) -> Sequence[Instance]:
+        self._check("GetInstanceDownStream")
+        return self.below_it
+
+    async def submission(self, job_id: str) -> Submission:
+        return self.jobs[job_id]
+
+    async def dagruns(self, flow_id: str) -> Sequence[Dagrun]:
+        return self.dagruns_of.get(flow_id, [])
+
+    def _check(self, api: str) -> None:
+        if self.refused:
+            raise Refused(api, "DPN.Commons.InvalidParam", "there is no such list")
+
+
+@dataclass(slots=True)
 class StillLook:
-    """Shows `instances`, `nodes` and `logs`; `asked` counts the looks, `broken` makes each fail."""
+    """Shows `instances`, `nodes`, `logs`, `runs` and `flows`; `asked` counts the looks, `broken` makes each fail."""
 
     shown_instances: dict[str, Instance] = field(default_factory=dict)
     shown_nodes: dict[str, Node] = field(default_factory=dict)
@@ -30,6 +70,7 @@ class StillLook:
     runs: dict[str, Sequence[Taskrun]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     broken: bool = False
+    flows: StillFlows = field(default_factory=StillFlows)
 
     async def instance(self, project_id: str, instance_id: str) -> InstanceView | None:
         return (await self.instances(project_id, [instance_id])).get(instance_id)

@@ -35,6 +35,7 @@ from phinops.record import journal
 from phinops.record.book import Book
 from phinops.record.sqlite import Store
 from phinops.safeguards import tell_if_open
+from stillness import StillFlows
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 _UTC = ZoneInfo("UTC")
@@ -75,6 +76,7 @@ class World:
     calls_left: int | None = None
     ran: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     web: Web = field(default_factory=Web)
+    flows: StillFlows = field(default_factory=StillFlows)
     _runs: dict[str, datetime] = field(default_factory=dict)
     _flags: list[tuple[float, str, bool]] = field(default_factory=list)
 
@@ -234,6 +236,7 @@ class Reading:
         self.operations = world.operations
         self.taskruns = world.taskruns
         self.downstream = world.downstream
+        self.flows = world.flows
 
 
 class PlainWords:

@@ -44,6 +44,7 @@ from phinops.record.sqlite import Store
 from phinops.recording import InForce, permit_again
 from phinops.reloads import Reloads
 from phinops.report import Report
+from phinops.retention import Retention
 from phinops.rulebook import Reload, Rulebook
 from phinops.safeguards import rails_of, tell_if_open
 from phinops.spoken import SpokenWords
@@ -125,6 +126,10 @@ class Daemon(Telling):
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
         self._schedules = {name: self._schedule(name) for name in parts.servings}
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
+        self._retention = Retention(
+            parts.store, config.store, lambda: self._in_force().rules, self._pipeline.forget_sets, clock,
+            config.timezone, parts.pulse,
+        )  # fmt: skip
         self._vitals = Vitals(parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone)
 
     @classmethod
@@ -186,6 +191,7 @@ class Daemon(Telling):
             await carry_over(store, rules.language, rules.in_force, clock)
             daemon._left = await daemon._courses.left_open()
             await daemon._timers.load()
+            await daemon._retention.look()
             yield daemon
 
     async def run(self) -> None:
@@ -207,6 +213,7 @@ class Daemon(Telling):
             loops.start_soon(self._parts.notices.run)
             loops.start_soon(self._watch_store)
             loops.start_soon(self._quotas.run)
+            loops.start_soon(self._retention.run)
             await self._stop.wait()
             loops.cancel_scope.cancel()
         await self._drain()
@@ -358,7 +365,7 @@ class Daemon(Telling):
 
     def status(self) -> JsonObject:
         """What `phinops status --json` prints."""
-        return self._vitals.status()
+        return {**self._vitals.status(), "store": self._retention.told()}
 
     def calls_today(self) -> Mapping[int, int]:
         """Today's calls by level, over all accounts."""
@@ -392,6 +399,7 @@ class Daemon(Telling):
             ],
             "reloads_total": [({"result": name}, float(count)) for name, count in self._reloads.results.items()],
             "loop_age_seconds": self._vitals.loop_ages(),
+            **self._retention.samples(),
         }
 
 

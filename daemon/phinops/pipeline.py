@@ -109,6 +109,10 @@ class Pipeline:
         begun = len(outcome.firings) - skipped
         return Taken(tuple(new), begun, skipped, sum(_found(in_force, arrival, new).values())), outcome
 
+    def forget_sets(self) -> None:
+        """Keep the set of rules anew with the next arrival. May be called from within an op of the store."""
+        self._kept.clear()
+
     def go_on(self, outcome: Outcome) -> None:
         """Let what was recorded take its course."""
         for firing, event in outcome.firings:

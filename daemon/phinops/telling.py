@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from phinops.decide.language import Language
 from phinops.event import JsonObject
 from phinops.record import journal, lists
+from phinops.record.audit import Wanted, audit_page
 from phinops.record.recorded import page
 from phinops.record.sqlite import Store
 from phinops.why import gather, why
@@ -40,6 +41,10 @@ class Telling:
     async def recorded(self, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
         """A page of the events of a tenant with what was decided on them, as `record.recorded.page` tells it."""
         return await self._store.read(lambda tx: page(tx, tenant, since, after, limit))
+
+    async def audit(self, wanted: Wanted, after: int, limit: int) -> JsonObject:
+        """A page of the audit, oldest first, as `record.audit.audit_page` tells it."""
+        return await self._store.read(lambda tx: audit_page(tx, wanted, after, limit, self._zone))
 
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         """Why each rule did what it did about an event, named by its id or a firing's; None: it is not on record."""

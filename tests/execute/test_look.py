@@ -13,8 +13,8 @@ import pytest
 
 from phinops.errors import Forbidden, Malformed, QuotaSpent, Refused, Transient
 from phinops.event import JsonObject
-from phinops.execute import look as looks
-from phinops.execute.look import Look
+from phinops.execute.look import MANY, Look
+from phinops.execute.memory import MEMORY, remember
 from phinops.execute.steps.kind import BadStep, NodeOperation, Target
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -239,8 +239,8 @@ async def test_several_among_thousands_are_in_the_short_list_of_the_unsettled() 
     assert {view.instance.status for view in found.values()} == {"RUNNING", "FAILED", "SUCCESS"}
     assert service.calls == {"ListInstances": 1, "GetPhysicalInstance": 2}
     service.asked.clear()
-    await look.instances("7", wanted[: looks.MANY - 1])
-    assert service.calls == {"GetPhysicalInstance": looks.MANY - 1}
+    await look.instances("7", wanted[: MANY - 1])
+    assert service.calls == {"GetPhysicalInstance": MANY - 1}
 
 
 async def test_an_empty_page_ends_a_list() -> None:
@@ -441,8 +441,8 @@ async def test_the_lineage_of_what_is_unknown_is_refused() -> None:
 
 
 async def test_the_oldest_facts_are_forgotten() -> None:
-    memory = dict.fromkeys(range(looks.MEMORY), "x")
-    looks._remember(memory, 0, "again")
-    looks._remember(memory, "new", "y")
-    assert len(memory) == looks.MEMORY
+    memory: dict[Any, str] = dict.fromkeys(range(MEMORY), "x")
+    remember(memory, 0, "again")
+    remember(memory, "new", "y")
+    assert len(memory) == MEMORY
     assert 0 not in memory

@@ -11,7 +11,7 @@ from phinops.errors import StoreUnwritable
 from phinops.record.sqlite import Store
 from records import got, put
 
-ROOM = 800_000
+ROOM = 1_000_000
 
 
 async def main(path: str) -> None:

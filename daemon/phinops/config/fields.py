@@ -55,6 +55,17 @@ def _span(value: object) -> timedelta:
     return duration
 
 
+_UNITS = {"KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4}
+
+
+def _size(value: object) -> int:
+    """Bytes of a text such as `500MB` or `2.5GB`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(KB|MB|GB|TB)", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("must be a size, such as 500MB or 2.5GB")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
 def _every(value: object) -> object:
     return value if value == "auto" else _span(value)
 
@@ -126,6 +137,8 @@ def _existing_apis(value: Mapping[str, int]) -> Mapping[str, int]:
 
 Word = Annotated[str, AfterValidator(_word)]
 Span = Annotated[timedelta, BeforeValidator(_span)]
+Size = Annotated[int, BeforeValidator(_size)]
+"""Bytes, of a number with a unit."""
 Every = Annotated[Literal["auto"] | timedelta, BeforeValidator(_every)]
 Names = Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_names)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]

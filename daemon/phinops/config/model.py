@@ -23,6 +23,7 @@ from phinops.config.fields import (
     Model,
     Names,
     Pools,
+    Size,
     Span,
     Word,
     Zone,
@@ -178,18 +179,44 @@ def _store_url(value: str, info: ValidationInfo) -> str:
     return f"sqlite:///{base / Path(rest[1:]).expanduser()}" if base is not None else value
 
 
+KEPT_AT_LEAST = timedelta(days=2)
+"""What happened since then is never pruned: guards, causes and posts that come again are judged by it."""
+
+LEAST_SIZE = 50_000_000
+
+
 class StoreSection(Model):
     """The database of events, decisions, actions and quota.
 
     A relative one lies in `$STATE_DIRECTORY` if that is set, else beside the config. Once read it is absolute.
+
+    What is over is kept for `keep`, the audit for `keep_audit`; and less of both when it is more than `max_size` bytes.
     """
 
     url: Annotated[str, AfterValidator(_store_url)] = Field(default="sqlite:///phinops.db", validate_default=True)
+    keep: Span = timedelta(days=30)
+    keep_audit: Span = timedelta(days=400)
+    max_size: Size = 4_000_000_000
+
+    @model_validator(mode="after")
+    def _keeps_enough(self) -> Self:
+        refuse(_retention_mistakes(self))
+        return self
 
     @property
     def path(self) -> Path:
         """The file of the store."""
         return Path(self.url.removeprefix("sqlite:///"))
+
+
+def _retention_mistakes(store: StoreSection) -> Iterator[Mistake]:
+    if store.keep < KEPT_AT_LEAST:
+        yield ("keep",), "must be at least 2d: guards and causes look back as far"
+    if store.keep_audit < store.keep:
+        place = "keep_audit" if "keep_audit" in store.model_fields_set else "keep"
+        yield (place,), "`keep_audit`, which is 400d where it is not given, must be at least `keep`"
+    if store.max_size < LEAST_SIZE:
+        yield ("max_size",), "must be at least 50MB"
 
 
 def _listen(value: str) -> str:

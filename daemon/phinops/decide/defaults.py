@@ -6,7 +6,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from phinops.decide.shape import item_type
 from phinops.event import ADDS, STATE_EVENTS, Event, JsonObject, field_types
@@ -76,9 +76,15 @@ FOLLOWS: Mapping[str, str] = {
 """What the other fields are, in words."""
 
 
+FLOWS = ("backfill", "manual_run")
+"""What a node may have been told to run."""
+
+Course = Literal["RUNNING", "SUCCESS", "FAILED"]
+"""What has become of one of `FLOWS`."""
+
 BESIDE: Mapping[str, tuple[str, ...]] = {
     "instance": ("downstream", "gone"),
-    "node": ("downstream", "gone"),
+    "node": ("downstream", "gone", *FLOWS),
     "alert": ("gone",),
 }
 """What the state of a part may say beside the fields of the event model."""
@@ -86,6 +92,8 @@ BESIDE: Mapping[str, tuple[str, ...]] = {
 _BESIDE: Mapping[str, JsonObject] = {
     "downstream": {"type": "integer", "minimum": 0, "default": 0, "description": "how many nodes hang below it"},
     "gone": {"type": "boolean", "description": "true: Dataphin does not know it any more"},
+    "backfill": {"enum": [*typing.get_args(Course)], "description": "what has become of its newest backfill"},
+    "manual_run": {"enum": [*typing.get_args(Course)], "description": "what has become of its newest manual run"},
 }
 
 

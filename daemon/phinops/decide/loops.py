@@ -17,6 +17,7 @@ SETTLED = "action.settled"
 _RUN_AGAIN = frozenset(STATE_EVENTS.values())
 CAUSES: Mapping[str, frozenset[str]] = {
     "rerun_instance": _RUN_AGAIN,
+    "fix_data": _RUN_AGAIN,
     "resume_instance": _RUN_AGAIN,
     "terminate_instance": frozenset({"instance.failed"}),
     "set_instance_success": frozenset({"instance.succeeded"}),

@@ -11,7 +11,7 @@ from typing import Any
 
 from phinops.catalog.catalog import UnknownApi, load_catalog
 from phinops.decide import later
-from phinops.decide.defaults import BESIDE
+from phinops.decide.defaults import BESIDE, FLOWS, Course
 from phinops.decide.document import Document, Node
 from phinops.decide.findings import Findings, did_you_mean, listed
 from phinops.decide.mistakes import InNode, validated
@@ -24,7 +24,7 @@ from phinops.event import ADDS, ALWAYS, Event, field_types, parts_of
 __all__ = ["ABOUT_ACTIONS", "TestFileModel", "TestModel", "TestStepModel", "check_test", "check_tests"]
 
 _STEPS = ("event", "advance", "at", "state", "answer", "approve", "deny", "restart", "reload", "expect")
-_BESIDE: Mapping[str, Any] = {"downstream": int, "gone": bool}
+_BESIDE: Mapping[str, Any] = {"downstream": int, "gone": bool, **dict.fromkeys(FLOWS, Course)}
 """The types of `BESIDE`."""
 
 ABOUT_ACTIONS = ("outcome", "rule", "step")
@@ -148,6 +148,9 @@ def _check_value(key: str, node: Node, declared: Any, findings: Findings) -> Non
         _check_list(key, node, typing.cast("type", part), findings)
     elif part is not None:
         _check_fields(node, part, ALWAYS if part is Event else tuple(field_types(part)), findings)
+    elif typing.get_origin(kind) is typing.Literal:
+        if node.value not in typing.get_args(kind):
+            findings.error("test-event", node.place, f"«{key}» must be one of {', '.join(typing.get_args(kind))}")
     elif not _FITS[typing.get_origin(kind) or kind](node.value):
         findings.error("test-event", node.place, f"«{key}» must be {_WANTED[typing.get_origin(kind) or kind]}")
 

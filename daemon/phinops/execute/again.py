@@ -14,8 +14,11 @@ FIRST, LONGEST = timedelta(seconds=10), timedelta(minutes=15)
 def may_be_repeated(step: Step, result: StepResult) -> bool:
     """Whether doing it again may help, and can do no harm: never where it is not known what was done.
 
-    Only of a write that was followed are `failed` and `timed_out` ends; of a wait they are its answer.
+    Only of a write that was followed are `failed` and `timed_out` ends; of a wait they are its answer. What may still
+    be under way is not begun a second time beside it.
     """
+    if result.outcome == "timed_out" and step.overlaps:
+        return False
     return result.outcome == "refused" or (step.verifiable and result.outcome in ("failed", "timed_out"))
 
 

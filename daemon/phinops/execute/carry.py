@@ -7,7 +7,7 @@ still what the rule decided on: it is read anew whenever something may have happ
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -117,8 +117,9 @@ class Carrier:
             decided_on = to_json(record_of(own))
             age = self._clock.now() - (walk.firing.started_at or self._clock.now())
             if attempt == 1 and age < timedelta(seconds=FRESH):
-                known = await walk.step.baseline(self._hands[walk.firing.tenant].look, write, event)
-                seen_at = self._clock.monotonic()
+                with suppress(ApiError, QuotaSpent):  # it is read again before the write leaves
+                    known = await walk.step.baseline(self._hands[walk.firing.tenant].look, write, event)
+                    seen_at = self._clock.monotonic()
         return await self._send(_Errand(walk, write, attempt, known, seen_at, decided_on, alone=attempt > 1))
 
     async def take_up(self, walk: Walk, earlier: Intent) -> StepResult:
@@ -149,6 +150,7 @@ class Carrier:
         began = self._clock.monotonic()
         pause = FIRST_PAUSE
         while True:
+            errand.write = errand.walk.marked(errand.attempt, errand.write)
             intent = errand.walk.row(errand.attempt, errand.write, state="intent")
             async with self._held(_target_key(intent)) as shared:
                 fate, verdict = await self._attempt(errand, intent, shared=shared)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, tzinfo
 from typing import Any, TypeVar
@@ -18,19 +17,27 @@ from typing import Any, TypeVar
 import anyio
 
 from phinops import vendor
-from phinops.errors import ApiError, Malformed, PhinopsError, QuotaSpent, Refused
+from phinops.errors import ApiError, PhinopsError, QuotaSpent, Refused
 from phinops.event import JsonObject
+from phinops.execute.flows import FlowReader
 from phinops.execute.gather import MOMENT, Gather
-from phinops.execute.listing import Listing, NodeKind, node_kind, node_listing
+from phinops.execute.listing import (
+    LINEAGE_DEPTH,
+    PAGE_SIZE,
+    Listing,
+    NodeKind,
+    instance_listing,
+    lineage_type,
+    node_kind,
+    node_listing,
+)
+from phinops.execute.memory import remember
+from phinops.execute.replies import reading, rows_of
+from phinops.execute.steps.flow import Schedule
 from phinops.execute.steps.kind import BadStep, InstanceView, NodeOperation, NodeView, Target, Taskrun
 from phinops.execute.trails import operations_of, taskruns_of
 
-PAGE_SIZE = 100  # no maximum is documented; sibling APIs name 100, or clamp to it without saying so
-LINEAGE_DEPTH = 6  # the deepest that GetInstanceDownStream takes
 AT_ONCE = 4  # reads side by side; more would only wait in the limiter
-MEMORY = 50_000
-"""Targets whose unchanging facts (business date, type) are remembered, to choose the cheaper call."""
-
 UNKNOWN_INSTANCE = frozenset(
     {
         "DPN.TaskScheduler.Task.TaskNotFoundByTaskId",
@@ -39,14 +46,6 @@ UNKNOWN_INSTANCE = frozenset(
     }
 )
 UNKNOWN_NODE = frozenset({"DPN.OP.NodeNotFound", "DPN.OP.NodeNotExist", "DPN.TaskScheduler.Node.IllegalNodeIdFormat"})
-
-_LINEAGE_TYPES = {
-    "": "DATA_PROCESS",
-    "SCRIPT": "DATA_PROCESS",
-    "DATA_PROCES": "DATA_PROCESS",  # as the documents spell it in one place
-    "LOGICAL_TABLE": "BBOX_LOGIC_TABLE_NODE",
-}
-"""NodeType of GetInstanceDownStream where a record's type is of a coarser list."""
 
 UNSETTLED = ("FAILED", "RUNNING")
 """What most instances are that are looked at, and few of a long day: about to be written to, or being followed."""
@@ -63,7 +62,6 @@ Raises the client's errors; whoever made it has bound the priority.
 """
 
 _View = TypeVar("_View", InstanceView, NodeView)
-_Fact = TypeVar("_Fact")
 
 
 class Look:
@@ -77,7 +75,7 @@ class Look:
     def __init__(self, read: Read, zone: tzinfo, *, biz_date_format: str = "%Y-%m-%d", moment: float = MOMENT) -> None:
         self._read = read
         self._zone = zone
-        self._biz_date_format = biz_date_format
+        self.flows = FlowReader(read, zone, biz_date_format)
         self._instances: Gather[InstanceView] = Gather(self._fetch_instances, moment)
         self._nodes: Gather[NodeView] = Gather(self._fetch_nodes, moment)
         self._biz_dates: dict[str, str] = {}
@@ -109,15 +107,15 @@ class Look:
         """The node's operation log, newest first; raises as `instance` does."""
         api = "GetPhysicalNodeOperationLog"
         body = await self._read(api, {"NodeId": node_id})
-        with _reading(api):
-            return operations_of(_rows(body, "OperationLogList"), self._zone)
+        with reading(api):
+            return operations_of(rows_of(body, "OperationLogList"), self._zone)
 
     async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
         """Every run of the instance, oldest first; raises as `instance` does."""
         api = "GetPhysicalInstanceLog"
         body = await self._read(api, {"ProjectId": int(project_id), "InstanceId": instance_id})
-        with _reading(api):
-            return taskruns_of(_rows(body, "TaskrunLogList"), self._zone)
+        with reading(api):
+            return taskruns_of(rows_of(body, "TaskrunLogList"), self._zone)
 
     async def downstream(self, target: Target) -> int:
         """How many distinct nodes or instances hang below the target, down to `LINEAGE_DEPTH`; never cached.
@@ -140,13 +138,12 @@ class Look:
         api = "GetInstanceDownStream"
         if target.id not in self._types and await self.instance(target.project_id, target.id) is None:
             raise BadStep(f"instance {target.id} is unknown in project {target.project_id}")
-        kind = self._types[target.id]
-        get = {"InstanceId": target.id, "NodeType": _LINEAGE_TYPES.get(kind, kind)}
+        get = {"InstanceId": target.id, "NodeType": lineage_type(self._types[target.id])}
         body = await self._read(api, {"DownStreamDepth": LINEAGE_DEPTH, "InstanceGet": get})
-        with _reading(api):
+        with reading(api):
             infos = [
                 vendor.read_object(row.get("InstanceInfo"), "InstanceInfo")
-                for row in _rows(body, "InstanceRelationList")
+                for row in rows_of(body, "InstanceRelationList")
             ]
             return {vendor.read_text(info.get("Id"), "InstanceInfo.Id") for info in infos}
 
@@ -156,31 +153,38 @@ class Look:
         if target.project_id:
             query["ProjectId"] = int(target.project_id)
         body = await self._read(api, {"ListQuery": query})
-        with _reading(api):
-            return {vendor.read_text(row.get("Id"), "NodeInfoList.Id") for row in _rows(body, "NodeInfoList")}
+        with reading(api):
+            return {vendor.read_text(row.get("Id"), "NodeInfoList.Id") for row in rows_of(body, "NodeInfoList")}
 
     async def _fetch_instances(
         self, project_id: str, ids: Collection[str]
     ) -> Mapping[str, InstanceView | PhinopsError]:
         found: dict[str, InstanceView | PhinopsError] = {}
-        by_date: dict[str, set[str]] = defaultdict(set)
+        by_list: dict[tuple[str, Schedule], set[str]] = defaultdict(set)
         for instance_id in ids:
-            by_date[self._biz_dates.get(instance_id) or _date_within(instance_id)].add(instance_id)
-        for biz_date, wanted in by_date.items():
+            biz_date = self._biz_dates.get(instance_id) or _date_within(instance_id)
+            by_list[biz_date, self.flows.schedule_of(instance_id)].add(instance_id)
+        for (biz_date, schedule), wanted in by_list.items():
             if biz_date:
-                await self._list_day_into(found, project_id, biz_date, wanted)
+                await self._list_day_into(found, project_id, biz_date, schedule, wanted)
         await self._get_into(found, ids, lambda each: self._get_instance(project_id, each))
         return found
 
     async def _list_day_into(
-        self, found: dict[str, InstanceView | PhinopsError], project_id: str, biz_date: str, wanted: set[str]
+        self,
+        found: dict[str, InstanceView | PhinopsError],
+        project_id: str,
+        biz_date: str,
+        schedule: Schedule,
+        wanted: set[str],
     ) -> None:
         def view(row: vendor.Record) -> InstanceView:
             return self._instance_view(project_id, row)
 
         sure = not wanted.isdisjoint(self._biz_dates)
-        listing = self._instance_listing(project_id, biz_date)
-        key = (project_id, biz_date)
+        day = self.flows.dated(biz_date)
+        listing = instance_listing(project_id, schedule, day, day)
+        key = (project_id, biz_date, schedule)
         await self._list_into(found, key, listing, wanted, view, sure=sure)
         rest = wanted - found.keys()
         if len(rest) >= MANY and self._pages.get(key, 0) > 1:
@@ -192,22 +196,17 @@ class Look:
         body = await self._read_known(api, {"ProjectId": int(project_id), "InstanceId": instance_id}, UNKNOWN_INSTANCE)
         if body is None or body.get("Instance") is None:
             return None
-        with _reading(api):
+        with reading(api):
             return self._instance_view(project_id, vendor.read_payload(api, body, "Instance"))
 
     def _instance_view(self, project_id: str, row: vendor.Record) -> InstanceView:
         instance = vendor.read_instance(row, self._zone)
         node = vendor.read_node(row.get("NodeInfo"))
-        _remember(self._biz_dates, instance.id, instance.biz_date)
-        _remember(self._types, instance.id, node.type)
+        remember(self._biz_dates, instance.id, instance.biz_date)
+        remember(self._types, instance.id, node.type)
         if node.id and node.sub_type:
-            _remember(self._kinds, node.id, node_kind(node))
+            remember(self._kinds, node.id, node_kind(node))
         return InstanceView(instance, node, project_id, dict(row))
-
-    def _instance_listing(self, project_id: str, biz_date: str) -> Listing:
-        day = date.fromisoformat(biz_date).strftime(self._biz_date_format)
-        query = {"ProjectId": int(project_id), "ScheduleType": "NORMAL", "MinBizDate": day, "MaxBizDate": day}
-        return Listing("ListInstances", query, "Data")
 
     async def _fetch_nodes(self, project_id: str, ids: Collection[str]) -> Mapping[str, NodeView | PhinopsError]:
         found: dict[str, NodeView | PhinopsError] = {}
@@ -232,10 +231,10 @@ class Look:
         body = await self._read_known(api, {"NodeId": node_id}, UNKNOWN_NODE)
         if body is None or body.get("NodeInfo") is None:
             return None
-        with _reading(api):
+        with reading(api):
             node = replace(vendor.read_node(vendor.read_payload(api, body, "NodeInfo")), id=node_id)
         if node.sub_type:
-            _remember(self._kinds, node_id, node_kind(node))
+            remember(self._kinds, node_id, node_kind(node))
         return NodeView(node, project_id)
 
     async def _search_node(self, project_id: str, node_id: str) -> NodeView | None:
@@ -243,7 +242,7 @@ class Look:
         listing = node_listing(project_id, self._kinds[node_id])
         searched = listing._replace(query={**listing.query, "SearchText": node_id})
         page = await self._page(searched, 1)
-        with _reading(listing.api):
+        with reading(listing.api):
             return next((_node_view(project_id, row) for row in page.rows if _id_of(row) == node_id), None)
 
     async def _read_known(self, api: str, params: JsonObject, unknown: Collection[str]) -> Mapping[str, Any] | None:
@@ -288,7 +287,7 @@ class Look:
             missing -= found.keys()
             size = max(size, len(page.rows))
             left = _pages_left(page, number, size)
-            _remember(self._pages, key, number + left)
+            remember(self._pages, key, number + left)
             if not sure and len(missing) == len(wanted):
                 return
 
@@ -314,19 +313,6 @@ class Look:
         async with anyio.create_task_group() as group:
             for each in set(ids) - found.keys():
                 group.start_soon(read_one, each)
-
-
-@contextmanager
-def _reading(api: str) -> Iterator[None]:
-    """What cannot be read of a reply is Dataphin's error, and a `Malformed` says which field it was."""
-    try:
-        yield
-    except ValueError as error:
-        raise Malformed(api, "Malformed", str(error)) from error
-
-
-def _rows(body: Mapping[str, Any], field: str) -> list[vendor.Record]:
-    return [vendor.read_object(row, field) for row in vendor.read_list(body.get(field), field)]
 
 
 def _id_of(row: Any) -> str:
@@ -372,10 +358,3 @@ def _pages_left(page: vendor.Page, number: int, size: int) -> int:
 def _node_view(project_id: str, row: vendor.Record) -> NodeView:
     paused = vendor.read_flag(row.get("SchedulePaused"), "SchedulePaused")
     return NodeView(replace(vendor.read_node(row), paused=paused), project_id)
-
-
-def _remember(memory: dict[Any, _Fact], key: Any, fact: _Fact) -> None:
-    """Keep a fact; the oldest goes when there are too many."""
-    if key not in memory and len(memory) >= MEMORY:
-        del memory[next(iter(memory))]
-    memory[key] = fact

@@ -43,7 +43,7 @@ class Operations:
         try:
             await self._check_downstream(walk, write)
             if walk.firing.mode == "shadow":
-                return await recorded(self._journal, walk.row(attempt, write, outcome="shadow"))
+                return await recorded(self._journal, walk.row(attempt, walk.marked(attempt, write), outcome="shadow"))
             return await self._carrier.carry(walk, write, attempt)
         except Needless as error:
             raise Unwanted(str(error), write, "skipped") from error

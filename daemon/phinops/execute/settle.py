@@ -175,7 +175,7 @@ class Settler:
     async def _progress(self, step: Step, write: Write, intent: Intent) -> tuple[Progress, int]:
         """How far it has come, and whether asking was a read: what the day refuses costs nothing."""
         try:
-            return await step.progress(self._look, write, intent.probe), 1
+            return await step.progress(self._look, write, {**intent.probe, **intent.result}), 1
         except (ApiError, QuotaSpent) as error:
             log.warning("action.unread", action=intent.action_id, reason=str(error))
             return "pending", int(isinstance(error, ApiError))

@@ -9,10 +9,10 @@ from phinops.approval import Shown, ShownCall, Standing, digest_of
 from phinops.errors import ApiError, QuotaSpent
 from phinops.event import Event, Instance
 from phinops.execute.carry import Hands
-from phinops.execute.steps.call import masked
 from phinops.execute.steps.kind import BadStep, Look, Step, Target, Write, checked
 from phinops.execute.steps.node import paused_by_log
 from phinops.execute.walk import Planned, Scene, Walk, Words, is_false, params_of, planned_step
+from phinops.masking import masked
 
 
 class Viewer:

@@ -16,10 +16,10 @@ from phinops.execute.journal import Journal
 from phinops.execute.steps.bare import bare_write
 from phinops.execute.steps.http import HttpParams, Request, request_of
 from phinops.execute.steps.kind import Write
-from phinops.execute.steps.values import SECRET
 from phinops.execute.walk import Walk, recorded, result_of
 from phinops.execute.web import Lost, NotSent, Reply, Web
 from phinops.firing import Ask, Intent, Outcome, StepResult
+from phinops.masking import SECRET
 
 log = structlog.get_logger(__name__)
 

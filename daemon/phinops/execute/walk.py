@@ -112,7 +112,7 @@ class Walk:
             target_kind=write.target.kind,
             target_id=write.target.id,
             project_id=write.target.project_id,
-            request={"params": write.params, "batch": write.batch},
+            request={"params": write.params, "batch": write.batch, **({"given": write.given} if write.given else {})},
             probe={},
             state=state,
             outcome=outcome or "",
@@ -127,6 +127,10 @@ class Walk:
         """
         if self.leave and (wrong := self.leave.objection(write)):
             raise Unwanted(wrong, write)
+
+    def marked(self, attempt: int, write: Write) -> Write:
+        """The write as this attempt at this step sends it."""
+        return self.step.marked(write, f"{self.firing.id}/{self.planned.id}/{attempt}")
 
     def ask(self, intent: Intent) -> Ask:
         """The intent, asking to leave under the limits of the firing's rule."""
@@ -201,7 +205,8 @@ def planned_step(n: int, document: Mapping[str, Any]) -> Planned:
 def write_of(intent: Intent) -> Write:
     """The write that an intent recorded."""
     target: Any = Target(intent.target_kind, intent.target_id, intent.project_id)  # type: ignore[arg-type]
-    return Write(intent.kind, intent.api, target, intent.request["params"], intent.request.get("batch", ""))
+    request = intent.request
+    return Write(intent.kind, intent.api, target, request["params"], request.get("batch", ""), request.get("given", {}))
 
 
 async def recorded(journal: Journal, row: Intent, notices: Sequence[Notice] = ()) -> StepResult:

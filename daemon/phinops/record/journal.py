@@ -164,21 +164,14 @@ def abandon(tx: Tx, firing_id: str, reason: str) -> None:
 def intend(tx: Tx, intent: Intent) -> None:
     """Commit that a write is about to leave. Only after this transaction may it be sent."""
     _put_step(tx, intent, t_done=None)
-    note(
-        tx,
-        "action.intended",
-        intent.firing_id,
-        action=intent.action_id,
-        api=intent.api,
-        request=intent.request,
-        before=intent.probe,
-    )
+    note(tx, "action.intended", intent.firing_id, **_said_of(intent), before=intent.probe)
 
 
 def put_step(tx: Tx, step: Intent) -> None:
     """Record a step that needs no settling: a shadow, a read, a notice, or a refusal before sending."""
     _put_step(tx, step, t_done=to_micros(tx.now))
-    note(tx, "action.recorded", step.firing_id, action=step.action_id, outcome=step.outcome)
+    reason = step.result.get("reason", "")
+    note(tx, "action.recorded", step.firing_id, **_said_of(step), outcome=step.outcome, reason=reason)
 
 
 def open_wait(tx: Tx, step: Intent) -> None:
@@ -231,7 +224,15 @@ def settle(
     )
     if changed:
         breakers.answered(tx, action_id, state, result)
-        note(tx, f"action.{state}", _firing_id(tx, action_id), action=action_id, request_id=request_id, result=result)
+        note(
+            tx,
+            f"action.{state}",
+            _firing_id(tx, action_id),
+            action=action_id,
+            request_id=request_id,
+            outcome=outcome or "",
+            after=result,
+        )
     return bool(changed)
 
 
@@ -311,6 +312,19 @@ def firings(rows: Iterable[Row]) -> list[Firing]:
 def intents(rows: Iterable[Row]) -> list[Intent]:
     """Step rows as values."""
     return [_intent(row) for row in rows]
+
+
+def _said_of(step: Intent) -> JsonObject:
+    """What the audit says of an attempt: whatever is pruned later, the call can be told from it."""
+    return {
+        "action": step.action_id,
+        "tenant": step.tenant,
+        "step": step.kind,
+        "api": step.api,
+        "target": step.target_id,
+        "request": step.request,
+        "request_id": step.request_id,
+    }
 
 
 def _put_step(tx: Tx, step: Intent, *, t_done: int | None) -> None:

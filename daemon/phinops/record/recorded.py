@@ -15,6 +15,7 @@ from phinops.firing import INWARD, Firing, Intent, has_told
 from phinops.record import journal
 from phinops.record.documents import from_text
 from phinops.record.moments import from_micros, to_micros
+from phinops.record.pruning import pruned_before
 from phinops.record.tx import Snapshot
 
 LONGEST_CHAIN = 20
@@ -24,15 +25,18 @@ _MADE_UP = re.compile(r"\b(fi|act|msg|ap)_[0-9a-f]{20,}\b")
 
 
 def page(tx: Snapshot, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
-    """`{newest, next, events}`: events received since a moment, of which those up to the number `after` were had.
+    """`{newest, pruned, next, events}`: events received since a moment, of which those up to `after` were had.
 
     Each is `{at, event, subject, decisions}`. `newest` is when the newest event of all was received, None without one;
-    `next` the number to go on after, None at the end.
+    `pruned` the moment before which nothing is on record any more, None while nothing was pruned; `next` the number to
+    go on after, None at the end.
     """
+    pruned = pruned_before(tx)
     newest = tx.one("newest_event", tenant=tenant)
     rows = tx.all("events_from", tenant=tenant, since=to_micros(since), after=after, limit=limit)
     return {
         "newest": from_micros(newest["at"]).isoformat() if newest else None,
+        "pruned": pruned.isoformat() if pruned else None,
         "next": rows[-1]["seq"] if len(rows) == limit else None,
         "events": [
             {
@@ -114,7 +118,8 @@ def _action(row: Intent) -> JsonObject:
         "api": row.api,
         "project": row.project_id,
         "target": row.target_id,
-        "params": row.request["params"],
+        # In the words of rules, where there are such: those that were sent bear the mark of their attempt.
+        "params": row.request.get("given") or row.request["params"],
     }
 
 

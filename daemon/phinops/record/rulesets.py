@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from phinops.event import JsonObject
 from phinops.record.documents import from_text, to_text
@@ -20,13 +21,21 @@ class KeptSet:
 
 
 def put_set(tx: Tx, name: str, versions: Sequence[tuple[str, str, Mapping[str, object]]], *, shadow: bool) -> None:
-    """Keep a set under its hash; `versions` are hash, id and meaning of its rules. One that is known stays as it is."""
+    """Keep a set under its hash; `versions` are hash, id and meaning of its rules. One that is known is kept longer."""
     body = {"rules": [version for version, _, _ in versions], "shadow": shadow}
-    if tx.run("put_rule_set", hash=name, body=to_text(body), now=tx.now):
-        tx.many(
-            "put_rule_version",
-            [{"hash": each, "rule": rule, "body": to_text(body), "now": tx.now} for each, rule, body in versions],
-        )
+    tx.run("put_rule_set", hash=name, body=to_text(body), now=tx.now)
+    tx.many(
+        "put_rule_version",
+        [{"hash": each, "rule": rule, "body": to_text(body), "now": tx.now} for each, rule, body in versions],
+    )
+
+
+def prune_sets(tx: Tx, before: datetime) -> int:
+    """Drop the sets that decided nothing that is left, and the versions that no set has; how many sets went."""
+    gone = tx.run("forget_rule_sets", before=before)
+    if gone:
+        tx.run("forget_rule_versions")
+    return gone
 
 
 def set_of(tx: Snapshot, name: str) -> KeptSet | None:

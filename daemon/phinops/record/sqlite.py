@@ -34,7 +34,7 @@ class Store:
     An op is a plain function of a `Tx` that does nothing but change rows: it may run twice. It is awaited with the
     store's promise: when `write` returns, what it did is on disk. `Store.open(":memory:")` gives a store that keeps the
     same promises but the disk's, and carries ops out at once on the caller's thread: what tests want, also in virtual
-    time.
+    time. `at_once` makes one of a file.
     """
 
     def __init__(self, backend: Backend, path: str) -> None:
@@ -45,7 +45,13 @@ class Store:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, path: str | os.PathLike[str], clock: Clock | None = None, *, shard: str = "main", create: bool = True
+        cls,
+        path: str | os.PathLike[str],
+        clock: Clock | None = None,
+        *,
+        shard: str = "main",
+        create: bool = True,
+        at_once: bool = False,
     ) -> AsyncGenerator[Store]:
         """The store at `path`, locked, migrated and owned (one epoch further) until the context ends.
 
@@ -60,8 +66,8 @@ class Store:
         """
         clock = clock or SystemClock()
         name = os.fspath(path)
-        if name == MEMORY:
-            backend: Backend = _InMemory(clock, shard)
+        if name == MEMORY or at_once:
+            backend: Backend = _AtOnce(name, clock, shard)
         else:
             name = _locate(name, create=create)
             backend = await _OnDisk.start(name, clock, shard)
@@ -150,12 +156,12 @@ class Backend(Protocol):
         ...
 
 
-class _InMemory:
-    """One connection, on the caller's thread, every op at once."""
+class _AtOnce:
+    """One connection, on the caller's thread, every op at once; without a lock, and no power cut is survived."""
 
-    def __init__(self, clock: Clock, shard: str) -> None:
-        connection = open_writer(MEMORY, durable=False)
-        self.committer = _owner(connection, MEMORY, clock, shard, clock.now())
+    def __init__(self, path: str, clock: Clock, shard: str) -> None:
+        connection = open_writer(path, durable=False)
+        self.committer = _owner(connection, path, clock, shard, clock.now())
         self._open = True
 
     async def write(self, op: WriteOp[T]) -> T:

@@ -26,7 +26,7 @@ def operate(tenant: Tenant, operation: str, instance: Instance) -> None:
     if operation == "RERUN":
         tenant.reruns[instance.id] += 1
     tenant.record("OperateInstance", operation, instance.project.id, instance.id)
-    _later(tenant, partial(apply, tenant, instance))
+    tenant.later(partial(apply, tenant, instance))
 
 
 def set_node_paused(tenant: Tenant, node: Node, user: User, *, paused: bool) -> None:
@@ -45,15 +45,7 @@ def set_node_paused(tenant: Tenant, node: Node, user: User, *, paused: bool) -> 
     api, what = ("PausePhysicalNode", "PAUSE_TASK") if paused else ("ResumePhysicalNode", "RESUME_TASK")
     tenant.record(api, what, node.project.id, node.id)
     node.operations.append(Operation(tenant.now, what, user, node.name))
-    _later(tenant, partial(_pause_node, tenant, node, paused))
-
-
-def _later(tenant: Tenant, what: Callable[[], None]) -> None:
-    delay = tenant.quirks.state_delay
-    if delay > 0:
-        tenant.agenda.at(tenant.now + delay, what)
-    else:
-        what()
+    tenant.later(partial(_pause_node, tenant, node, paused))
 
 
 def _pause_node(tenant: Tenant, node: Node, paused: bool) -> None:

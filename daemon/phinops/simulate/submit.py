@@ -46,19 +46,25 @@ def backfill(
         raise invalid(f"Parallelism must be from 1 to {_MOST_PARALLEL}")
     flow = _new_flow(tenant, "SUPPLY_DATA", env, user, f"{days[0]:%Y%m%d}")
     flow.parallelism = parallelism
-    for day in days:
-        flow.dagruns.append(_dagrun(tenant, flow, nodes, day, "SUPPLEMENT"))
-    begin = tenant.now + PREPARING if at_once else _next_due(tenant, nodes[0])
-    tenant.agenda.at(begin, partial(_fill, tenant, flow))
+
+    def take_effect() -> None:
+        _make(tenant, flow, nodes, days, "SUPPLEMENT")
+        begin = tenant.now + PREPARING if at_once else _next_due(tenant, nodes[0])
+        tenant.agenda.at(begin, partial(_fill, tenant, flow))
+
+    tenant.later(take_effect)
     return flow
 
 
 def run_manually(tenant: Tenant, node: Node, days: Sequence[date], env: str, user: User) -> Flow:
     """Run a manual node for each of `days`, one after the other."""
     flow = _new_flow(tenant, "MANUAL", env, user, str(node.serial))
-    for day in days:
-        flow.dagruns.append(_dagrun(tenant, flow, [node], day, "MANUAL"))
-    tenant.agenda.at(tenant.now, partial(_fill, tenant, flow))
+
+    def take_effect() -> None:
+        _make(tenant, flow, [node], days, "MANUAL")
+        tenant.agenda.at(tenant.now, partial(_fill, tenant, flow))
+
+    tenant.later(take_effect)
     return flow
 
 
@@ -67,7 +73,7 @@ def fix(tenant: Tenant, instances: Sequence[Instance], env: str, user: User) -> 
     flow = _new_flow(tenant, "FIX_DATA", env, user, "")
     chosen = {each.id: each for each in instances}
     waits = {each.id: {up.id for up in each.upstream if up.id in chosen} for each in instances}
-    _FixRun(tenant, chosen, waits).begin()
+    tenant.later(_FixRun(tenant, chosen, waits).begin)
     return flow
 
 
@@ -117,6 +123,12 @@ def _new_flow(tenant: Tenant, operation: str, env: str, user: User, middle: str)
     tenant.flows[flow.id] = flow
     tenant.jobs[flow.job_id] = flow
     return flow
+
+
+def _make(tenant: Tenant, flow: Flow, nodes: Sequence[Node], days: Sequence[date], kind: Kind) -> None:
+    """Bring the dagruns of the flow into being, one for each day."""
+    for day in days:
+        flow.dagruns.append(_dagrun(tenant, flow, nodes, day, kind))
 
 
 def _dagrun(tenant: Tenant, flow: Flow, nodes: Sequence[Node], day: date, kind: Kind) -> Dagrun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from random import Random
 from zoneinfo import ZoneInfo
@@ -110,6 +110,13 @@ class Tenant:
         node.instances.append(instance)
         node.project.instances.append(instance)
         return instance
+
+    def later(self, what: Callable[[], None]) -> None:
+        """Let `what`, the effect of a command that was accepted, happen as late as `quirks.state_delay` says."""
+        if self.quirks.state_delay > 0:
+            self.agenda.at(self.now + self.quirks.state_delay, what)
+        else:
+            what()
 
     def record(self, api: str, operation: str, project_id: int, target: str) -> None:
         """Note that a call did something."""

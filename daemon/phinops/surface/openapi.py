@@ -50,6 +50,7 @@ def document() -> dict[str, Any]:
             "/api/v1/quota": {"get": _quota()},
             "/api/v1/explain/{name}": {"get": _explain()},
             "/api/v1/recorded": {"get": _recorded()},
+            "/api/v1/audit": {"get": _audit()},
             "/api/v1/reload": {"post": _reload()},
             "/api/v1/call": {"post": _call()},
             "/hooks/{name}": {"post": _hook()},
@@ -96,7 +97,9 @@ def _status() -> dict[str, Any]:
     )
     pool = _object(pool=_TEXT, used={"type": "integer"}, limit=_NUMBER, reserve=_NUMBER)
     tenant = _object(name=_TEXT, sources=_array(source), quota=_array(pool))
-    return _object(ready={"type": "boolean"}, reasons=_array(_TEXT), tenants=_array(tenant))
+    when = {"type": ["string", "null"], "format": "date-time"}
+    store = _object(bytes={"type": "integer"}, file_bytes={"type": "integer"}, oldest_event=when, pruned_before=when)
+    return _object(ready={"type": "boolean"}, reasons=_array(_TEXT), tenants=_array(tenant), store=store)
 
 
 def _firing() -> dict[str, Any]:
@@ -186,11 +189,31 @@ def _recorded() -> dict[str, Any]:
     texts = dict.fromkeys(("rule", "mode", "state", "reason"), _TEXT)
     decision = _object(**texts, actions=_array({"type": "object"}), notices=_array({"type": "object"}))
     event = _object(at=_TIME, event={"type": "object"}, subject=_TEXT, decisions=_array(decision))
-    page = _object(newest={"type": ["string", "null"], "format": "date-time"}, next=_NUMBER, events=_array(event))
+    when = {"type": ["string", "null"], "format": "date-time"}
+    page = _object(newest=when, pruned=when, next=_NUMBER, events=_array(event))
     listing = _listing("Events in the order of their arrival, with the decisions on them", page)
     since = {"name": "since", "in": "query", "schema": _TIME, "description": "Received since then"}
     after = {"name": "after", "in": "query", "schema": {"type": "integer"}, "description": "`next` of the page before"}
     return _operation(listing["summary"], _json(page), parameters=[since, after, *listing["parameters"]])
+
+
+def _audit() -> dict[str, Any]:
+    texts = (
+        "what", "by", "rule", "version", "event_id", "firing_id", "action_id", "tenant", "step", "api", "target",
+        "request_id", "outcome", "reason",
+    )  # fmt: skip
+    things = {name: {"type": ["object", "null"]} for name in ("params", "before", "after", "more")}
+    whole = {"type": "integer"}
+    line = _object(seq=whole, time=_TIME, epoch=whole, **dict.fromkeys(texts, _TEXT), **things)
+    page = _object(next=_NUMBER, lines=_array(line))
+    limit, _ = _listing("", page)["parameters"]
+    asked = {"since": (_TIME, "Written since then"), "until": (_TIME, "Written before then"),
+             "action": (_TEXT, "About this action"), "rule": (_TEXT, "Of this rule"),
+             "after": (whole, "`next` of the page before")}  # fmt: skip
+    named = [
+        {"name": name, "in": "query", "schema": schema, "description": what} for name, (schema, what) in asked.items()
+    ]
+    return _operation("Who did what, oldest first", _json(page), parameters=[*named, limit])
 
 
 def _reload() -> dict[str, Any]:

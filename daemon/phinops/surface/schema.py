@@ -290,7 +290,7 @@ def written(key: str, schema: Schema) -> Schema:
         return {"anyOf": [{"enum": list(_SEVERITIES)}, TEMPLATE], "default": schema["default"], **hint}
     if key == "to":
         return {"anyOf": [{"type": "string"}, schema], **hint}
-    if schema.get("type") in ("integer", "number", "boolean"):
+    if schema.get("type") in ("integer", "number", "boolean") or "enum" in schema:
         return {"anyOf": [schema, TEMPLATE], **hint}
     return schema
 

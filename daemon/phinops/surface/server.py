@@ -8,7 +8,7 @@ import json
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
@@ -29,6 +29,7 @@ from phinops.config import Server
 from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
 from phinops.errors import Ambiguous, ApiError, ConfigError, PhinopsError, QuotaSpent, Refused, StoreError
+from phinops.record.audit import Wanted
 from phinops.surface import asked, metrics, openapi
 from phinops.surface.service import Health, QuotaKey, Samples, Service
 
@@ -91,6 +92,7 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/quota", api.quota),
         ("/api/v1/explain/{name}", api.explain),
         ("/api/v1/recorded", api.recorded),
+        ("/api/v1/audit", api.audit),
     ]
     changing = [
         ("/api/v1/reload", api.reload),
@@ -186,15 +188,15 @@ class _Api:
         return _error(409, "void", answered.refusal, approval=told) if answered.refusal else JSONResponse(told)
 
     async def recorded(self, request: Request) -> Response:
+        since = _time(request, "since") or datetime(1970, 1, 1, tzinfo=UTC)
+        return JSONResponse(await self._service.recorded(_tenant(request), since, _after(request), _limit(request)))
+
+    async def audit(self, request: Request) -> Response:
         given = request.query_params
-        try:
-            since = datetime.fromisoformat(given.get("since", "1970-01-01T00:00:00Z"))
-            after = int(given.get("after", "0"))
-        except ValueError as error:
-            raise HTTPException(400, f"`since` is a time and `after` a number: {error}") from error
-        if since.tzinfo is None:
-            raise HTTPException(400, "`since` needs a zone, such as 2026-01-05T00:00:00Z")
-        return JSONResponse(await self._service.recorded(_tenant(request), since, after, _limit(request)))
+        wanted = Wanted(
+            _time(request, "since"), _time(request, "until"), given.get("action", ""), given.get("rule", "")
+        )
+        return JSONResponse(await self._service.audit(wanted, _after(request), _limit(request)))
 
     async def explain(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -294,6 +296,27 @@ def _limit(request: Request, default: str = "100") -> int:
     text = request.query_params.get("limit", default)
     if not text.isdigit() or not 1 <= int(text) <= LIST_LIMIT:
         raise HTTPException(400, f"`limit` is a number from 1 to {LIST_LIMIT}")
+    return int(text)
+
+
+def _time(request: Request, name: str) -> datetime | None:
+    """The time that the query gives by this name, None where it gives none."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise HTTPException(400, f"`{name}` is a time: {error}") from error
+    if moment.tzinfo is None:
+        raise HTTPException(400, f"`{name}` needs a zone, such as 2026-01-05T00:00:00Z")
+    return moment
+
+
+def _after(request: Request) -> int:
+    text = request.query_params.get("after", "0")
+    if not text.isdigit():
+        raise HTTPException(400, "`after` is a number: `next` of the page before")
     return int(text)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from phinops.answering import Answering
 from phinops.event import JsonObject
 from phinops.problem import Problem
+from phinops.record.audit import Wanted
 
 Health = tuple[bool, list[str]]
 """Whether it is so, and if not the reasons."""
@@ -44,7 +45,7 @@ class Service(Protocol):
     """The running daemon, as the API, the metrics and the hooks see it."""
 
     def status(self) -> JsonObject:
-        """`{ready, reasons, tenants: [{name, sources, quota}]}` as `phinops status --json` prints it."""
+        """`{ready, reasons, tenants: [{name, sources, quota}], store}` as `phinops status --json` prints it."""
         ...
 
     def ready(self) -> Health:
@@ -68,7 +69,15 @@ class Service(Protocol):
         ...
 
     async def recorded(self, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
-        """`{newest, next, events}`: events of a tenant in the order of their arrival, with the decisions on them.
+        """`{newest, pruned, next, events}`: events of a tenant as they arrived, with the decisions on them.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
+    async def audit(self, wanted: Wanted, after: int, limit: int) -> JsonObject:
+        """`{next, lines}`: lines of the audit, oldest first, after the number `after`.
 
         Raises:
             StoreError: the store cannot be read.

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from phinops.event import Instance
-from phinops.surface.trial.answers import Question, Unknown, answer
+from phinops.surface.trial.answers import answer
 from phinops.surface.trial.made import Maker
+from phinops.surface.trial.question import Question, Unknown
 from phinops.surface.trial.tenant import Tenant, timed
 from phinops.surface.trial.values import shown
 from phinops.vendor import read_alert, read_instance, read_node

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from phinops.errors import Refused
+from phinops.event import JsonObject
 from phinops.execute.steps.kind import BATCH_LIMIT, ItemAnswer, Write
 
 
@@ -22,6 +23,17 @@ def merged_ids(writes: Sequence[Write]) -> tuple[str, list[str]]:
     if len(ids) > BATCH_LIMIT:
         raise ValueError(f"{len(ids)} targets in one call, at most {BATCH_LIMIT}")
     return writes[0].target.project_id, ids
+
+
+def lone_params(writes: Sequence[Write]) -> JsonObject:
+    """The parameters of a write that travels alone.
+
+    Raises:
+        ValueError: there are several, or none.
+    """
+    if len(writes) != 1:
+        raise ValueError(f"{len(writes)} writes in a call for one")
+    return writes[0].params
 
 
 def item_answers(rows: Any, key: str) -> dict[str, ItemAnswer]:

@@ -40,6 +40,7 @@ class BareStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = False
     idempotent: bool = False
+    overlaps: bool = False
     countable: bool = False
 
     def writes(self, params: Any) -> bool:
@@ -53,6 +54,9 @@ class BareStep:
 
     async def write(self, params: Any, event: Event, look: Look) -> Write:
         raise ValueError(f"{self.name} is no call")
+
+    def marked(self, write: Write, mark: str) -> Write:
+        return write
 
     def merge(self, writes: Sequence[Write]) -> JsonObject:
         raise ValueError(f"{self.name} is no call")

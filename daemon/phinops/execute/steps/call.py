@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -28,12 +27,11 @@ from phinops.execute.steps.kind import (
     TargetKind,
     Write,
 )
-from phinops.execute.steps.values import OR_EMPTY, SECRET, Params, is_template
+from phinops.execute.steps.values import OR_EMPTY, Params, is_template
+from phinops.masking import masked
 
 REPLY_LIMIT = 16 * 1024
 """Bytes of JSON of a reply that are kept with the step."""
-
-_SECRET = re.compile(SECRET, re.IGNORECASE)
 
 
 class CallParams(Params):
@@ -123,15 +121,6 @@ def kept_reply(body: Mapping[str, Any]) -> JsonObject:
     if len(text) <= REPLY_LIMIT:
         return {"reply": reply}
     return {"reply_text": text[:REPLY_LIMIT].decode(errors="ignore"), "bytes": len(text)}
-
-
-def masked(value: Any, name: str = "") -> Any:
-    """The value without the texts in it that are secret by their name."""
-    if isinstance(value, Mapping):
-        return {key: masked(item, str(key)) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [masked(item, name) for item in value]
-    return "***" if isinstance(value, str) and value and _SECRET.search(name) else value
 
 
 _LISTS: Mapping[str, tuple[TargetKind, str, str]] = {

@@ -15,7 +15,8 @@ from phinops.config.fields import is_loopback
 from phinops.event import Event
 from phinops.execute.steps.bare import BareStep, bare_write
 from phinops.execute.steps.kind import BadStep, Look, Path, Setting, Step, Target, Write
-from phinops.execute.steps.values import OR_EMPTY, SECRET, Params, Text, is_template
+from phinops.execute.steps.values import OR_EMPTY, Params, Text, is_template
+from phinops.masking import SECRET
 
 READING = frozenset({"GET", "HEAD"})
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")

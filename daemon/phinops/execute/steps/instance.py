@@ -57,6 +57,7 @@ class InstanceStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = True
     idempotent: bool = True
+    overlaps: bool = False
     countable: bool = False
 
     def writes(self, params: InstanceParams) -> bool:
@@ -77,6 +78,9 @@ class InstanceStep:
             params=self._command(target.project_id, [target.id]),
             batch=f"{API}|{self.operation}|{target.project_id}",
         )
+
+    def marked(self, write: Write, mark: str) -> Write:
+        return write
 
     def merge(self, writes: Sequence[Write]) -> JsonObject:
         project_id, ids = merged_ids(writes)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from phinops.catalog.catalog import Edition
 from phinops.errors import PhinopsError, Refused
 from phinops.event import Event, Instance, JsonObject, Node
+from phinops.execute.steps.flow import Flows
 
 BATCH_LIMIT = 50
 """Targets that travel in one call at most. Dataphin documents no limit; 50 is our own caution."""
@@ -52,7 +53,8 @@ class Write:
     """One call on one target, ready to be journalled and sent.
 
     `params` are the API's own, without OpTenantId and Env. Writes with the same `batch` may be merged into
-    one call of at most `BATCH_LIMIT`; with "" the write travels alone.
+    one call of at most `BATCH_LIMIT`; with "" the write travels alone. `given` are the step's parameters in the words
+    of rule files, of steps whose call says them in others.
     """
 
     step: str
@@ -60,6 +62,7 @@ class Write:
     target: Target
     params: JsonObject
     batch: str = ""
+    given: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,11 @@ WANTED = Standing("wanted")
 
 class Look(Protocol):
     """Reads live state. Every method raises the client's errors (`ApiError`, `QuotaSpent`) when it cannot."""
+
+    @property
+    def flows(self) -> Flows:
+        """Reads what was submitted and lives on by itself."""
+        ...
 
     async def instance(self, project_id: str, instance_id: str) -> InstanceView | None:
         """The instance's record, or None when the service knows no such instance in the project."""
@@ -210,6 +218,10 @@ class Step(Protocol):
         """
         ...
 
+    def marked(self, write: Write, mark: str) -> Write:
+        """The write with `mark`, which tells this attempt from all others, where the service keeps a text of ours."""
+        ...
+
     def merge(self, writes: Sequence[Write]) -> JsonObject:
         """The parameters of one call for all of `writes`, which have the same `batch`."""
         ...
@@ -222,6 +234,11 @@ class Step(Protocol):
     @property
     def idempotent(self) -> bool:
         """Whether doing it twice comes to no more than doing it once."""
+        ...
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether doing it again begins something new beside what is still under way."""
         ...
 
     def items(self, body: Mapping[str, Any], ids: Sequence[str]) -> Mapping[str, ItemAnswer]:
@@ -259,7 +276,10 @@ class Step(Protocol):
         ...
 
     async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
-        """How far an accepted write has come: `verified` is the goal, `failed` another end."""
+        """How far an accepted write has come: `verified` is the goal, `failed` another end.
+
+        Beside what the target looked like, `baseline` has what `result` kept of the reply, if one came.
+        """
         ...
 
     @property

@@ -63,6 +63,7 @@ class NodeStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = True
     idempotent: bool = True
+    overlaps: bool = False
     countable: bool = True
 
     def writes(self, params: NodeParams) -> bool:
@@ -85,6 +86,9 @@ class NodeStep:
             params=self._command(target.project_id, [target.id]),
             batch=f"{self.api}|{target.project_id}",
         )
+
+    def marked(self, write: Write, mark: str) -> Write:
+        return write
 
     def merge(self, writes: Sequence[Write]) -> JsonObject:
         project_id, ids = merged_ids(writes)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from phinops.durations import parse_duration
 from phinops.event import plain
-
-SECRET = "secret|passw|token|credential|access.?key|api.?key|signature|authorization"
-"""A pattern that names of what is to be kept from people have in them, in letters of any case."""
 
 
 class Params(BaseModel):
@@ -56,6 +53,26 @@ def _or_empty(value: object) -> object:
     return {} if value is None else value
 
 
+def _day(value: object) -> object:
+    if is_template(value):
+        return value
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    try:
+        day = date.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != value:
+        raise ValueError(f"must be a business date such as 2026-01-31, not {value!s:.40}")
+    return value
+
+
+def _flag(value: object) -> object:
+    if isinstance(value, bool) or is_template(value):
+        return value
+    raise ValueError(f"must be true or false, not {value!r}")
+
+
 LONGEST = timedelta(days=366)
 
 
@@ -89,3 +106,13 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "examples": ["90s", "1h30m"]}),
 ]
 """A duration such as 90s or 1h30m, kept as text; a template until it is rendered."""
+
+Day = Annotated[
+    str,
+    BeforeValidator(_day),
+    WithJsonSchema({"type": "string", "examples": ["2026-01-31", "{{ event.instance.biz_date }}"]}),
+]
+"""A business date as YYYY-MM-DD; a template until it is rendered."""
+
+Flag = Annotated[bool | str, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
+"""True or false; a template until it is rendered."""

@@ -134,7 +134,7 @@ def _submit_status(call: Call) -> Payload:
     flow = call.tenant.jobs.get(call.arguments["JobId"])
     if flow is None or flow.env != call.env:
         raise Refusal("DPN.OP.FlowNotExist", f"job {call.arguments['JobId']} does not exist in {call.env}")
-    done = call.tenant.now >= flow.created + PREPARING
+    done = call.tenant.now >= flow.created + PREPARING + call.tenant.quirks.state_delay
     return {
         "OperationSubmitJob": {
             "ExternalBizId": flow.id if done else "",

@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, Entry] = {
     "approve": Entry(f"{_HERE}.approvals", "approve", "Say yes to what a rule asks."),
     "deny": Entry(f"{_HERE}.approvals", "deny", "Say no to what a rule asks."),
     "explain": Entry(f"{_HERE}.explain", "explain", "Why rules fired on an event, or did not."),
+    "audit": Entry(f"{_HERE}.audit", "audit", "Who did what, on what, and what came of it: an export."),
     "quota": Entry(f"{_HERE}.quota", "quota", "What is left of the quota, until when, and who spent it."),
     "reload": Entry(f"{_HERE}.reload", "reload", "Make the running daemon read config and rules again."),
     "call": Entry(f"{_HERE}.call", "call", "One call to Dataphin through the same limits."),

@@ -90,6 +90,8 @@ def backtest(
         print_json(found.to_json())
     else:
         _tell(found)
+    if found.pruned:
+        click.echo(f"what was recorded before {found.pruned} was pruned: the replay knows nothing of it", err=True)
     if not found.events:
         click.echo("no event is on record that could be tried", err=True)
     ctx.exit(1 if not found.events or (fail_on_new_writes and found.new_writes) else 0)

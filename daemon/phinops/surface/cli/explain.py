@@ -45,9 +45,10 @@ def explain(ctx: click.Context, name: str, rule: str, config_path: Path | None, 
     Example:
       phinops explain ev_0f2c --rule rerun-failed-orders
     """
-    accounts = _ask(config_of(config_path), name, rule)
+    accounts, pruned = _ask(config_of(config_path), name, rule)
     if accounts is None:
-        click.echo(f"no event or firing «{name}» is on record", err=True)
+        older = f"; what is from before {pruned} was pruned" if pruned else ""
+        click.echo(f"no event or firing «{name}» is on record{older}", err=True)
         ctx.exit(1)
     elif as_json:
         print_json(accounts)
@@ -55,24 +56,30 @@ def explain(ctx: click.Context, name: str, rule: str, config_path: Path | None, 
         _tell(accounts)
 
 
-def _ask(config: Config, name: str, rule: str) -> Accounts | None:
+def _ask(config: Config, name: str, rule: str) -> tuple[Accounts | None, str]:
+    """The accounts, None when nothing of that name is on record; and before when all was pruned, "" if nothing was."""
     try:
-        return Remote(config).find(f"/api/v1/explain/{name}", rule=rule)
+        remote = Remote(config)
+        found = remote.find(f"/api/v1/explain/{name}", rule=rule)
+        return found, "" if found else remote.get("/api/v1/status").get("store", {}).get("pruned_before") or ""
     except NobodyAnswers as silence:
         return _from_store(config, name, rule, silence)
 
 
-def _from_store(config: Config, name: str, rule: str, silence: NobodyAnswers) -> Accounts | None:
+def _from_store(config: Config, name: str, rule: str, silence: NobodyAnswers) -> tuple[Accounts | None, str]:
     from phinops.decide.language import Language
+    from phinops.record.pruning import pruned_before
     from phinops.record.sqlite import Store
     from phinops.surface import logs
     from phinops.telling import Telling
 
     logs.configure("warning")
 
-    async def read() -> Accounts | None:
+    async def read() -> tuple[Accounts | None, str]:
         async with Store.open(config.store.path, create=False) as store:
-            return await Telling(store, Language(config.timezone), config.timezone).explain(name, rule)
+            found = await Telling(store, Language(config.timezone), config.timezone).explain(name, rule)
+            pruned = await store.read(pruned_before)
+            return found, pruned.astimezone(config.timezone).isoformat() if pruned else ""
 
     try:
         return anyio.run(read)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from phinops.clock import SystemClock
 from phinops.durations import parse_duration
 from phinops.errors import ConfigError
 
@@ -33,6 +35,28 @@ class DurationType(click.ParamType[timedelta]):
 
 
 DURATION = DurationType()
+
+
+class MomentType(click.ParamType[datetime]):
+    """A moment: RFC 3339, or a duration as in rule files, counted back from now."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        with suppress(ValueError):
+            return SystemClock().now() - parse_duration(value)
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"«{value}» is neither a time, such as 2026-01-05T08:00:00+08:00, nor a duration", param, ctx)
+        if moment.tzinfo is None:
+            self.fail(f"«{value}» needs a zone, such as {value}Z or {value}+08:00", param, ctx)
+        return moment
+
+
+MOMENT = MomentType()
 
 config_option = click.option(
     "--config",

@@ -53,6 +53,13 @@ def _tell(document: dict[str, Any]) -> None:
         if tenant["quota"]:
             columns = {"QUOTA OF LEVELS": "pool", "USED": "used", "LIMIT": "limit", "RESERVE": "reserve"}
             print_rows(tenant["quota"], columns)
+    store = document["store"]
+    click.echo(f"\nstore: {store['bytes'] / 1e6:.1f} MB{_since(store)}")
+
+
+def _since(store: dict[str, Any]) -> str:
+    since = f", events since {store['oldest_event']}" if store["oldest_event"] else ""
+    return since + (f", pruned before {store['pruned_before']}" if store["pruned_before"] else "")
 
 
 def _stopped(config: Config, silence: NobodyAnswers) -> dict[str, Any]:
@@ -69,4 +76,4 @@ def _stopped(config: Config, silence: NobodyAnswers) -> dict[str, Any]:
 
     document = anyio.run(read)
     tenants = [{**tenant, "sources": []} for tenant in document["tenants"]]
-    return {"ready": False, "reasons": ["no daemon is running"], "tenants": tenants}
+    return {**document, "ready": False, "reasons": ["no daemon is running"], "tenants": tenants}

@@ -182,6 +182,7 @@ def _done(step: Intent, firing: Firing, kind: str) -> Done:
     given = {"project_id": step.project_id} if step.project_id else {}
     if step.target_kind in ("instance", "node") and kind != "call":
         given[f"{step.target_kind}_id"] = step.target_id
+    given |= step.request.get("given", {})
     # What was refused by somebody else has their answer.
     guarded = step.state == "skipped" or (
         step.outcome == "refused" and not step.request_id and "status" not in step.result

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from typing import Any
 
 from phinops.event import JsonObject, Node
+from phinops.surface.trial import submitted
+from phinops.surface.trial.question import Question, Unknown, page
 from phinops.surface.trial.records import alert_record, instance_record, listed_node
 from phinops.surface.trial.tenant import Run, Tenant
-
-
-class Unknown(Exception):
-    """There is no such object; `code` is Dataphin's."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One call that arrived: its parameters, on which tenant and when. `dates` is how business dates are written."""
-
-    tenant: Tenant
-    params: Mapping[str, Any]
-    now: datetime
-    dates: str
 
 
 def answer(api: str, question: Question) -> JsonObject:
@@ -45,7 +28,7 @@ def answer(api: str, question: Question) -> JsonObject:
 
 def _instance(question: Question) -> JsonObject:
     id = str(question.params["InstanceId"])
-    run = question.tenant.runs.get(id)
+    run = question.tenant.runs.get(id) or submitted.instance(question, id)
     if run is None or not _in_project(run.project, question.params.get("ProjectId")):
         raise Unknown("DPN.TaskScheduler.Task.TaskNotFoundByTaskId", f"there is no instance {id}")
     return {"Instance": instance_record(run, _node_of(question.tenant, run))}
@@ -54,14 +37,16 @@ def _instance(question: Question) -> JsonObject:
 def _instances(question: Question) -> JsonObject:
     query = question.params["ListQuery"]
     statuses = query.get("RunStatusList")
+    normal = query.get("ScheduleType", "NORMAL") == "NORMAL"
     runs = [
         run
-        for run in question.tenant.runs.values()
+        for run in (question.tenant.runs.values() if normal else submitted.instances(question, query))
         if _in_project(run.project, query.get("ProjectId"))
+        and query.get("NodeId") in (None, run.node)
         and (not statuses or run.instance.status in statuses)
         and _within(run.instance.biz_date, query, question.dates)
     ]
-    return _page([instance_record(run, _node_of(question.tenant, run)) for run in runs], query, "Data")
+    return page([instance_record(run, _node_of(question.tenant, run)) for run in runs], query, "Data")
 
 
 def _within(biz_date: str, query: Mapping[str, Any], dates: str) -> bool:
@@ -87,7 +72,7 @@ def _nodes(question: Question) -> JsonObject:
         for known in question.tenant.nodes.values()
         if _in_project(known.project, query.get("ProjectId")) and text in (known.item.id, "")
     ]
-    return _page([row for row in rows if not kinds or row["SubDetailType"] in kinds], query, "NodeList")
+    return page([row for row in rows if not kinds or row["SubDetailType"] in kinds], query, "NodeList")
 
 
 def _alert(question: Question) -> JsonObject:
@@ -133,12 +118,6 @@ def _operate_nodes(question: Question) -> JsonObject:
     return {"NodeOperateResultList": [{"NodeId": str(id), "Status": "SUCCESS"} for id in command["NodeIdList"]]}
 
 
-def _page(rows: Sequence[JsonObject], query: Mapping[str, Any], name: str) -> JsonObject:
-    size = int(query.get("PageSize") or len(rows) or 1)
-    first = (int(query.get("Page") or 1) - 1) * size
-    return {"PageResult": {name: list(rows[first : first + size]), "TotalCount": len(rows)}}
-
-
 def _node_of(tenant: Tenant, run: Run) -> Node:
     known = tenant.nodes.get(run.node)
     return known.item if known else Node(run.node)
@@ -162,4 +141,5 @@ _ANSWERERS: Mapping[str, Callable[[Question], JsonObject]] = {
     "OperateInstance": _operate,
     "PausePhysicalNode": _operate_nodes,
     "ResumePhysicalNode": _operate_nodes,
+    **submitted.SUBMISSIONS,
 }

@@ -45,7 +45,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """What came of it. `old` and `new` are what each of the two cost; `against` names the old ones, "" as recorded."""
+    """What came of it. `old` and `new` are what each of the two cost; `against` names the old ones, "" as recorded.
+
+    `pruned` is the moment before which nothing is on record any more, "" where that is not asked for.
+    """
 
     since: str
     events: int
@@ -54,6 +57,7 @@ class Backtest:
     new_writes: Sequence[JsonObject]
     old: JsonObject
     new: JsonObject
+    pruned: str = ""
 
     def count(self, change: Change) -> int:
         """How many decisions changed in that way."""
@@ -63,6 +67,7 @@ class Backtest:
         """As `phinops backtest --json` prints it."""
         return {
             "since": self.since,
+            "pruned": self.pruned or None,
             "events": self.events,
             "against": self.against,
             **{change: self.count(change) for change in ("added", "removed", "changed")},
@@ -82,7 +87,8 @@ def run_backtest(own: Config, asked: Asked, fetch: Fetch, folder: Path) -> Backt
     terms = make_terms(own, folder, asked.tenant)
     terms.shadow = own.rules.at_most == "shadow"
     rules = [*_loaded(terms, asked.rules), *_loaded(terms, asked.against)]
-    newest = fetch(DAWN, 0)["newest"]
+    first = fetch(DAWN, 0)
+    newest, pruned = first["newest"], first.get("pruned")  # a daemon of an earlier version does not tell
     if newest is None:
         return Backtest("", 0, _names(asked.against), (), (), cost(Lived(())), cost(Lived(())))
     since = datetime.fromisoformat(newest) - asked.since
@@ -98,6 +104,7 @@ def run_backtest(own: Config, asked: Asked, fetch: Fetch, folder: Path) -> Backt
         new_writes=new_writes(old, new),
         old=cost(old, told=bool(asked.against)),
         new=cost(new),
+        pruned=pruned if pruned and datetime.fromisoformat(pruned) > since else "",
     )
 
 

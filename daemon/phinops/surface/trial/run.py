@@ -130,7 +130,8 @@ class _Play:
             case Passes():
                 return await self._pass(step)
             case Becomes():
-                stage.tenant.become(step.parts, stage.now)
+                wrong = stage.tenant.become(step.parts, stage.now)
+                return [Failure(step.place, wrong)] if wrong else ()
             case Answers():
                 (stage.wire if step.model.api else stage.elsewhere).answer(step.model)
             case Restarts():

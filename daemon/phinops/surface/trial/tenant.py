@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, Generic, TypeVar
 
-from phinops.decide.defaults import PARTS
+from phinops.decide.defaults import FLOWS, PARTS
 from phinops.event import Alert, Event, Instance, Node
 from phinops.surface.trial.values import fitted
 
@@ -46,6 +46,24 @@ class Known(Generic[Item]):
 
 
 @dataclass(slots=True)
+class Flow:
+    """A backfill or a manual run of a node for the business dates `days`; its `status` is that of all its instances, ""
+    while nobody has said whether it came to be.
+    """
+
+    number: int
+    kind: str
+    node: str
+    days: tuple[date, ...]
+    status: str
+
+    @property
+    def id(self) -> str:
+        """What Dataphin calls it."""
+        return f"f_{self.number}"
+
+
+@dataclass(slots=True)
 class Tenant:
     """What Dataphin knows, by id; `errors` are those of an API within a window. `last` is the id of each kind that was
     spoken of last.
@@ -57,6 +75,7 @@ class Tenant:
     alerts: dict[str, Known[Alert]] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
     below: dict[str, int] = field(default_factory=dict)
+    flows: list[Flow] = field(default_factory=list)
     last: dict[str, str] = field(default_factory=dict)
 
     def happened(self, event: Event) -> None:
@@ -92,8 +111,17 @@ class Tenant:
         if instance_id in self.runs:
             self.runs[instance_id].rerun_at = at
 
-    def become(self, parts: Mapping[str, Mapping[str, Any]], now: datetime) -> None:
-        """Be as a `state` step says. An object that it does not name is the one that was spoken of last."""
+    def submitted(self, kind: str, node: str, first: date, last: date, status: str) -> Flow:
+        """A node was told to run for the business dates from the first to the last."""
+        days = tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
+        self.flows.append(Flow(len(self.flows) + 1, kind, node, days, status))
+        return self.flows[-1]
+
+    def become(self, parts: Mapping[str, Mapping[str, Any]], now: datetime) -> str:
+        """Be as a `state` step says. An object that it does not name is the one that was spoken of last.
+
+        What cannot be so is said, "" if all can.
+        """
         for part, given in parts.items():
             if part in ("instance", "node", "alert"):
                 self._one(part, str(given.get("id") or self.last.get(part) or PARTS[part]["id"]), given, now)
@@ -102,6 +130,16 @@ class Tenant:
             errors = (parts.get("impact") or {}).get("errors")
             self.errors[api] = self.errors.get(api, 0) if errors is None else errors
             self.last["api"] = api
+        return self._flow(self.last.get("node", ""), parts.get("node") or {})
+
+    def _flow(self, node: str, given: Mapping[str, Any]) -> str:
+        """What is said of the node's newest backfill or manual run."""
+        for kind in (each for each in FLOWS if each in given):
+            newest = next((each for each in reversed(self.flows) if (each.kind, each.node) == (kind, node)), None)
+            if newest is None:
+                return f"node {node} has had no {kind}: nothing can be said of it"
+            newest.status = given[kind]
+        return ""
 
     def _one(self, part: str, id: str, given: Mapping[str, Any], now: datetime) -> None:
         self.last[part] = id

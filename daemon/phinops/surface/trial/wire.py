@@ -18,7 +18,9 @@ from phinops.clock import Clock
 from phinops.decide.testmodel import AnswerModel
 from phinops.event import JsonObject
 from phinops.surface.socketless import reset, tell_sent
-from phinops.surface.trial.answers import Question, Unknown, answer
+from phinops.surface.trial.answers import answer
+from phinops.surface.trial.question import Question, Unknown
+from phinops.surface.trial.submitted import submit
 from phinops.surface.trial.tenant import Tenant
 
 
@@ -72,20 +74,24 @@ class Wire(httpx.AsyncBaseTransport):
         if model.error is not None:
             said = {"Success": False, "Code": model.error.code, "Message": model.error.message}
             return self._respond(model.error.status, said)
+        if model.fault in ("timeout", "reset"):
+            submit(api, self._question(params), lost=True)
         await _lose(model, request)
         if model.fault == "throttle":
             return self._respond(400, {"Success": False, "Code": "Throttling.User", "Message": "too many calls"})
         return self._respond(503, {"Success": False, "Code": "ServiceUnavailable", "Message": "not now"})
 
     def _answered(self, api: str, params: Mapping[str, Any], body: JsonObject | None) -> httpx.Response:
-        question = Question(self.tenant, params, self.clock.now().astimezone(self.zone), self.dates)
         try:
-            found = {**answer(api, question), **(body or {})}
+            found = {**answer(api, self._question(params)), **(body or {})}
         except Unknown as error:
             if body is None:
                 return self._respond(200, {"Success": False, "Code": error.code, "Message": str(error)})
             found = body
         return self._respond(200, {"Success": True, "Code": "OK", "Message": "", **found})
+
+    def _question(self, params: Mapping[str, Any]) -> Question:
+        return Question(self.tenant, params, self.clock.now().astimezone(self.zone), self.dates)
 
     def _respond(self, status: int, document: JsonObject) -> httpx.Response:
         body = {"RequestId": f"R{len(self.calls)}", "HttpStatusCode": status, **document}
