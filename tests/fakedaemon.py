@@ -168,6 +168,7 @@ class FakeService:
             "actions": {"verified": 2},
             "notices": {"sent": 1},
             "open": 1,
+            "doubled": 0,
             "approvals": 2,
         }
 

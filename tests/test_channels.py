@@ -106,6 +106,32 @@ def test_the_outbox_keeps_what_is_due_put_back_sent_and_dead() -> None:
     run(main())
 
 
+def test_what_is_told_together_is_kept_with_its_carrier_and_dies_with_it() -> None:
+    async def main() -> None:
+        clock = LoopClock(START)
+        async with Store.open(":memory:", clock) as store:
+            for name in ("m1", "m2", "m3"):
+                await store.write(partial(_put, name=name))
+            outbox = StoredOutbox(store, {"oncall": "night"})
+            await outbox.merge("m1", ["m2"])
+            first, third = await outbox.due("oncall", clock.now(), 10)
+            assert (first.id, first.carries, third.id, third.carries) == ("m1", True, "m3", False)
+            assert [letter.id for letter in await outbox.carried("m1")] == ["m2"]
+            await outbox.sent("m3")
+            assert await outbox.sent_since("oncall", START.replace(year=2020)) == [clock.now()]
+            await outbox.dead("m1", "no such robot")
+            await outbox.dead("m1", "told twice")
+            states = await store.read(lambda tx: {row["state"]: row["n"] for row in tx.all("notice_counts")})
+            assert states == {"dead": 2, "sent": 1, "ready": 2}
+            night = await outbox.due("night", clock.now(), 10)
+            assert [(letter.id, letter.payload["message"]) for letter in night] == [
+                ("m1.night", "m1"),
+                ("m2.night", "m2"),
+            ]
+
+    run(main())
+
+
 def test_an_alarm_is_told_to_every_notifier_once_an_hour_and_tenant(tmp_path: Path) -> None:
     async def main() -> None:
         config = {"a": _notifier(tmp_path, "webhook"), "b": _notifier(tmp_path, "dingtalk")}

@@ -272,12 +272,42 @@ def test_proxies_with_a_login_are_for_later(tmp_path: Path) -> None:
     assert found == "8:9 not-yet `proxy`: proxies that ask for a login are not in this version yet"
 
 
-def test_notifiers_of_later_versions_are_told_apart_from_unknown_ones(tmp_path: Path) -> None:
-    text = MINIMAL + '[notifiers.a]\ntype = "slack"\nhook = 1\n[notifiers.b]\ntype = "pigeon"\nurl = { env = "U" }\n'
-    assert problems(tmp_path, text) == [
-        "9:8 not-yet `type`: notifiers of type slack are not in this version yet",
-        "12:8 bad-value `type`: must be one of webhook, dingtalk",
-    ]
+def test_a_type_of_notifier_that_there_is_not_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    text = MINIMAL + '[notifiers.a]\ntype = "pigeon"\nurl = { env = "U" }\n'
+    assert only(problems(tmp_path, text)) == (
+        "9:8 bad-value `type`: must be one of webhook, dingtalk, feishu, wecom, slack, email, apprise"
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ('type = "slack"\nsecret = { env = "S" }', "a notifier of type slack has no `secret`"),
+        ('type = "email"\nfrom = "a@b"\nto = "c@d"\nmentions = ["x"]', "a notifier of type email has no `mentions`"),
+        ('type = "slack"\nto = "c@d"', "a notifier of type slack has no `to`"),
+        ('type = "email"\nto = "c@d"', "email needs `from`"),
+        ('type = "email"\nfrom = "a@b"', "email needs `to`"),
+        ('type = "email"\nfrom = "a@b"\nto = ["c"]', "«c» is no address"),
+        ('type = "email"\nfrom = "a@b"\nto = "c@d"\nusername = "u"', "`username` and `secret`"),
+        ('type = "slack"\nfallback = "b"', "there is no notifier «b»"),
+        ('type = "slack"\nfallback = "a"', "leads back to itself: a -> a"),
+        ('type = "slack"\nlanguage = "fr"', "must be one of en, zh"),
+    ],
+)
+def test_what_a_notifier_cannot_have_is_told(tmp_path: Path, keys: str, said: str) -> None:
+    found = problems(tmp_path, MINIMAL + f'[notifiers.a]\n{keys}\nurl = {{ env = "U" }}\n')
+    assert said in only(found)
+
+
+def test_a_notifier_of_email_with_a_fallback_is_read(tmp_path: Path) -> None:
+    text = (
+        MINIMAL
+        + '[notifiers.a]\ntype = "email"\nurl = { env = "U" }\nfrom = "a@b"\nto = ["c@d", "e@f"]\nfallback = "b"\n'
+        + '[notifiers.b]\ntype = "feishu"\nurl = { env = "U" }\nmentions = ["all"]\nlanguage = "zh"\n'
+    )
+    found, _ = check_config(written(tmp_path, text))
+    assert found is not None
+    assert found.notifiers["a"].to == ("c@d", "e@f")
 
 
 def test_a_webhook_needs_what_signs_it(tmp_path: Path) -> None:

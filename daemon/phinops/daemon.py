@@ -12,7 +12,6 @@ import structlog
 
 from phinops.answering import Answering
 from phinops.arrive.arrival import Arrival
-from phinops.arrive.hooks import HookRefused, receive
 from phinops.arrive.lasting import Asked
 from phinops.arrive.schedule import ScheduleSource
 from phinops.carryover import carry_over
@@ -23,7 +22,8 @@ from phinops.course import Courses
 from phinops.crew import Crew
 from phinops.decide.language import Language
 from phinops.decide.rule import Cares
-from phinops.errors import ConfigError, StoreError, StoreLost
+from phinops.doorway import Doorway
+from phinops.errors import StoreError, StoreLost
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor, Kit
 from phinops.execute.bells import Bells
@@ -47,6 +47,7 @@ from phinops.report import Report
 from phinops.retention import Retention
 from phinops.rulebook import Reload, Rulebook
 from phinops.safeguards import rails_of, tell_if_open
+from phinops.second_look import SecondLooks
 from phinops.spoken import SpokenWords
 from phinops.telling import Telling
 from phinops.tenant import Common, Remembered, Serving, limiters, serving
@@ -112,6 +113,7 @@ class Daemon(Telling):
             parts.store, parts.rulebook.language, self._in_force, self._courses, clock, self._tell
         )
         self._reloads = Reloads(config, parts.rulebook, self._pipeline, parts.notices, parts.store, clock)
+        self._doorway = Doorway(config, lambda: self._reloads.config.hooks, clock, self.take)
         self._timers = Timers(
             parts.store,
             self._pipeline,
@@ -126,6 +128,8 @@ class Daemon(Telling):
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
         self._schedules = {name: self._schedule(name) for name in parts.servings}
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
+        settlers = {name: each.settler for name, each in hands.items()}
+        self._looks = SecondLooks(parts.store, settlers, STEPS, clock, parts.pulse, parts.notices)
         self._retention = Retention(
             parts.store, config.store, lambda: self._in_force().rules, self._pipeline.forget_sets, clock,
             config.timezone, parts.pulse,
@@ -209,11 +213,11 @@ class Daemon(Telling):
                 loops.start_soon(watch.run)
             for name, schedule in self._schedules.items():
                 loops.start_soon(schedule.run, self._polling(schedule, name))
-            loops.start_soon(self._timers.run)
-            loops.start_soon(self._parts.notices.run)
-            loops.start_soon(self._watch_store)
-            loops.start_soon(self._quotas.run)
-            loops.start_soon(self._retention.run)
+            notices = self._parts.notices
+            for loop in (
+                self._timers.run, notices.run, self._watch_store, self._quotas.run, self._looks.run, self._retention.run
+            ):  # fmt: skip
+                loops.start_soon(loop)
             await self._stop.wait()
             loops.cancel_scope.cancel()
         await self._drain()
@@ -278,25 +282,7 @@ class Daemon(Telling):
 
     async def hook(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         """Take a posted message in: the HTTP status, 202 when it is recorded, and the reason otherwise."""
-        hook = self._reloads.config.hooks.get(name)
-        if hook is None:
-            return 404, f"there is no hook «{name}»"
-        try:
-            secret = hook.secret.reveal()
-            tenant = self._config.tenants[0].name
-            found = receive(
-                name, secret, headers, body, self._clock.now().astimezone(self._config.timezone), tenant=tenant
-            )
-            if isinstance(found, HookRefused):
-                return found.status, found.reason
-            await self.take(Arrival("hooks", tenant, (found,)))
-        except (ConfigError, ValueError) as error:
-            log.warning("hook.secret", hook=name, reason=str(error))
-            return 503, "the hook's secret cannot be used"
-        except StoreError as error:
-            log.warning("hook.unrecorded", hook=name, reason=str(error))
-            return 503, "the store cannot be written"
-        return 202, ""
+        return await self._doorway.hook(name, headers, body)
 
     # What leaves
 

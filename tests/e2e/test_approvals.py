@@ -144,7 +144,7 @@ async def test_the_link_of_a_notice_answers_at_its_button_and_not_before(tmp_pat
         assert data["approval"]["id"] == row["id"]
         assert data["approval"]["calls"][0]["params"] == row["calls"][0]["params"]
         assert f"- rerun_instance {instance.id} in project " in data["message"]
-        link = data["links"]["answer"]
+        link = data["links"]["approval"]
         assert re.fullmatch(rf"{here.base}/approvals/{row['id']}/[0-9a-f]{{64}}", link)
         async with httpx.AsyncClient(trust_env=False) as client:
             for method in ("HEAD", "GET", "GET"):

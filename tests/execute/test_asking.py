@@ -15,7 +15,7 @@ from phinops.clock import LoopClock
 from phinops.event import Event, JsonObject, Node
 from phinops.execute.stop import Stop, Stopped
 from phinops.firing import Firing
-from phinops.record import approvals, audit, journal
+from phinops.record import approvals, audit, journal, outbox
 from phinops.record.documents import to_text
 from phinops.record.sqlite import Store
 from phinops.virtual import run
@@ -58,7 +58,7 @@ async def _notices(shown: Stage) -> list[tuple[str, JsonObject]]:
         return [
             (name, letter.payload)
             for name in ("boss", "oncall")
-            for letter in journal.due_notices(tx, name, shown.world.clock.now(), 9)
+            for letter in outbox.due_notices(tx, name, shown.world.clock.now(), 9)
         ]
 
     found: list[tuple[str, JsonObject]] = await shown.store.read(rows)

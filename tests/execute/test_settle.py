@@ -35,6 +35,7 @@ class Told:
     readings: deque[Any]
     clock: LoopClock
     at: list[float] = field(default_factory=list)
+    countable: bool = True
 
     async def probe(self, *_: Any) -> Any:
         return self._next()

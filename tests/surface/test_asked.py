@@ -79,8 +79,8 @@ async def asked() -> AsyncGenerator[Desk]:
             journal.put_notice(tx, "msg_1", "fi_1", 0, "boss", payload)
 
         await store.write(put)
-        (letter,) = await StoredOutbox(store, PUBLIC).due("boss", START, 9)
-        link = letter.payload["links"]["answer"]
+        (letter,) = await StoredOutbox(store, public_url=PUBLIC).due("boss", START, 9)
+        link = letter.payload["links"]["approval"]
         assert link.startswith(f"{PUBLIC}/approvals/ap_1/")
         service = FakeService(answering=Quick(store, Bells(), clock, UTC))
         door = door_for(Server(public_url=PUBLIC), 8642, ["t0ken"])

@@ -9,7 +9,6 @@ from phinops.config.model import (
     Config,
     Hook,
     ImpactSettings,
-    Notifier,
     RulesSection,
     Safety,
     Server,
@@ -19,6 +18,7 @@ from phinops.config.model import (
     TenantQuota,
     TenantSources,
 )
+from phinops.config.notifier import Notifier
 from phinops.config.secret import Secret
 
 __all__ = [

@@ -30,12 +30,11 @@ from phinops.config.fields import (
     is_loopback,
     refuse,
 )
+from phinops.config.notifier import Notifier, fallback_mistakes
 from phinops.config.secret import Secret
 
 ZONE = ZoneInfo("Asia/Shanghai")
 """The time zone of a config that names none, and of rules without a config."""
-
-NOTIFIERS_TO_COME = ("feishu", "wecom", "slack", "email", "apprise")
 
 
 class TenantQuota(Model):
@@ -116,27 +115,6 @@ class Tenant(Model):
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
         refuse((*_address_mistakes(self), *_tenant_mistakes(self)))
-        return self
-
-
-class Notifier(Model):
-    """A channel that rules send notices to."""
-
-    type: Literal["webhook", "dingtalk"]
-    url: Secret
-    secret: Secret | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_known(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("type") in NOTIFIERS_TO_COME:
-            refuse([(("type",), f"notifiers of type {value['type']} are not in this version yet")])
-        return value
-
-    @model_validator(mode="after")
-    def _is_signed(self) -> Self:
-        if self.type == "webhook" and self.secret is None:
-            refuse([((), 'a webhook is signed: give it a `secret` (whsec_...), such as { env = "NAME" }')])
         return self
 
 
@@ -293,7 +271,7 @@ class Config(Model):
 
     @model_validator(mode="after")
     def _tenants_agree(self) -> Self:
-        refuse(_disagreements(self.tenants))
+        refuse((*_disagreements(self.tenants), *fallback_mistakes(self.notifiers)))
         return self
 
 

@@ -77,8 +77,12 @@ class Journal(Protocol):
         result: JsonObject,
         request_id: str = "",
         verify_until: datetime | None = None,
+        look_at: datetime | None = None,
     ) -> bool:
-        """Close an open intent; False when somebody closed it before, and then nothing has changed."""
+        """Close an open intent; False when somebody closed it before, and then nothing has changed.
+
+        At `look_at` its target is read once more, to see how often it was done.
+        """
         ...
 
     async def judge(self, action_id: str, outcome: Outcome, reason: str) -> None:

@@ -31,6 +31,9 @@ GIVE_UP_AFTER = timedelta(hours=24)
 CallsLeft = Callable[[], int | None]
 """How many calls the day has left for reading back; None: no limit."""
 
+SECOND_LOOK = timedelta(minutes=10)
+"""How long after a write was settled by reading its target is read once more: what was lost may arrive late."""
+
 UNCLEAR_READS = 3
 """How many readings may be unclear before reading on is pointless."""
 
@@ -92,15 +95,15 @@ class Settler:
         while True:
             probe, why = await self._probe(step, write, intent)
             if probe == "applied":
-                await self._close(intent, open_, "done", "accepted", "found by reading back")
+                await self._close(step, intent, open_, "done", "accepted", "found by reading back")
                 return "applied", why
             absent = absent + 1 if probe == "absent" else 0
             unclear += probe == "unclear"
             if absent == 2:
-                await self._close(intent, open_, "absent", None, "not there, said twice")
+                await self._close(step, intent, open_, "absent", None, "not there, said twice")
                 return "absent", why
             if unclear == UNCLEAR_READS or self._clock.monotonic() > give_up:
-                await self._close(intent, open_, "unknown", "unknown", why)
+                await self._close(step, intent, open_, "unknown", "unknown", why)
                 return "unknown", why
             await self._clock.sleep(gap if probe == "absent" else next(pauses))
 
@@ -126,7 +129,18 @@ class Settler:
             log.info("action.outwaited", action=intent.action_id, left_s=round(left, 3))
             await self._clock.sleep(min(left, max(1.0, quiet / 5)))
 
-    async def _close(self, intent: Intent, open_: Open, state: str, outcome: Outcome | None, reason: str) -> None:
+    async def effects(self, step: Step, write: Write, intent: Intent) -> int | None:
+        """How often what the write does was done since it was to leave; None: its target does not tell.
+
+        Raises:
+            ApiError, QuotaSpent: the target could not be read.
+        """
+        return await step.effects(self._look, write, intent.probe)
+
+    async def _close(
+        self, step: Step, intent: Intent, open_: Open, state: str, outcome: Outcome | None, reason: str
+    ) -> None:
+        known = state != "unknown" and step.countable
         until = self._clock.now() + open_.within if state == "done" and open_.within else None
         await self._journal.settle(
             intent.action_id,
@@ -135,6 +149,7 @@ class Settler:
             result={"settled": reason, "because": open_.reason},
             request_id=open_.request_id,
             verify_until=until,
+            look_at=self._clock.now() + SECOND_LOOK if known else None,
         )
 
     async def verify(self, step: Step, write: Write, intent: Intent, until: datetime) -> StepResult:

@@ -21,7 +21,7 @@ from phinops.firing import (
     StepResult,
     WriteFacts,
 )
-from phinops.record import approvals, breakers, history, journal, pausing
+from phinops.record import approvals, breakers, history, journal, looks, pausing
 from phinops.record.breakers import Failed
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
@@ -110,11 +110,14 @@ class Book:
         result: JsonObject,
         request_id: str = "",
         verify_until: datetime | None = None,
+        look_at: datetime | None = None,
     ) -> bool:
         def op(tx: Tx) -> tuple[bool, tuple[Failed, ...]]:
             closed = journal.settle(
                 tx, action_id, state, outcome, result=result, request_id=request_id, verify_until=verify_until
             )
+            if closed and look_at:
+                looks.put_look(tx, action_id, look_at)
             return closed, tuple(breakers.failed_by(tx, action_id)) if closed else ()
 
         closed, failed = await self._store.write(op)

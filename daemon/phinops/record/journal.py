@@ -11,7 +11,6 @@ The rules that these operations keep, together with the order in which `execute`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from phinops import event as events
@@ -22,17 +21,6 @@ from phinops.record.audit import note
 from phinops.record.documents import from_text, to_text
 from phinops.record.moments import from_micros, to_micros
 from phinops.record.tx import Row, Snapshot, Tx
-
-
-@dataclass(frozen=True, slots=True)
-class DueNotice:
-    """A notice that may be tried now."""
-
-    id: str
-    notifier: str
-    payload: JsonObject
-    attempts: int
-    created_at: datetime
 
 
 def put_event(tx: Tx, event: Event, *, rule_set: str = "", at: datetime | None = None) -> bool:
@@ -267,16 +255,6 @@ def put_notice(tx: Tx, notice_id: str, firing_id: str | None, n: int, notifier: 
     )
 
 
-def due_notices(tx: Snapshot, notifier: str, now: datetime, limit: int) -> list[DueNotice]:
-    """The notices of one notifier that may be tried now, oldest first."""
-    return [
-        DueNotice(
-            row["id"], row["notifier"], from_text(row["payload"]), row["attempts"], from_micros(row["created_at"])
-        )
-        for row in tx.all("due_notices", notifier=notifier, now=now, limit=limit)
-    ]
-
-
 def abandon_operator_calls(tx: Tx) -> int:
     """A person's own write that was under way when the daemon died cannot be verified: its outcome is unknown."""
     rows = tx.all("open_operator_calls", epoch=tx.epoch)
@@ -301,6 +279,7 @@ def counts(tx: Snapshot) -> JsonObject:
         "notices": notices,
         "open": _count(tx.one("open_intents")),
         "approvals": _count(tx.one("open_approvals")),
+        "doubled": _count(tx.one("doubled_actions")),
     }
 
 

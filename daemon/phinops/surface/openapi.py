@@ -108,7 +108,9 @@ def _firing() -> dict[str, Any]:
 
 def _action() -> dict[str, Any]:
     texts = dict.fromkeys(("id", "firing_id", "step", "api", "target", "outcome", "request_id"), _TEXT)
-    return _object(**texts, time=_TIME)
+    shape = _object(**texts, time=_TIME)
+    shape["properties"]["doubled"] = {**_TEXT, "description": "How often, where that was more often than meant"}
+    return shape
 
 
 def _approval() -> dict[str, Any]:

@@ -114,7 +114,7 @@ class Service(Protocol):
         ...
 
     async def counts(self) -> JsonObject:
-        """Totals of the store: `{events, firings, actions: {OUTCOME: n}, notices: {STATE: n}, open}`.
+        """Totals of the store: `{events, firings, actions: {OUTCOME: n}, notices: {STATE: n}, open, doubled}`.
 
         Raises:
             StoreError: the store cannot be read.

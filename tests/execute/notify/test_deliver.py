@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import anyio
 import pytest
@@ -13,8 +15,9 @@ from structlog.testing import capture_logs
 from phinops import virtual
 from phinops.clock import LoopClock
 from phinops.errors import StoreError
-from phinops.execute.notify.deliver import AT_A_TIME, LIFE, Deliveries, Letter
-from phinops.execute.notify.note import Note, Undelivered
+from phinops.execute.notify.deliver import AT_A_TIME, LIFE, Deliveries, Letter, Line
+from phinops.execute.notify.note import Form, Note, Pace, Undelivered
+from phinops.execute.notify.pace import Places
 from stillness import NOON
 
 BUSY = Undelivered("HTTP 503", retry=True)
@@ -26,13 +29,18 @@ class Row:
     next_at: datetime
     state: str = "ready"
     error: str = ""
+    carrier: str = ""
 
 
 @dataclass(slots=True)
 class MemoryOutbox:
-    """The outbox in memory; `broken` methods raise. `looks` counts how often it was looked at."""
+    """The outbox in memory; `broken` methods raise. `looks` counts how often it was looked at.
+
+    `earlier` is when an earlier process sent messages.
+    """
 
     clock: LoopClock
+    earlier: tuple[datetime, ...] = ()
     rows: dict[str, Row] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     looks: int = 0
@@ -46,7 +54,20 @@ class MemoryOutbox:
         self.looks += 1
         self._check("due")
         ready = [row for row in self.rows.values() if row.state == "ready" and row.next_at <= now]
-        return [row.letter for row in ready if row.letter.notifier == notifier][:limit]
+        mine = [row.letter for row in ready if row.letter.notifier == notifier][:limit]
+        carriers = {row.carrier for row in self.rows.values()}
+        return [replace(letter, carries=letter.id in carriers) for letter in mine]
+
+    async def merge(self, id: str, others: Sequence[str]) -> None:
+        self._check("merge")
+        for other in others:
+            self.rows[other].state, self.rows[other].carrier = "merged", id
+
+    async def carried(self, id: str) -> Sequence[Letter]:
+        return [row.letter for row in self.rows.values() if row.carrier == id]
+
+    async def sent_since(self, notifier: str, since: datetime) -> Sequence[datetime]:
+        return [at for at in self.earlier if at > since]
 
     async def sent(self, id: str) -> None:
         self._check("sent")
@@ -58,7 +79,9 @@ class MemoryOutbox:
         row.next_at, row.error = at, error
 
     async def dead(self, id: str, error: str) -> None:
-        self.rows[id].state, self.rows[id].error = "dead", error
+        for row in self.rows.values():
+            if row.letter.id == id or row.carrier == id:
+                row.state, row.error = "dead", error
 
     def _check(self, method: str) -> None:
         if method in self.broken:
@@ -70,12 +93,15 @@ class Bell:
     """A channel that keeps when it was rung by which notice, takes `lasts` seconds and meets `answers` in turn."""
 
     clock: LoopClock
+    form: Form = field(default_factory=Form)
     answers: deque[Exception] = field(default_factory=deque)
     always: Exception | None = None
     lasts: float = 0.0
     rung: list[tuple[float, str]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
     async def send(self, note: Note) -> None:
+        self.notes.append(note)
         self.rung.append((round((self.clock.now() - NOON).total_seconds(), 1), note.id))
         await anyio.sleep(self.lasts)
         error = self.answers.popleft() if self.answers else self.always
@@ -101,14 +127,16 @@ class Scene:
         await self.clock.sleep(seconds)
 
 
-def play(script: Callable[[Scene], Awaitable[None]], *notifiers: str) -> None:
+def play(script: Callable[[Scene], Awaitable[None]], *notifiers: str, form: Form | None = None) -> None:
     """Run the script beside deliveries without jitter, in virtual time that begins at noon."""
 
     async def main() -> None:
         clock = LoopClock(NOON - timedelta(seconds=asyncio.get_running_loop().time()))
-        bells = {name: Bell(clock) for name in notifiers or ("oncall",)}
+        bells = {name: Bell(clock, form or Form()) for name in notifiers or ("oncall",)}
         outbox = MemoryOutbox(clock)
-        scene = Scene(clock, outbox, bells, Deliveries(outbox, bells, clock, chance=lambda: 0.0))
+        pace = form and form.pace
+        ways = {name: Line(bell, Places(pace, clock) if pace else None) for name, bell in bells.items()}
+        scene = Scene(clock, outbox, bells, Deliveries(outbox, ways, clock, chance=lambda: 0.0))
         async with anyio.create_task_group() as group:
             group.start_soon(scene.deliveries.run)
             await script(scene)
@@ -282,3 +310,114 @@ def test_an_overdue_notice_of_an_earlier_process_gets_one_more_try() -> None:
         assert (scene.state("a"), scene.state("b")) == ("dead", "sent")
 
     play(script)
+
+
+FEW = Form(Pace(20, 60.0), room=16_000)
+
+
+def most_in_a_minute(moments: Sequence[float]) -> int:
+    return max(sum(at - 60.0 < other <= at for other in moments) for at in moments)
+
+
+def test_few_notices_are_messages_of_their_own_at_once() -> None:
+    async def script(scene: Scene) -> None:
+        for n in range(10):
+            scene.outbox.put(f"a{n}")
+        await scene.pass_by(1)
+        assert scene.bell.rung == [(0.0, f"a{n}") for n in range(10)]
+
+    play(script, form=FEW)
+
+
+def test_many_notices_are_told_in_few_messages_and_each_is_told() -> None:
+    async def script(scene: Scene) -> None:
+        for n in range(500):
+            scene.outbox.put(f"a{n}", title=f"dws_{n:03d} fails")
+            scene.deliveries.wake()
+            await scene.pass_by(0.12)
+        await scene.pass_by(120)
+        moments = [at for at, _ in scene.bell.rung]
+        assert most_in_a_minute(moments) <= 20
+        assert {row.state for row in scene.outbox.rows.values()} == {"sent", "merged"}
+        told = "\n".join(f"{note.title}\n{note.message}" for note in scene.bell.notes)
+        assert all(f"dws_{n:03d} fails" in told for n in range(500))
+        assert max(later - at for at, later in itertools.pairwise(moments)) <= 7.0
+
+    play(script, form=FEW)
+
+
+def test_a_question_to_people_is_a_message_of_its_own_among_many() -> None:
+    async def script(scene: Scene) -> None:
+        for n in range(200):
+            asks: dict[str, Any] = {"approval": {"id": f"ap_{n}"}} if n in (0, 150) else {}
+            scene.outbox.put(f"a{n}", message=f"words of {n} in full " * 20, **asks)
+        await scene.pass_by(600)
+        assert {row.state for row in scene.outbox.rows.values()} == {"sent", "merged"}
+        questions = {note.id: note for note in scene.bell.notes if note.approval}
+        assert questions.keys() == {"a0", "a150"}
+        assert all(note.message == f"words of {id[1:]} in full " * 20 for id, note in questions.items())
+        assert len(scene.bell.notes) < 20
+
+    play(script, form=FEW)
+
+
+def test_a_digest_that_must_be_sent_again_is_the_same_message() -> None:
+    async def script(scene: Scene) -> None:
+        scene.bell.answers.extend([BUSY, BUSY])
+        for n in range(30):
+            scene.outbox.put(f"a{n}")
+        await scene.pass_by(4)
+        scene.outbox.put("late")
+        await scene.pass_by(60)
+        first, second, third = (note for note in scene.bell.notes if note.title == "30 notices")
+        assert first == second == third
+        assert first.id == "a0"
+        assert {row.state for row in scene.outbox.rows.values()} == {"sent", "merged"}
+
+    play(script, form=FEW)
+
+
+def test_what_a_dead_digest_carries_is_dead_with_it() -> None:
+    async def script(scene: Scene) -> None:
+        scene.bell.answers.append(Undelivered("errcode 300001", retry=False))
+        for n in range(30):
+            scene.outbox.put(f"a{n}")
+        await scene.pass_by(4)
+        assert [row.state for row in scene.outbox.rows.values()] == ["dead"] * 30
+
+    play(script, form=FEW)
+
+
+def test_what_an_earlier_process_sent_counts() -> None:
+    async def script(scene: Scene) -> None:
+        scene.outbox.earlier = tuple(NOON - timedelta(seconds=10 + n) for n in range(20))
+        scene.outbox.put("a")
+        scene.outbox.put("b")
+        await scene.pass_by(120)
+        assert scene.bell.rung[0][0] == pytest.approx(60.0 - 29, abs=0.2)
+
+    play(script, form=FEW)
+
+
+def test_a_gap_between_two_messages_is_kept() -> None:
+    async def script(scene: Scene) -> None:
+        for n in range(5):
+            scene.outbox.put(f"a{n}")
+        await scene.pass_by(20)
+        assert [at for at, _ in scene.bell.rung] == pytest.approx([0.0, 1.0, 2.0, 3.0, 4.0], abs=0.2)
+
+    play(script, form=Form(Pace(60, 60.0, gap=1.0)))
+
+
+def test_a_store_that_cannot_record_who_travels_together_sends_nothing() -> None:
+    async def script(scene: Scene) -> None:
+        scene.outbox.broken.add("merge")
+        for n in range(30):
+            scene.outbox.put(f"a{n}")
+        await scene.pass_by(20)
+        assert scene.bell.rung == []
+        scene.outbox.broken.clear()
+        await scene.pass_by(40)
+        assert {row.state for row in scene.outbox.rows.values()} == {"sent", "merged"}
+
+    play(script, form=FEW)

@@ -11,7 +11,7 @@ from phinops.clock import SystemClock
 from phinops.errors import ConfigError
 from phinops.execute.notify.note import Note, Undelivered
 from phinops.execute.notify.post import Post
-from phinops.execute.notify.table import open_channel
+from phinops.execute.notify.table import Wanted, open_channel
 from phinops.execute.notify.webhook import WebhookChannel
 from stillness import NOON
 
@@ -84,8 +84,8 @@ async def test_a_secret_that_is_none_is_refused_without_showing_it(secret: str) 
 async def test_channels_are_opened_by_their_type() -> None:
     async with Post() as post:
         clock = SystemClock()
-        assert isinstance(open_channel("webhook", URL, SECRET, post, clock), WebhookChannel)
+        assert isinstance(open_channel("webhook", Wanted(URL, SECRET), post, clock), WebhookChannel)
         with pytest.raises(ConfigError, match="needs a secret"):
-            open_channel("webhook", URL, None, post, clock)
+            open_channel("webhook", Wanted(URL), post, clock)
         with pytest.raises(ConfigError, match="no notifier type 'pager'"):
-            open_channel("pager", URL, None, post, clock)
+            open_channel("pager", Wanted(URL), post, clock)

@@ -2,6 +2,9 @@
 
 One task a notifier: a slow one delays nobody else. A notice is tried again with growing pauses until it is taken,
 until its channel says that it never will be, or for 24 hours; then it is dead, and said to be.
+
+Where a channel takes few messages and many notices wait, they are told together: which ones is recorded before the
+message leaves, so that it is the same message when it must be sent again.
 """
 
 from __future__ import annotations
@@ -19,7 +22,10 @@ import structlog
 from phinops.clock import Clock
 from phinops.errors import StoreError
 from phinops.event import JsonObject
-from phinops.execute.notify.note import Channel, Undelivered, note_from
+from phinops.execute.notify.digest import digest, fitting
+from phinops.execute.notify.note import Channel, Note, Undelivered, note_from
+from phinops.execute.notify.pace import Places
+from phinops.execute.notify.wording import WORDINGS, Wording
 
 log = structlog.get_logger(__name__)
 
@@ -29,18 +35,35 @@ LONGEST_PAUSE = 3600.0
 LOOK_EVERY = 30.0
 """Seconds after which the outbox is looked at even if nobody said that something is in it."""
 
-AT_A_TIME = 50
+AT_A_TIME = 200
+
+PRESSURE = 10.0
+"""Seconds that the last of those that wait may have to wait for; beyond them they are told together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A notice in the outbox. `attempts` counts the tries so far; `payload` is what `note_payload` made."""
+    """A notice in the outbox. `attempts` counts the tries so far; `payload` is what `note_payload` made.
+
+    `carries`: it was once sent together with others, and is again.
+    """
 
     id: str
     notifier: str
     payload: JsonObject
     attempts: int
     created_at: datetime
+    carries: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks people something: then it is a message of its own."""
+        return "approval" in self.payload
+
+    @property
+    def note(self) -> Note:
+        """What it says."""
+        return note_from(self.payload, id=self.id, time=self.created_at)
 
 
 class Outbox(Protocol):
@@ -48,6 +71,18 @@ class Outbox(Protocol):
 
     async def due(self, notifier: str, now: datetime, limit: int) -> Sequence[Letter]:
         """Those that may be tried now, oldest first."""
+        ...
+
+    async def merge(self, id: str, others: Sequence[str]) -> None:
+        """From now on `id` carries the others: what becomes of it becomes of them."""
+        ...
+
+    async def carried(self, id: str) -> Sequence[Letter]:
+        """Those that `id` carries, oldest first."""
+        ...
+
+    async def sent_since(self, notifier: str, since: datetime) -> Sequence[datetime]:
+        """When the messages left that the channel took since then."""
         ...
 
     async def sent(self, id: str) -> None:
@@ -59,8 +94,17 @@ class Outbox(Protocol):
         ...
 
     async def dead(self, id: str, error: str) -> None:
-        """It will not be tried again, for the reason `error`."""
+        """It will not be tried again, nor what it carries, for the reason `error`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The way to one notifier: its channel, the places of its address, and the words of its digests."""
+
+    channel: Channel
+    places: Places | None = None
+    words: Wording = WORDINGS["en"]
 
 
 class Deliveries:
@@ -69,13 +113,13 @@ class Deliveries:
     def __init__(
         self,
         outbox: Outbox,
-        channels: Mapping[str, Channel],
+        ways: Mapping[str, Line],
         clock: Clock,
         *,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._rounds = {
-            name: _Round(name, channel, outbox, clock, chance) for name, channel in sorted(channels.items())
+            name: _Round(name, line, outbox, clock, chance, self.wake) for name, line in sorted(ways.items())
         }
 
     async def run(self) -> None:
@@ -93,13 +137,23 @@ class Deliveries:
 class _Round:
     """The deliveries of one notifier, one after the other."""
 
-    def __init__(self, name: str, channel: Channel, outbox: Outbox, clock: Clock, chance: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        line: Line,
+        outbox: Outbox,
+        clock: Clock,
+        chance: Callable[[], float],
+        tell: Callable[[], None],
+    ) -> None:
+        self._tell = tell
         self._name = name
-        self._channel = channel
+        self._line = line
         self._outbox = outbox
         self._clock = clock
         self._chance = chance
         self._woken = anyio.Event()
+        self._primed = line.places is None
         self._again: dict[str, datetime] = {}  # when those that were put back are due
         self._taken: set[str] = set()  # delivered, but the store could not be told yet
 
@@ -110,42 +164,97 @@ class _Round:
         while True:
             self._woken = anyio.Event()
             try:
-                full = await self._deliver_due()
+                more = await self._deliver_due()
             except StoreError as error:
                 log.warning("notice.store", notifier=self._name, reason=str(error))
-                full = False
-            if not full:
+                more = False
+            if not more:
                 with anyio.move_on_after(self._clock.real(self._rest())):
                     await self._woken.wait()
 
     async def _deliver_due(self) -> bool:
         """Try what is due; whether there may be more of it."""
+        await self._prime()
         now = self._clock.now()
         self._again = {id: at for id, at in self._again.items() if at > now}
         letters = await self._outbox.due(self._name, now, AT_A_TIME)
+        if self._is_much(len(letters)):
+            await self._turn()
+            # Others may have come while it waited for its turn.
+            letters = await self._outbox.due(self._name, self._clock.now(), AT_A_TIME)
+            await self._deliver(*await self._together(letters))
+            return True
         for letter in letters:
-            refusal = await self._try(letter)
-            if refusal is None:
-                await self._mark_sent(letter)
-                continue
-            await self._put_back(letter, refusal)
-            if refusal.after:
-                # The channel asked for rest: the others in line would only be refused as well.
-                await self._clock.sleep(min(refusal.after, LONGEST_PAUSE))
+            await self._turn()
+            await self._deliver(letter, await self._note(letter))
         return len(letters) == AT_A_TIME
 
-    async def _try(self, letter: Letter) -> Undelivered | None:
+    async def _prime(self) -> None:
+        """What an earlier process sent counts as well."""
+        pace, places = self._line.channel.form.pace, self._line.places
+        if self._primed or pace is None or places is None:
+            return
+        now = self._clock.now()
+        times = await self._outbox.sent_since(self._name, now - timedelta(seconds=pace.per))
+        places.used_before((now - at).total_seconds() for at in times)
+        self._primed = True
+
+    def _is_much(self, count: int) -> bool:
+        return self._line.places is not None and count > 1 and self._line.places.backlog(count) > PRESSURE
+
+    async def _turn(self) -> None:
+        places = self._line.places
+        while places is not None and (wait := places.wait()) > 0:
+            await self._clock.sleep(wait)
+
+    async def _together(self, letters: Sequence[Letter]) -> tuple[Letter, Note]:
+        """The first letter, and what it says of as many as one message holds."""
+        first = letters[0]
+        if first.carries:
+            return first, await self._note(first)
+        alone = [letter for letter in letters if not (letter.carries or letter.asks or letter.id in self._taken)]
+        if first not in alone:
+            return first, first.note
+        notes = [letter.note for letter in alone]
+        count = fitting(notes, self._line.channel.form.room, self._line.words)
+        if count > 1:
+            await self._outbox.merge(first.id, [letter.id for letter in alone[1:count]])
+        return first, digest(notes[:count], self._line.words)
+
+    async def _note(self, letter: Letter) -> Note:
+        if not letter.carries:
+            return letter.note
+        others = await self._outbox.carried(letter.id)
+        return digest([letter.note, *(other.note for other in others)], self._line.words)
+
+    async def _deliver(self, letter: Letter, note: Note) -> None:
+        refusal = await self._try(letter, note)
+        if refusal is None:
+            await self._mark_sent(letter)
+            return
+        await self._put_back(letter, refusal)
+        if refusal.after:
+            # The channel asked for rest: the others in line would only be refused as well.
+            await self._clock.sleep(min(refusal.after, LONGEST_PAUSE))
+
+    async def _try(self, letter: Letter, note: Note) -> Undelivered | None:
         """Hand the notice to its channel; why it was not taken, or None."""
         if letter.id in self._taken:
             return None
+        places = self._line.places
+        if places:
+            places.take()
         try:
-            await self._channel.send(note_from(letter.payload, id=letter.id, time=letter.created_at))
+            await self._line.channel.send(note)
         except Undelivered as error:
             return error
         except Exception as error:  # noqa: BLE001 - supervisor: a notice that trips its channel must stop nothing else
             place = traceback.extract_tb(error.__traceback__)[-1]
             log.error("notice.bug", notifier=self._name, notice=letter.id, error=type(error).__name__, at=str(place))
             return Undelivered(f"phinops failed to send it ({type(error).__name__})", retry=True)
+        finally:
+            if places:
+                places.give_back()
         self._taken.add(letter.id)
         return None
 
@@ -160,6 +269,7 @@ class _Round:
             reason = refusal.reason if not refusal.retry else f"given up after {LIFE}: {refusal.reason}"
             log.warning("notice.dead", notifier=self._name, notice=letter.id, reason=reason)
             await self._outbox.dead(letter.id, reason)
+            self._tell()  # another notifier may have it now
             return
         at = min(end, now + timedelta(seconds=max(refusal.after or 0.0, self._pause(letter.attempts))))
         log.info("notice.retry", notifier=self._name, notice=letter.id, reason=refusal.reason, at=at.isoformat())

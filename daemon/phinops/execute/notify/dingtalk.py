@@ -1,7 +1,7 @@
-"""DingTalk: text messages of a group's custom robot.
+"""DingTalk: markdown messages and action cards of a group's custom robot.
 
-The robot answers HTTP 200 whatever happened; what happened is the `errcode` of the body (DingTalk's pages on custom
-robots and on global return codes).
+Signature, kinds of message, the 20 messages a minute and the 20,000 bytes are those of DingTalk's pages on custom
+robots; codes are those of its page on global return codes.
 """
 
 from __future__ import annotations
@@ -9,38 +9,46 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
-from collections.abc import Iterator
-from urllib.parse import parse_qsl, quote, urlsplit
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 from phinops.clock import Clock
 from phinops.errors import ConfigError
-from phinops.execute.notify.note import Note, Undelivered
+from phinops.execute.notify.note import Form, Note, Pace
 from phinops.execute.notify.post import Post
+from phinops.execute.notify.robot import Codes, Manner, Robot, encoded
+from phinops.execute.notify.wording import fitted, origin
 
-BUSY = -1  # "system busy": once more in a little while
-TOO_FAST = frozenset({130101, 410100})  # more than 20 messages a minute
-RATE_WAIT = 60.0
-TEXT_LIMIT = 18_000
-"""Bytes of text that are sent; a robot refuses messages of about 20,000 and more."""
+CODES = Codes("DingTalk", "errcode", "errmsg", fast=frozenset({130101, 410100}), busy=frozenset({-1}))
 
-_MARKS = {"info": "", "warning": "[WARNING] ", "critical": "[CRITICAL] "}
+BODY_LIMIT = 19_000
+"""Bytes of a message that are sent; a robot refuses those of 20,000 and more."""
+
+FORM = Form(Pace(20, 60.0), room=16_000)
+
+_MOBILE = re.compile(r"(\+\d{1,4}-)?\d{6,15}")
 
 
 class DingTalkChannel:
     """Posts each notice to one robot. `url` holds its access token; `secret` (SEC...) is for robots that sign.
 
+    A notice with links is an action card with buttons. Cards mention nobody, so where somebody is to be mentioned (a
+    mobile number, a user's id, or `all`) it is a markdown message with its links in the text.
+
     Raises:
         ConfigError: the secret is not a robot's; the text does not hold it.
     """
 
-    def __init__(self, url: str, secret: str | None, post: Post, clock: Clock) -> None:
+    form = FORM
+
+    def __init__(self, url: str, secret: str | None, post: Post, clock: Clock, manner: Manner | None = None) -> None:
         if secret is not None and not secret.startswith("SEC"):
             raise ConfigError("a DingTalk robot's secret begins with SEC")
-        self._url = url
-        self._secret = secret
-        self._post = post
+        self._robot = Robot(url, secret, post, CODES)
         self._clock = clock
+        self._manner = manner or Manner()
 
     async def send(self, note: Note) -> None:
         """Delivered when the body says `errcode` 0.
@@ -48,36 +56,33 @@ class DingTalkChannel:
         Raises:
             Undelivered: rate limit (again in a minute), system busy, no answer (again); any other code (not).
         """
-        body = json.dumps({"msgtype": "text", "text": {"content": text_of(note)}}, ensure_ascii=False).encode()
-        answer = await self._post.send(self._signed_url(), body, {"content-type": "application/json; charset=utf-8"})
-        self._judge(answer.body)
+        body = fitted(lambda text: encoded(self._message(note, text)), note.message, BODY_LIMIT)
+        await self._robot.say(self._signed_url(), body)
 
     def _signed_url(self) -> str:
-        if self._secret is None:
-            return self._url
+        url, secret = self._robot.url, self._robot.secret
+        if secret is None:
+            return url
         millis = int(self._clock.now().timestamp() * 1000)
-        joint = "&" if urlsplit(self._url).query else "?"
-        return f"{self._url}{joint}timestamp={millis}&sign={signature(self._secret, millis)}"
+        joint = "&" if urlsplit(url).query else "?"
+        return f"{url}{joint}timestamp={millis}&sign={signature(secret, millis)}"
 
-    def _judge(self, body: bytes) -> None:
-        try:
-            answer = json.loads(body)
-            code, text = int(answer["errcode"]), str(answer.get("errmsg") or "")
-        except (KeyError, TypeError, ValueError):
-            raise Undelivered("the answer is not one of DingTalk's robot", retry=True) from None
-        if code == 0:
-            return
-        reason = f"errcode {code}: {self._hidden(text)}"
-        if code in TOO_FAST:
-            raise Undelivered(reason, retry=True, after=RATE_WAIT)
-        raise Undelivered(reason, retry=code == BUSY)
-
-    def _hidden(self, text: str) -> str:
-        """The service's text, short, without anything of the address or the secret that it might repeat."""
-        hidden = text
-        for secret in (self._secret or "", *(value for _, value in parse_qsl(urlsplit(self._url).query))):
-            hidden = hidden.replace(secret, "***") if secret else hidden
-        return hidden[:200]
+    def _message(self, note: Note, text: str) -> Mapping[str, Any]:
+        words, manner = self._manner.words, self._manner
+        title = words.headline(note)[:200]
+        said = markdown(title, text, origin(note))
+        if note.links and not manner.mentions:
+            buttons = [{"title": words.link(name), "actionURL": url} for name, url in note.links.items()]
+            card = {"title": title, "text": said, "btnOrientation": "1", "btns": buttons}
+            return {"msgtype": "actionCard", "actionCard": card}
+        links = [f"[{words.link(name)}]({url})" for name, url in note.links.items()]
+        mobiles = [each for each in manner.people if _MOBILE.fullmatch(each)]
+        users = [each for each in manner.people if each not in mobiles]
+        # Who is mentioned must stand in the text as well.
+        called = " ".join(f"@{each}" for each in manner.people)
+        whole = "\n\n".join(part for part in (said, " · ".join(links), called) if part)
+        mentioned = {"atMobiles": mobiles, "atUserIds": users, "isAtAll": manner.everybody}
+        return {"msgtype": "markdown", "markdown": {"title": title, "text": whole}, "at": mentioned}
 
 
 def signature(secret: str, millis: int) -> str:
@@ -86,19 +91,7 @@ def signature(secret: str, millis: int) -> str:
     return quote(base64.b64encode(digest), safe="")
 
 
-def text_of(note: Note) -> str:
-    """The notice as plain text, cut where a robot would refuse it."""
-    whole = "\n".join(_lines(note)).encode()
-    if len(whole) <= TEXT_LIMIT:
-        return whole.decode()
-    return whole[:TEXT_LIMIT].decode(errors="ignore") + "\n…"
-
-
-def _lines(note: Note) -> Iterator[str]:
-    yield _MARKS.get(note.severity, "") + note.title
-    yield note.message
-    origin = " · ".join(part for part in (note.rule, note.event.get("tenant"), note.firing_id) if part)
-    if origin:
-        yield origin
-    for name, url in note.links.items():
-        yield f"{name}: {url}"
+def markdown(title: str, text: str, said_by: str) -> str:
+    """A notice in DingTalk's markdown, in which only an empty line ends a line."""
+    parts = [f"### {title}", text.replace("\n", "\n\n"), f"> {said_by}" if said_by else ""]
+    return "\n\n".join(part for part in parts if part)

@@ -45,8 +45,36 @@ class Undelivered(PhinopsError):
         self.after = after
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many messages a service takes from one address in any `per` seconds.
+
+    Two of them are to be `gap` seconds apart at least.
+    """
+
+    most: int
+    per: float
+    gap: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What messages of a channel may be like: how often they come, and how many bytes of text one carries.
+
+    Without a pace every notice is a message of its own.
+    """
+
+    pace: Pace | None = None
+    room: int = 1 << 20
+
+
 class Channel(Protocol):
     """One way to tell people."""
+
+    @property
+    def form(self) -> Form:
+        """What its messages may be like."""
+        ...
 
     async def send(self, note: Note) -> None:
         """Deliver the notice; returns once the other side said that it has it.

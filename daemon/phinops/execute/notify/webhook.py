@@ -13,7 +13,7 @@ from standardwebhooks.webhooks import Webhook
 from phinops.clock import Clock
 from phinops.errors import ConfigError
 from phinops.event import JsonObject
-from phinops.execute.notify.note import Note
+from phinops.execute.notify.note import Form, Note
 from phinops.execute.notify.post import Post
 
 NOTIFICATION = "phinops.notification"
@@ -26,6 +26,8 @@ class WebhookChannel:
     Raises:
         ConfigError: the secret is not of that form; the text does not hold it.
     """
+
+    form = Form()
 
     def __init__(self, url: str, secret: str, post: Post, clock: Clock) -> None:
         self._url = url

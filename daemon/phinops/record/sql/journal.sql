@@ -118,27 +118,6 @@ SELECT count(*) AS n FROM step WHERE state = 'intent';
 INSERT INTO outbox (id, firing_id, n, notifier, payload, state, attempts, next_at, error, created_at)
 VALUES (:id, :firing_id, :n, :notifier, :payload, 'ready', 0, :now, '', :now);
 
--- due_notices --
--- The notices of one notifier that may be tried now, oldest first.
-SELECT id, notifier, payload, attempts, created_at FROM outbox
- WHERE state = 'ready' AND notifier = :notifier AND next_at <= :now ORDER BY created_at LIMIT :limit;
-
--- notice_sent --
--- The channel took the notice.
-UPDATE outbox SET state = 'sent', attempts = attempts + 1, sent_at = :now, error = '' WHERE id = :id;
-
--- notice_retry --
--- The channel did not take it; it is tried again later.
-UPDATE outbox SET attempts = attempts + 1, next_at = :at, error = :error WHERE id = :id AND state = 'ready';
-
--- notice_dead --
--- The channel will not take it.
-UPDATE outbox SET state = 'dead', attempts = attempts + 1, error = :error WHERE id = :id AND state = 'ready';
-
--- notice_counts --
--- Notices by state.
-SELECT state, count(*) AS n FROM outbox GROUP BY state;
-
 -- outcome_counts --
 -- Writes to Dataphin by outcome: what a summary tells.
 SELECT outcome, state, kind, count(*) AS n FROM step GROUP BY outcome, state, kind;

@@ -70,7 +70,10 @@ def actions(config_path: Path | None, tenant: str | None, limit: int, as_json: b
     Example:
       phinops actions --json
     """
-    columns = {"TIME": "time", "STEP": "step", "TARGET": "target", "OUTCOME": "outcome", "API": "api", "ID": "id"}
+    columns = {
+        "TIME": "time", "STEP": "step", "TARGET": "target", "OUTCOME": "outcome", "API": "api", "ID": "id",
+        "TOO OFTEN": "doubled",
+    }  # fmt: skip
     _show("actions", config_of(config_path), tenant, limit, as_json, columns)
 
 
