@@ -21,6 +21,7 @@ from phinops.surface.service import Health, QuotaKey, Samples
 STATUS: JsonObject = {
     "ready": True,
     "reasons": [],
+    "paused": None,
     "store": {
         "bytes": 35_200_000,
         "file_bytes": 36_000_000,
@@ -103,6 +104,24 @@ class Reloaded:
 
 
 @dataclass
+class FakeSwitch:
+    """Keeps what it was asked."""
+
+    asked: list[Any]
+    error: Exception | None = None
+
+    async def pause(self, by: str, reason: str) -> JsonObject:
+        if self.error is not None:
+            raise self.error
+        self.asked.append(("pause", by, reason))
+        return {"at": "2026-01-05T08:00:00+08:00", "by": by, "reason": reason}
+
+    async def resume(self, by: str) -> JsonObject | None:
+        self.asked.append(("resume", by))
+        return None
+
+
+@dataclass
 class FakeService:
     """A daemon that says what the test tells it to, and keeps what it was asked."""
 
@@ -115,6 +134,10 @@ class FakeService:
     pools: list[JsonObject] = field(default_factory=lambda: [QUOTA, UNLIMITED])
     account: JsonObject = field(default_factory=lambda: ACCOUNT)
     pages: dict[int, JsonObject] = field(default_factory=lambda: {0: {"newest": None, "next": None, "events": []}})
+
+    @property
+    def kill_switch(self) -> FakeSwitch:
+        return FakeSwitch(self.asked, self.error)
 
     def status(self) -> JsonObject:
         return STATUS

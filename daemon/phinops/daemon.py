@@ -27,6 +27,7 @@ from phinops.errors import StoreError, StoreLost
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor, Kit
 from phinops.execute.bells import Bells
+from phinops.execute.brake import Brake
 from phinops.execute.hold import Holds
 from phinops.execute.notify.post import Post
 from phinops.execute.send import Transport
@@ -37,7 +38,7 @@ from phinops.operator_call import OperatorCalls
 from phinops.pipeline import Pipeline, Taken
 from phinops.pulse import Pulse
 from phinops.quota import Quotas
-from phinops.record import journal
+from phinops.record import journal, pausing
 from phinops.record.book import Book
 from phinops.record.spends import Key
 from phinops.record.sqlite import Store
@@ -46,7 +47,7 @@ from phinops.reloads import Reloads
 from phinops.report import Report
 from phinops.retention import Retention
 from phinops.rulebook import Reload, Rulebook
-from phinops.safeguards import rails_of, tell_if_open
+from phinops.safeguards import KillSwitch, rails_of, tell_if_open
 from phinops.second_look import SecondLooks
 from phinops.spoken import SpokenWords
 from phinops.telling import Telling
@@ -79,6 +80,7 @@ class _Parts:
     web: Web
     crew: Crew
     pulse: Pulse
+    brake: Brake
     polls: bool
 
     @property
@@ -103,8 +105,8 @@ class Daemon(Telling):
         self._bells = Bells()
         self.answering = Answering(parts.store, self._bells, clock, config.timezone)
         kit = Kit(
-            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.rails, self._take_own,
-            parts.notices.tell, lambda: parts.notices.names,
+            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.rails, parts.brake,
+            self._take_own, parts.notices.tell, lambda: parts.notices.names,
         )  # fmt: skip
         actor = Actor(kit, STEPS)
         glasses = {name: each.glass for name, each in parts.servings.items()}
@@ -134,7 +136,11 @@ class Daemon(Telling):
             parts.store, config.store, lambda: self._in_force().rules, self._pipeline.forget_sets, clock,
             config.timezone, parts.pulse,
         )  # fmt: skip
-        self._vitals = Vitals(parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone)
+        self.kill_switch = KillSwitch(parts.store, parts.brake, config.timezone)
+        self._vitals = Vitals(
+            parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone,
+            self.kill_switch.told,
+        )  # fmt: skip
 
     @classmethod
     @asynccontextmanager
@@ -190,7 +196,8 @@ class Daemon(Telling):
             }
             await stack.enter_async_context(crew.working())
             log.info("rules.loaded", rules=len(rules.in_force.rules), quarantined=rules.quarantined)
-            daemon = cls(config, _Parts(common, book, rules, notices, servings, web, crew, pulse, polls))
+            brake = Brake(await store.read(pausing.pause_of), config.timezone)
+            daemon = cls(config, _Parts(common, book, rules, notices, servings, web, crew, pulse, brake, polls))
             # Read here: once the daemon is in somebody's hands a hook may bring firings, which begin at once.
             await carry_over(store, rules.language, rules.in_force, clock)
             daemon._left = await daemon._courses.left_open()

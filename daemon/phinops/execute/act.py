@@ -18,6 +18,7 @@ from phinops.execute import again
 from phinops.execute.announce import Announcer
 from phinops.execute.asking import Asker
 from phinops.execute.bells import Bells
+from phinops.execute.brake import Brake
 from phinops.execute.carry import Hands, Held
 from phinops.execute.desk import Alarm
 from phinops.execute.emitting import Emitter
@@ -66,6 +67,7 @@ class Kit:
     bells: Bells
     web: Web
     rails: Rails
+    brake: Brake
     tell: Callable[[Event], Awaitable[object]]
     alarm: Callable[[str, Alarm], Awaitable[object]]
     everyone: Callable[[], Sequence[str]]
@@ -80,13 +82,13 @@ class Actor:
         self._clock = kit.clock
         self._tell = kit.tell
         self._steps = steps
-        self._operations: Doer = Operations(kit.journal, kit.hands, kit.clock, kit.held, steps)
+        self._operations: Doer = Operations(kit.journal, kit.hands, kit.clock, kit.held, steps, kit.brake)
         self._doers: Mapping[str, Doer] = {
             "notify": Announcer(kit.journal),
             "wait": Waiter(kit.journal, kit.words, kit.hands, kit.clock, kit.bells),
             "approve": Asker(kit.journal, Viewer(kit.words, kit.hands, steps), kit.clock, kit.bells, kit.everyone),
             "emit": Emitter(kit.journal, kit.clock, kit.tell),
-            "http": Visits(kit.journal, kit.web, kit.rails, kit.alarm),
+            "http": Visits(kit.journal, kit.web, kit.rails, kit.brake, kit.alarm),
         }
 
     async def walk(

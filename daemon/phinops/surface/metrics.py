@@ -31,6 +31,7 @@ FAMILIES: Mapping[str, Family] = {
     "build_info": Family("gauge", "Always 1; the version is the label.", ("version",)),
     "ready": Family("gauge", "1 when /readyz would answer 200."),
     "healthy": Family("gauge", "1 when every loop moves."),
+    "paused": Family("gauge", "1 while no write leaves (phinops pause)."),
     "source_last_good_timestamp_seconds": Family("gauge", "When the source was last read well.", ("tenant", "source")),
     "source_interval_seconds": Family("gauge", "How often the source is asked at present.", ("tenant", "source")),
     "source_state": Family("gauge", "1 for the state that the source is in.", ("tenant", "source", "state")),
@@ -89,6 +90,7 @@ def samples_of(status: JsonObject, ready: Health, healthy: Health) -> Series:
         "build_info": [({"version": __version__}, 1.0)],
         "ready": [({}, float(ready[0]))],
         "healthy": [({}, float(healthy[0]))],
+        "paused": [({}, float(status["paused"] is not None))],
     }
     for tenant in status["tenants"]:
         for source in tenant["sources"]:

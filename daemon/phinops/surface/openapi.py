@@ -53,6 +53,8 @@ def document() -> dict[str, Any]:
             "/api/v1/audit": {"get": _audit()},
             "/api/v1/reload": {"post": _reload()},
             "/api/v1/call": {"post": _call()},
+            "/api/v1/pause": {"post": _switch("Let no write leave until resumed", "paused", "by", "reason")},
+            "/api/v1/resume": {"post": _switch("Let writes leave again", "resumed", "by")},
             "/hooks/{name}": {"post": _hook()},
             "/approvals/{id}/{code}": _link(),
         },
@@ -99,7 +101,13 @@ def _status() -> dict[str, Any]:
     tenant = _object(name=_TEXT, sources=_array(source), quota=_array(pool))
     when = {"type": ["string", "null"], "format": "date-time"}
     store = _object(bytes={"type": "integer"}, file_bytes={"type": "integer"}, oldest_event=when, pruned_before=when)
-    return _object(ready={"type": "boolean"}, reasons=_array(_TEXT), tenants=_array(tenant), store=store)
+    return _object(
+        ready={"type": "boolean"}, reasons=_array(_TEXT), paused=_pause(), tenants=_array(tenant), store=store
+    )
+
+
+def _pause() -> dict[str, Any]:
+    return {**_object(at=_TIME, by=_TEXT, reason=_TEXT), "type": ["object", "null"]}
 
 
 def _firing() -> dict[str, Any]:
@@ -222,6 +230,12 @@ def _reload() -> dict[str, Any]:
     body = _json(_object(accepted={"type": "boolean"}, problems=_array({"type": "object"}), changed={"type": "object"}))
     responses = {"200": body, "409": body, "default": _ERROR}
     return {"summary": "Read config and rules again", "responses": responses, "security": [{"token": []}]}
+
+
+def _switch(summary: str, name: str, *texts: str) -> dict[str, Any]:
+    body = {"type": "object", "properties": dict.fromkeys(texts, _TEXT)}
+    request = {"content": {"application/json": {"schema": body}}}
+    return _operation(summary, _json(_object(**{name: _pause()})), requestBody=request, security=[{"token": []}])
 
 
 def _call() -> dict[str, Any]:

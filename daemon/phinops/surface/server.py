@@ -6,7 +6,7 @@ import contextlib
 import hmac
 import json
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -25,6 +25,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from phinops.answering import Said
+from phinops.approval import Via
 from phinops.config import Server
 from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
@@ -40,6 +41,9 @@ LIST_LIMIT = 1000
 """Entries of one answer, whatever `limit` asks for."""
 
 log = structlog.get_logger(__name__)
+
+VIA: Mapping[str, Via] = {"api": "api", "cli": "cli"}
+"""How those who have the token may say that they answer."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -97,6 +101,8 @@ def build_app(service: Service, door: Door) -> Starlette:
     changing = [
         ("/api/v1/reload", api.reload),
         ("/api/v1/call", api.call),
+        ("/api/v1/pause", api.pause),
+        ("/api/v1/resume", api.resume),
         ("/api/v1/approvals/{id}/approve", api.approve),
         ("/api/v1/approvals/{id}/deny", api.deny),
     ]
@@ -174,14 +180,12 @@ class _Api:
         return await self._answer(request, "denied")
 
     async def _answer(self, request: Request, said: Said) -> Response:
-        document = await _json_body(request, empty=True)
-        given = [document.get(name, "") for name in ("by", "reason")]
-        via = document.get("via", "api")
-        if not all(isinstance(each, str) for each in given) or via not in ("api", "cli"):
-            raise HTTPException(400, "`by` and `reason` are text, `via` is api or cli")
-        by, reason = (each.strip()[: asked.REASON_LIMIT] for each in given)
-        answering = self._service.answering
-        answered = await answering.answer(request.path_params["id"], said, by=by or "token", via=via, reason=reason)
+        by, reason, via = await _texts(request, by="token", reason="", via="api")
+        if via not in VIA:
+            raise HTTPException(400, "`via` is api or cli")
+        by, reason = (each.strip()[: asked.REASON_LIMIT] for each in (by, reason))
+        answering, known = self._service.answering, VIA[via]
+        answered = await answering.answer(request.path_params["id"], said, by=by or "token", via=known, reason=reason)
         if answered.approval is None:
             raise HTTPException(404, answered.refusal)
         told = answering.told(answered.approval)
@@ -219,6 +223,14 @@ class _Api:
             "changed": dict(result.changed),
         }
         return JSONResponse(body, 200 if result.accepted else 409)
+
+    async def pause(self, request: Request) -> Response:
+        by, reason = await _texts(request, by="api", reason="")
+        return JSONResponse({"paused": await self._service.kill_switch.pause(by, reason)})
+
+    async def resume(self, request: Request) -> Response:
+        (by,) = await _texts(request, by="api")
+        return JSONResponse({"resumed": await self._service.kill_switch.resume(by)})
 
     async def call(self, request: Request) -> Response:
         try:
@@ -336,11 +348,18 @@ async def _bounded_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def _json_body(request: Request, *, empty: bool = False) -> dict[str, Any]:
-    """The object that was sent; none at all is an empty one where it may be `empty`."""
-    body = await _bounded_body(request, CALL_LIMIT)
+async def _texts(request: Request, **defaults: str) -> list[str]:
+    """These keys of the body, which may be left out as a whole."""
+    document = await _json_body(request, empty="{}")
+    found = [document.get(name, default) for name, default in defaults.items()]
+    if not all(isinstance(each, str) for each in found):
+        raise HTTPException(400, f"{' and '.join(f'`{name}`' for name in defaults)} are texts")
+    return found
+
+
+async def _json_body(request: Request, *, empty: str = "") -> dict[str, Any]:
     try:
-        document = json.loads(body or (b"{}" if empty else b""))
+        document = json.loads(await _bounded_body(request, CALL_LIMIT) or empty)
     except ValueError as error:
         raise HTTPException(400, "the body is not JSON") from error
     if not isinstance(document, dict):

@@ -41,11 +41,32 @@ class Reloaded(Protocol):
         ...
 
 
+class KillSwitch(Protocol):
+    """Whether any write may leave. What is asked for is recorded with who asked, and survives restarts.
+
+    Raises:
+        StoreError: it could not be recorded, and nothing has changed.
+    """
+
+    async def pause(self, by: str, reason: str) -> JsonObject:
+        """Lets no write leave; `{at, by, reason}` of who did so first."""
+        ...
+
+    async def resume(self, by: str) -> JsonObject | None:
+        """Lets writes leave again; the pause that is over, or None when there was none."""
+        ...
+
+
 class Service(Protocol):
     """The running daemon, as the API, the metrics and the hooks see it."""
 
+    @property
+    def kill_switch(self) -> KillSwitch:
+        """What `pause` and `resume` move."""
+        ...
+
     def status(self) -> JsonObject:
-        """`{ready, reasons, tenants: [{name, sources, quota}], store}` as `phinops status --json` prints it."""
+        """`{ready, reasons, paused, tenants: [{name, sources, quota}], store}` as `phinops status --json` prints it."""
         ...
 
     def ready(self) -> Health:

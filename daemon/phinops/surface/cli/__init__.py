@@ -49,6 +49,8 @@ COMMANDS: Mapping[str, Entry] = {
     "audit": Entry(f"{_HERE}.audit", "audit", "Who did what, on what, and what came of it: an export."),
     "quota": Entry(f"{_HERE}.quota", "quota", "What is left of the quota, until when, and who spent it."),
     "reload": Entry(f"{_HERE}.reload", "reload", "Make the running daemon read config and rules again."),
+    "pause": Entry(f"{_HERE}.pause", "pause", "Let no write to Dataphin leave until resumed."),
+    "resume": Entry(f"{_HERE}.pause", "resume", "Let writes to Dataphin leave again."),
     "call": Entry(f"{_HERE}.call", "call", "One call to Dataphin through the same limits."),
     "catalog": Entry(f"{_HERE}.catalog", "catalog", "The APIs of Dataphin with level, edition and parameters."),
     "rehearse": Entry(f"{_HERE}.rehearse", "rehearse", "A day of a tenant in seconds, and what it costs."),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +20,7 @@ from phinops.record.sqlite import Store
 from phinops.surface import logs
 from phinops.surface.cli.options import config_of, config_option, json_option, limit_option, tenant_of, tenant_option
 from phinops.surface.cli.output import print_json
+from phinops.surface.cli.person import person
 from phinops.surface.cli.reach import NobodyAnswers, Remote
 
 Row = dict[str, Any]
@@ -99,7 +98,7 @@ def deny(ctx: click.Context, approval_id: str, reason: str, config_path: Path | 
 
 
 def _answer(ctx: click.Context, config: Config, approval_id: str, said: Said, reason: str, as_json: bool) -> None:
-    by = user()
+    by = person()
     try:
         refusal, row = _served(config, approval_id, said, by, reason)
     except NobodyAnswers as silence:
@@ -145,16 +144,6 @@ def _stored(config: Config, silence: NobodyAnswers, ask: Callable[[Answering], A
         raise silence from None
     except StoreError as error:
         raise NobodyAnswers(f"{silence}; {error}") from error
-
-
-def user() -> str:
-    """Who types, as the system knows them; behind sudo also who they were before."""
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = str(os.getuid())
-    before = os.environ.get("SUDO_USER", "")
-    return f"{name}, by sudo from {before}" if before and before != name else name
 
 
 def _tell(row: Row) -> None:
