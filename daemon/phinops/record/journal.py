@@ -169,10 +169,12 @@ def open_wait(tx: Tx, step: Intent) -> None:
 
 
 def close_wait(tx: Tx, action_id: str, outcome: Outcome, reason: str, now: Event | None) -> None:
-    """A wait is over; later steps see the event `now`, unless it is None."""
-    tx.run(
+    """A wait is over; later steps see the event `now`, unless it is None. Nothing changes when it was over before."""
+    changed = tx.run(
         "close_wait", action_id=action_id, outcome=outcome, result=to_text({"reason": reason}), now=to_micros(tx.now)
     )
+    if not changed:
+        return
     firing_id = _firing_id(tx, action_id)
     if now is not None:
         keep_now(tx, firing_id, now)
@@ -225,15 +227,16 @@ def settle(
 
 
 def judge(tx: Tx, action_id: str, outcome: Outcome, reason: str) -> None:
-    """What verification found of a done write."""
-    tx.run(
+    """What verification found of a write; nothing changes when it was not done."""
+    changed = tx.run(
         "judge_step",
         action_id=action_id,
         outcome=outcome,
         result=to_text({"verify": reason}),
         now=to_micros(tx.now),
     )
-    note(tx, "action.judged", _firing_id(tx, action_id), action=action_id, outcome=outcome, reason=reason)
+    if changed:
+        note(tx, "action.judged", _firing_id(tx, action_id), action=action_id, outcome=outcome, reason=reason)
 
 
 def last_step(tx: Snapshot, firing_id: str, n: int) -> Intent | None:

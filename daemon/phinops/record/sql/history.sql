@@ -68,3 +68,9 @@ SELECT * FROM step
  WHERE tenant = :tenant AND target_id = :target_id AND t_intent > :since
    AND state IN ('intent', 'done', 'unknown') AND outcome <> 'shadow' AND kind NOT IN ('notify', 'read', 'wait', 'emit')
  ORDER BY seq DESC LIMIT 20;
+
+-- recoveries --
+-- The latest instances of the tenant that were seen to succeed since a moment.
+SELECT body FROM event
+ WHERE tenant = :tenant AND type = 'instance.succeeded' AND received_at > :since
+ ORDER BY received_at DESC LIMIT :most;
