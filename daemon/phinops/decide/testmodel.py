@@ -18,7 +18,7 @@ _ANYTHING: dict[str, Any] = {"type": "object"}
 STATES = ("instance", "node", "alert", "api", "impact")
 """What a `state` step may speak of."""
 
-Kind = Literal["for", "wait", "absent", "count", "all", "queued", "verify", "retry", "approve"]
+Kind = Literal["for", "wait", "absent", "count", "all", "queued", "verify", "retry", "lease", "approve"]
 """What something may be waiting for."""
 
 

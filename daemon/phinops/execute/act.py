@@ -26,6 +26,7 @@ from phinops.execute.guard import Rails
 from phinops.execute.journal import Journal
 from phinops.execute.leave import Leave, asked_before, does_something, leave_of
 from phinops.execute.operate import Operations
+from phinops.execute.reverse import wanted_by
 from phinops.execute.steps.kind import BadStep, Step, Target, Write
 from phinops.execute.stop import Stop
 from phinops.execute.viewing import Viewer
@@ -108,8 +109,9 @@ class Actor:
             if step is None:
                 return "needs_decision", f"step {planned.id}: this version does not know the step «{planned.kind}»"
             scene = scene_of(firing, event, results, events)
+            wanted = wanted_by(firing, self._journal, self._steps)
             leave = await self._leave(firing, n, results)
-            result = await self._do(Walk(firing, planned, step, scene, stop, leave=leave))
+            result = await self._do(Walk(firing, planned, step, scene, stop, wanted=wanted, leave=leave))
             results = {**results, planned.id: result}
             await self._journal.advance(firing.id, n + 1, results)
             log.info(

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from phinops.approval import Approval
 from phinops.event import Event, JsonObject
-from phinops.firing import Ask, Firing, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult
+from phinops.firing import Aftermath, Ask, Firing, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult
 
 
 class Journal(Protocol):
@@ -91,6 +91,10 @@ class Journal(Protocol):
 
     async def writes_on(self, tenant: str, target_id: str, since: datetime) -> Sequence[Intent]:
         """The newest writes on the target since then that were done or may have been, newest first."""
+        ...
+
+    async def aftermath(self, action_id: str, besides: str) -> Aftermath | None:
+        """An action with what followed, but for what the firing `besides` did; None when it is not on record."""
         ...
 
     async def last_step(self, firing_id: str, n: int) -> Intent | None:

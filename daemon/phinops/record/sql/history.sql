@@ -12,8 +12,9 @@ SELECT started_at AS at FROM firing
  ORDER BY started_at DESC LIMIT 1;
 
 -- started_since --
--- How often the rule began on any key since a moment.
-SELECT count(*) AS n FROM firing WHERE rule = :rule AND started_at > :since AND id <> :except;
+-- How often the rule began on any key since a moment; the end of a lease is no decision of the rule's.
+SELECT count(*) AS n FROM firing
+ WHERE rule = :rule AND started_at > :since AND id <> :except AND id NOT IN (SELECT firing_id FROM reversal);
 
 -- causes_of_firings --
 -- The actions that caused what the rule fired on, on this key of the tenant, since a moment; of several, each.
