@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from phinops.errors import Refused
 from phinops.event import Event, JsonObject
 from phinops.execute.steps.kind import (
+    REFUSED,
     WANTED,
     ItemAnswer,
     Look,
@@ -40,7 +41,7 @@ class BareStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = False
     idempotent: bool = False
-    overlaps: bool = False
+    repeatable: frozenset[str] = REFUSED
     countable: bool = False
 
     def writes(self, params: Any) -> bool:
