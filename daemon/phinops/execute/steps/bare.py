@@ -18,6 +18,7 @@ from phinops.execute.steps.kind import (
     Path,
     Probe,
     Progress,
+    Reverse,
     Setting,
     Standing,
     Target,
@@ -25,6 +26,7 @@ from phinops.execute.steps.kind import (
 )
 
 NOWHERE = Target("", "")
+INSIDE = Reverse(why="it changes nothing in Dataphin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class BareStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = False
     idempotent: bool = False
+    reverse: Reverse = INSIDE
     repeatable: frozenset[str] = REFUSED
     countable: bool = False
 
