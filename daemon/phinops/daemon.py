@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import anyio
 import structlog
 
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.lasting import Asked
-from phinops.arrive.schedule import ScheduleSource
 from phinops.carryover import carry_over
 from phinops.channels import Notices
 from phinops.clock import Clock
 from phinops.config import Config
 from phinops.course import Courses
 from phinops.crew import Crew
+from phinops.crons import Crons
 from phinops.decide.language import Language
 from phinops.decide.rule import Cares
 from phinops.doorway import Doorway
@@ -33,6 +33,7 @@ from phinops.execute.send import Transport
 from phinops.execute.steps.table import STEPS
 from phinops.execute.web import Web
 from phinops.firing import Firing
+from phinops.leases import Leases
 from phinops.operator_call import OperatorCalls
 from phinops.pipeline import Pipeline, Taken
 from phinops.pulse import Pulse
@@ -51,15 +52,14 @@ from phinops.second_look import SecondLooks
 from phinops.spoken import SpokenWords
 from phinops.storewatch import StoreWatch
 from phinops.telling import Telling
-from phinops.tenant import Common, Remembered, Serving, limiters, serving
+from phinops.tenant import Common, Serving, limiters, serving
 from phinops.timers import SPENDER, Timers
+from phinops.undo import Undoing
 from phinops.vitals import Health, Vitals
-from phinops.watch import LONGEST_CALL, loop_of, watches_of
+from phinops.watch import LONGEST_CALL, watches_of
 
 log = structlog.get_logger(__name__)
 
-_SCHEDULE_SILENT = 120.0
-"""Seconds within which the schedule looks at its clock again."""
 
 _DRAIN_GRACE = 5.0
 """Seconds beyond the longest time-out that a stop waits for writes that are under way."""
@@ -110,7 +110,6 @@ class Daemon(Telling):
             parts.store, parts.rulebook.language, self._in_force, self._courses, clock, self._tell
         )
         self._reloads = Reloads(config, parts.rulebook, self._pipeline, parts.notices, parts.store, clock)
-        self._doorway = Doorway(config, lambda: self._reloads.config.hooks, clock, self.take)
         self._timers = Timers(
             parts.store,
             self._pipeline,
@@ -121,9 +120,18 @@ class Daemon(Telling):
             lambda silent: parts.pulse.beat(SPENDER, silent),
         )
         self._calls = OperatorCalls(parts.store, parts.common)
+        self._leases = Leases(
+            parts.store, self._pipeline, self._courses, parts.notices, tuple(parts.servings), clock, config.timezone,
+            lambda silent: parts.pulse.beat("leases", silent),
+        )  # fmt: skip
+        parts.book.on_lease(self._leases.woken)
+        self._undoing = Undoing(parts.common, parts.servings, self._pipeline, self._courses)
         polled = parts.servings.values() if parts.polls else ()
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
-        self._schedules = {name: self._schedule(name) for name in parts.servings}
+        self._doorway = Doorway(config, lambda: self._reloads.config.hooks, self._watches, clock, self.take, parts.crew)
+        self._crons = Crons(
+            parts.servings, parts.store, lambda: self._in_force().rules, self.take, clock, config.timezone, parts.pulse
+        )
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
         everybody = ", ".join(parts.servings)
         self._store_watch = StoreWatch(
@@ -221,12 +229,12 @@ class Daemon(Telling):
         async with anyio.create_task_group() as loops:
             for watch in self._watches:
                 loops.start_soon(watch.run)
-            for name, schedule in self._schedules.items():
-                loops.start_soon(schedule.run, self._polling(schedule, name))
             notices = self._parts.notices
-            own = (self._timers, notices, self._store_watch, self._quotas, self._looks, self._retention)
-            for each in own:
-                loops.start_soon(each.run)
+            for loop in (
+                *self._crons.loops(), self._timers.run, self._leases.run, notices.run, self._store_watch.run,
+                self._quotas.run, self._looks.run, self._retention.run,
+            ):  # fmt: skip
+                loops.start_soon(loop)
             await self._stop.wait()
             loops.cancel_scope.cancel()
         await self._drain()
@@ -267,6 +275,7 @@ class Daemon(Telling):
     def _tell(self, events: Sequence[Event]) -> None:
         self.report.saw(events)
         self._bells.saw(events)
+        self._leases.saw(events)
 
     def _in_force(self) -> InForce:
         """Asked anew for each arrival: a reload puts others in force."""
@@ -274,20 +283,6 @@ class Daemon(Telling):
 
     def _cares(self, family: str) -> Cares | None:
         return self._in_force().rules.cares(family)
-
-    def _crons(self) -> dict[str, str]:
-        return {rule.id: rule.cron for rule in self._in_force().rules if rule.cron}
-
-    def _schedule(self, tenant: str) -> ScheduleSource:
-        memory = Remembered(self._parts.store, tenant)
-        return ScheduleSource(tenant, memory, self._crons, zone=self._config.timezone, clock=self._clock)
-
-    def _polling(self, schedule: ScheduleSource, tenant: str) -> Callable[[datetime], Awaitable[object]]:
-        async def once(now: datetime) -> None:
-            self._parts.pulse.beat(loop_of(tenant, schedule.name), _SCHEDULE_SILENT)
-            await self.take(await schedule.poll(now))
-
-        return once
 
     async def hook(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         """Take a posted message in: the HTTP status, 202 when it is recorded, and the reason otherwise."""
@@ -307,6 +302,14 @@ class Daemon(Telling):
             raise ValueError(f"there is no tenant «{name}»; there are {', '.join(self._parts.servings)}")
         return await self._calls.call(self._parts.servings[name], api, params, wait)
 
+    async def undo_preview(self, action_id: str) -> JsonObject:
+        """What `undo` would send, with the target read; raises as `Undoing.preview` does."""
+        return await self._undoing.preview(action_id)
+
+    async def undo(self, action_id: str, who: str, why: str, wait: timedelta) -> JsonObject:
+        """Take an action back for a person; raises as `Undoing.undo` does."""
+        return await self._undoing.undo(action_id, who, why, wait)
+
     # What is in force
 
     async def reload(self, config: Config | None = None) -> Reload:
@@ -323,8 +326,7 @@ class Daemon(Telling):
 
     def _rules_changed(self, *, more: bool) -> None:
         """Sources and timers look at what is asked of them now; `more` says that it is more than before."""
-        for schedule in self._schedules.values():
-            schedule.changed()
+        self._crons.changed()
         for watch in self._watches:
             watch.pacer.nudge(look=more and watch.source.name == "instances")
         self._timers.changed()

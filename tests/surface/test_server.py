@@ -15,7 +15,8 @@ from fakedaemon import QUOTA, STATUS, UNLIMITED, FakeService, Reloaded
 from phinops.config import Secret, Server
 from phinops.errors import Ambiguous, Forbidden, QuotaSpent, StoreError
 from phinops.problem import Problem
-from phinops.surface.server import HOOK_LIMIT, CannotListen, Door, bind, build_app, door_for, serving
+from phinops.surface.listening import CannotListen, bind, serving
+from phinops.surface.server import HOOK_LIMIT, Door, build_app, door_for
 
 TOKEN = {"Authorization": "Bearer t0ken"}
 

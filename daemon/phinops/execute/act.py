@@ -24,6 +24,7 @@ from phinops.execute.emitting import Emitter
 from phinops.execute.guard import Rails
 from phinops.execute.journal import Journal
 from phinops.execute.operate import Operations
+from phinops.execute.reverse import wanted_by
 from phinops.execute.steps.kind import BadStep, Step, Target, Write, checked
 from phinops.execute.stop import Stop
 from phinops.execute.visit import Visits
@@ -89,7 +90,8 @@ class Actor:
             if step is None:
                 return "needs_decision", f"step {planned.id}: this version does not know the step «{planned.kind}»"
             scene = scene_of(firing, event, results, events)
-            result = await self._do(Walk(firing, planned, step, scene, stop))
+            wanted = wanted_by(firing, self._journal, self._steps)
+            result = await self._do(Walk(firing, planned, step, scene, stop, wanted=wanted))
             results = {**results, planned.id: result}
             await self._journal.advance(firing.id, n + 1, results)
             log.info(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import json
 import os
-import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -15,7 +13,6 @@ from typing import Any, get_args
 import anyio
 import anyio.to_thread
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
@@ -28,9 +25,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from phinops.config import Server
 from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
-from phinops.errors import Ambiguous, ApiError, ConfigError, PhinopsError, QuotaSpent, Refused, StoreError
+from phinops.errors import Ambiguous, ApiError, ConfigError, NotUndone, PhinopsError, QuotaSpent, Refused, StoreError
 from phinops.record.audit import Wanted
 from phinops.surface import metrics, openapi
+from phinops.surface.listening import bracketed
 from phinops.surface.service import Health, QuotaKey, Samples, Service
 
 HOOK_LIMIT = 1 << 20
@@ -42,10 +40,6 @@ LIST_LIMIT = 1000
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-class CannotListen(PhinopsError):
-    """The address of `[server].listen` cannot be bound (exit code 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +62,7 @@ class Door:
 def door_for(server: Server, port: int, tokens: Sequence[str]) -> Door:
     """The door of an address: on loopback reading is free, elsewhere everything but health and hooks needs a token."""
     local = is_loopback(server.host)
-    names = {"127.0.0.1", "localhost", "[::1]", _bracketed(server.host)} if local else {_bracketed(server.host)}
+    names = {"127.0.0.1", "localhost", "[::1]", bracketed(server.host)} if local else {bracketed(server.host)}
     hosts = frozenset(host for name in names for host in (name, f"{name}:{port}"))
     anywhere = server.host in ("0.0.0.0", "::")
     return Door(frozenset() if anywhere else hosts, tuple(tokens), reading_is_free=local)
@@ -84,6 +78,7 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/events", api.events),
         ("/api/v1/firings", api.firings),
         ("/api/v1/actions", api.actions),
+        ("/api/v1/leases", api.leases),
         ("/api/v1/quota", api.quota),
         ("/api/v1/explain/{name}", api.explain),
         ("/api/v1/recorded", api.recorded),
@@ -92,6 +87,7 @@ def build_app(service: Service, door: Door) -> Starlette:
     changing = [
         ("/api/v1/reload", api.reload),
         ("/api/v1/call", api.call),
+        ("/api/v1/actions/{id}/undo", api.undo),
         ("/api/v1/pause", api.pause),
         ("/api/v1/resume", api.resume),
         ("/api/v1/backup", api.backup),
@@ -152,6 +148,24 @@ class _Api:
 
     async def actions(self, request: Request) -> Response:
         return JSONResponse(await self._service.actions(_limit(request), _tenant(request)))
+
+    async def leases(self, request: Request) -> Response:
+        return JSONResponse(await self._service.leases(_limit(request), _tenant(request)))
+
+    async def undo(self, request: Request) -> Response:
+        document = await _json_body(request)
+        if document.get("preview") is True:  # no GET: it makes calls
+            return await _on_record(self._service.undo_preview(request.path_params["id"]))
+        who, why, wait = (
+            document.get(name, default) for name, default in (("by", ""), ("reason", ""), ("wait", "60s"))
+        )
+        if not (isinstance(who, str) and who.strip() and isinstance(why, str)):
+            raise HTTPException(400, "`by` says who asks, `reason` why: both are texts, and `by` is not empty")
+        try:
+            span = parse_duration(wait)
+        except ValueError as error:
+            raise HTTPException(400, f"`wait`: {error}") from error
+        return await _on_record(self._service.undo(request.path_params["id"], who.strip(), why, span))
 
     async def recorded(self, request: Request) -> Response:
         since = _time(request, "since") or datetime(1970, 1, 1, tzinfo=UTC)
@@ -302,6 +316,16 @@ def _tenant(request: Request) -> str:
     return request.query_params.get("tenant", "")
 
 
+async def _on_record(answer: Awaitable[object]) -> Response:
+    """The answer about an action: 404 when it is not on record, 409 when it cannot be taken back."""
+    try:
+        return JSONResponse(await answer)
+    except LookupError as error:
+        raise HTTPException(404, str(error)) from error
+    except NotUndone as error:
+        return _error(409, "not-undone", str(error))
+
+
 async def _bounded_body(request: Request, limit: int) -> bytes:
     body = bytearray()
     try:
@@ -355,43 +379,3 @@ def _name_of(error: PhinopsError) -> str:
 async def _unexpected(_: Request, error: Exception) -> Response:
     log.error("http.failed", error=type(error).__name__)
     return _error(500, "internal", "phinops failed; its log says where")
-
-
-class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to the daemon."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host.lower()
-
-
-def bind(server: Server) -> socket.socket:
-    """A listening socket for `[server].listen`.
-
-    Raises:
-        CannotListen: the address is taken, or not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
-    try:
-        return socket.create_server((server.host, server.port), family=family, backlog=128)
-    except OSError as error:
-        raise CannotListen(f"cannot listen on {server.listen}: {error.strerror}") from error
-
-
-@contextlib.asynccontextmanager
-async def serving(app: ASGIApp, listener: socket.socket) -> AsyncGenerator[None]:
-    """Serves `app` on `listener` for as long as the block runs; requests under way get two seconds to end."""
-    config = uvicorn.Config(
-        app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2
-    )
-    server = _Uvicorn(config)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, [listener])
-        try:
-            yield
-        finally:
-            server.should_exit = True

@@ -88,6 +88,30 @@ class Service(Protocol):
         """The newest actions, newest first."""
         ...
 
+    async def leases(self, limit: int, tenant: str = "") -> list[JsonObject]:
+        """The newest leases of pauses, newest first."""
+        ...
+
+    async def undo_preview(self, action_id: str) -> JsonObject:
+        """What `undo` would send: `{action, step, api, params, target, project_id, tenant, rule}`.
+
+        Raises:
+            LookupError: no such action is on record.
+            NotUndone: it cannot be taken back; the text says why.
+            QuotaSpent, ApiError: its target cannot be read.
+        """
+        ...
+
+    async def undo(self, action_id: str, who: str, why: str, wait: timedelta) -> JsonObject:
+        """Takes an action back, and waits so long for the end.
+
+        `{action, firing_id, state, reason, undone_by, outcome}`; `outcome` is "" while it is under way.
+
+        Raises:
+            LookupError, NotUndone: as `undo_preview`.
+        """
+        ...
+
     async def recorded(self, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
         """`{newest, pruned, next, events}`: events of a tenant as they arrived, with the decisions on them.
 
@@ -137,7 +161,8 @@ class Service(Protocol):
         ...
 
     async def counts(self) -> JsonObject:
-        """Totals of the store: `{events, firings, actions: {OUTCOME: n}, notices: {STATE: n}, open, doubled}`.
+        """Totals of the store: `{events, firings, actions: {OUTCOME: n}, notices: {STATE: n}, open, doubled,
+        leases}`.
 
         Raises:
             StoreError: the store cannot be read.

@@ -42,6 +42,8 @@ COMMANDS: Mapping[str, Entry] = {
     "events": Entry(f"{_HERE}.listings", "events", "What changed, newest first."),
     "firings": Entry(f"{_HERE}.listings", "firings", "What was decided and why, newest first."),
     "actions": Entry(f"{_HERE}.listings", "actions", "What was done and what came of it, newest first."),
+    "undo": Entry(f"{_HERE}.undo", "undo", "Take an action back, if its target is still as it left it."),
+    "leases": Entry(f"{_HERE}.listings", "leases", "Pauses that end by themselves, newest first."),
     "explain": Entry(f"{_HERE}.explain", "explain", "Why rules fired on an event, or did not."),
     "audit": Entry(f"{_HERE}.audit", "audit", "Who did what, on what, and what came of it: an export."),
     "quota": Entry(f"{_HERE}.quota", "quota", "What is left of the quota, until when, and who spent it."),
