@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from phinops.approval import Approval
+from phinops.errors import StoreUnwritable
 from phinops.event import Event, JsonObject
 from phinops.firing import (
     Aftermath,
@@ -33,7 +34,8 @@ _HOUR = timedelta(hours=1)
 class Book:
     """The journal of one store.
 
-    `noticed` is told when the outbox has something new, `failed` of writes that Dataphin refused or that were not done.
+    `noticed` is told when the outbox has something new, `failed` of writes that Dataphin refused or that were not done;
+    `unrecorded` gets the notices that the outbox could not take, for people are told all the same.
     """
 
     def __init__(
@@ -41,10 +43,12 @@ class Book:
         store: Store,
         noticed: Callable[[], None] = lambda: None,
         failed: Callable[[Failed], None] = lambda _: None,
+        unrecorded: Callable[[Sequence[Notice]], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._noticed = noticed
         self._failed = failed
+        self._unrecorded = unrecorded
         self._leased: Callable[[], None] = lambda: None
 
     def on_lease(self, leased: Callable[[], None]) -> None:
@@ -66,7 +70,13 @@ class Book:
             if step.state == "skipped":
                 leases.found_paused(tx, step)
 
-        await self._put(put, step, notices)
+        try:
+            await self._put(put, step, notices)
+        except StoreUnwritable:
+            self._unrecorded(notices)
+            raise
+        if step.state == "skipped":
+            self._leased()
 
     async def _put(self, put: Callable[[Tx], None], step: Intent, notices: Sequence[Notice]) -> None:
         def op(tx: Tx) -> None:
@@ -77,8 +87,6 @@ class Book:
         await self._store.write(op)
         if notices:
             self._noticed()
-        if step.state == "skipped":
-            self._leased()
 
     async def open_wait(self, step: Intent) -> None:
         await self._store.write(lambda tx: journal.open_wait(tx, step))

@@ -18,9 +18,16 @@ from phinops.errors import PhinopsError, StoreError, StoreHeld
 from phinops.execute.bells import Bells
 from phinops.record.sqlite import Store
 from phinops.surface import logs
-from phinops.surface.cli.options import config_of, config_option, json_option, limit_option, tenant_of, tenant_option
+from phinops.surface.cli.options import (
+    config_of,
+    config_option,
+    json_option,
+    limit_option,
+    person,
+    tenant_of,
+    tenant_option,
+)
 from phinops.surface.cli.output import print_json
-from phinops.surface.cli.person import person
 from phinops.surface.cli.reach import NobodyAnswers, Remote
 
 Row = dict[str, Any]

@@ -10,9 +10,8 @@ import click
 
 from phinops.config import Config
 from phinops.errors import StoreError, StoreHeld
-from phinops.surface.cli.options import config_of, config_option, json_option
+from phinops.surface.cli.options import config_of, config_option, json_option, person
 from phinops.surface.cli.output import paused_text, print_json
-from phinops.surface.cli.person import person
 from phinops.surface.cli.reach import NobodyAnswers, Remote
 
 
