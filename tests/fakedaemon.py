@@ -142,7 +142,9 @@ class FakeService:
     health: Health = (True, [])
     reloaded: Reloaded = field(default_factory=lambda: Reloaded(True, changed={"added": ["a"]}))
     error: Exception | None = None
+    answering: Any = None
     hooked: tuple[int, str] = (202, "")
+    copy: str = ""
     asked: list[Any] = field(default_factory=list)
     pools: list[JsonObject] = field(default_factory=lambda: [QUOTA, UNLIMITED])
     undone: JsonObject = field(default_factory=lambda: UNDONE)
@@ -196,6 +198,11 @@ class FakeService:
         self.asked.append((wanted, after, limit))
         return self.pages[after]
 
+    async def backup(self) -> str:
+        if self.error is not None:
+            raise self.error
+        return self.copy
+
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         self.asked.append((name, rule))
         return [self.account] if name.startswith(("ev_", "fi_")) else None
@@ -214,7 +221,7 @@ class FakeService:
     async def counts(self) -> JsonObject:
         if self.error is not None:
             raise self.error
-        totals = {"events": 4, "firings": 3, "open": 1, "doubled": 0, "leases": 2}
+        totals = {"events": 4, "firings": 3, "open": 1, "doubled": 0, "leases": 2, "approvals": 2}
         return {**totals, "actions": {"verified": 2}, "notices": {"sent": 1}}
 
     async def reload(self) -> Reloaded:

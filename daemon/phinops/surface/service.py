@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from phinops.answering import Answering
 from phinops.event import JsonObject
 from phinops.problem import Problem
 from phinops.record.audit import Wanted
@@ -128,12 +129,25 @@ class Service(Protocol):
         """
         ...
 
+    async def backup(self) -> str:
+        """Makes a copy of the store as it is now; the path of its file, which whoever asked deletes.
+
+        Raises:
+            StoreError: there is no room for it, or the store is damaged.
+        """
+        ...
+
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         """Why each rule did what it did about an event, named by its id or a firing's; None when it is not on record.
 
         Raises:
             StoreError: the store cannot be read.
         """
+        ...
+
+    @property
+    def answering(self) -> Answering:
+        """What people are asked, and their answers."""
         ...
 
     async def quota(self, by: QuotaKey | None = None, limit: int = 10, tenant: str = "") -> list[JsonObject]:
