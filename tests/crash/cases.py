@@ -157,6 +157,12 @@ CASES: Mapping[str, Case] = {
             _running,
             follow=1,
         ),
+        Case(
+            "rerun after a yes",
+            "- approve: { to: nobody, expires: 6h }\n- rerun_instance: {}\n  verify: { within: 10m }",
+            {"RERUN": 1},
+            _running,
+        ),
         Case("set success", "- set_instance_success: {}", {"SET_SUCCESS": 1}, _running),
         Case("pause an instance", f"- pause_instance: {{ {_WHICH} }}", {"PAUSE": 1}, _running),
         Case("resume an instance", f"- resume_instance: {{ {_WHICH} }}", {"RESUME": 1}, _held_back),
