@@ -54,6 +54,7 @@ CODES: Mapping[str, str] = {
     "step-verify": "What the step does cannot be verified.",
     "step-unasked": "The step writes after a wait, whatever has become of its target meanwhile (warning).",
     "protected-target": "The rule names what [safety].protected keeps it from writing to (warning).",
+    "approve-nothing": "People are asked, and nothing that follows needs their yes (warning).",
     "unused-notifier": "No rule tells the notifier anything (warning).",
     "quota-polls": "The day has fewer calls for polls than a `within` or an `every` asks for (warning).",
     "quota-schedule": "The day has fewer calls than a rule's schedule makes (warning).",

@@ -28,7 +28,7 @@ class Lineage:
         self._look = look
         self._below: Cached[int] = Cached(clock, KEPT)
 
-    async def below(self, target: Target, event: Event) -> int:
+    async def below(self, target: Target, event: Event | None = None) -> int:
         """How many nodes hang below the target; instances of the event's node are asked for as one.
 
         Raises:
@@ -38,8 +38,8 @@ class Lineage:
         return await self._below.get(_known_as(target, event), lambda: self._look.downstream(target))
 
 
-def _known_as(target: Target, event: Event) -> tuple[str, str]:
-    own = event.instance is not None and event.instance.id == target.id
-    if target.kind == "instance" and own and event.node is not None and event.node.id:
-        return "instances of", event.node.id
+def _known_as(target: Target, event: Event | None) -> tuple[str, str]:
+    if target.kind == "instance" and event and event.instance and event.node:
+        if event.instance.id == target.id and event.node.id:
+            return "instances of", event.node.id
     return target.kind, target.id
