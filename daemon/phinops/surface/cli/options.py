@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -89,6 +91,14 @@ def log_options(command: Command) -> Command:
         help="auto: JSON under systemd and in pipes, lines for people on a terminal.",
     )
     return level(form(command))
+
+
+def person() -> str:
+    """Who types this, for the audit."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # nobody of that number has a name
+        return f"user {os.getuid()}"
 
 
 def config_of(explicit: Path | None) -> Config:

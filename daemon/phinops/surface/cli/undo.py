@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Mapping
 from datetime import timedelta
@@ -16,7 +15,7 @@ import click
 from phinops.config import Config
 from phinops.durations import format_duration
 from phinops.errors import ApiError, NotUndone, QuotaSpent
-from phinops.surface.cli.options import DURATION, config_of, config_option, json_option
+from phinops.surface.cli.options import DURATION, config_of, config_option, json_option, person
 from phinops.surface.cli.output import print_json
 from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote
 
@@ -61,7 +60,7 @@ def undo(
     try:
         if not yes:
             _confirm(_ask(config, action_id, {"preview": True}))
-        found = _ask(config, action_id, {"by": _user(), "reason": reason, "wait": format_duration(wait)}, wait)
+        found = _ask(config, action_id, {"by": person(), "reason": reason, "wait": format_duration(wait)}, wait)
     except NotUndone as error:
         click.echo(f"phinops: {error}", err=True)
         ctx.exit(1)
@@ -76,13 +75,6 @@ def _confirm(plan: Mapping[str, Any]) -> None:
     call = f"{plan['api']} {json.dumps(plan['params'], ensure_ascii=False)}"
     what = f"{plan['action']} of {plan['rule']} is taken back by {plan['step']} {plan['target']} in {plan['tenant']}"
     click.confirm(f"{what}:\n  {call}\nSend it?", abort=True, err=True)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # nobody of that number has a name
-        return "somebody"
 
 
 def _told(found: Mapping[str, Any]) -> str:
