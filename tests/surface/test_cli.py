@@ -457,8 +457,15 @@ def test_an_undo_says_what_came_of_it(
 def test_an_undo_that_cannot_be_says_why(config: Path, service: FakeService, error: Exception, code: int) -> None:
     service.error = error
     for more in ((), ("--yes",)):
-        result = typed("undo", "act/../1", *more)
+        result = typed("undo", "act_1", *more)
         assert (result.exit_code, result.stdout, result.stderr) == (code, "", f"phinops: {error}\n")
+
+
+@pytest.mark.parametrize("name", ["act/../1", "", "a b", "act_1?x", "../../pause"])
+def test_what_is_no_id_is_not_asked_for(config: Path, service: FakeService, name: str) -> None:
+    result = typed("undo", name, "--yes")
+    assert (result.exit_code, result.stderr) == (1, f"phinops: no action «{name}» is on record\n")
+    assert service.asked == []
 
 
 def test_leases_are_told_in_columns(config: Path) -> None:
