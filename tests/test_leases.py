@@ -37,6 +37,9 @@ def test_a_leased_pause_is_resumed_once_when_its_time_is_over(tmp_path: Path) ->
         (resumed,), (pause,) = await it.rows("resume_node"), await it.rows("pause_node")
         assert (resumed["reverses"], pause["undone_by"]) == (pause["id"], resumed["id"])
         (event,) = await it.here.events("lease.ended")
+        (told,) = await it.here.here.explain(event["id"]) or ()
+        assert (told["rule"], told["outcome"], told["state"]) == ("freeze", "fired", "done")
+        assert [each["id"] for each in told["actions"]] == [resumed["id"]]
         assert (event["caused_by"], event["action"]["step"], event["action"]["rule"]) == (
             pause["id"],
             "pause_node",
