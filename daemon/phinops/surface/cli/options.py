@@ -74,6 +74,11 @@ limit_option = click.option(
 tenant_option = click.option("--tenant", metavar="NAME", help="Which tenant, where several are configured.")
 
 
+def person() -> str:
+    """Who types this, for the audit."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
 def log_options(command: Command) -> Command:
     """`--log-level` and `--log-format`."""
     level = click.option(
