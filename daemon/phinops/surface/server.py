@@ -5,10 +5,11 @@ from __future__ import annotations
 import hmac
 import json
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -22,12 +23,14 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from phinops.answering import Said
+from phinops.approval import Via
 from phinops.config import Server
 from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
 from phinops.errors import Ambiguous, ApiError, ConfigError, NotUndone, PhinopsError, QuotaSpent, Refused, StoreError
 from phinops.record.audit import Wanted
-from phinops.surface import metrics, openapi
+from phinops.surface import asked, metrics, openapi
 from phinops.surface.listening import bracketed
 from phinops.surface.service import Health, QuotaKey, Samples, Service
 
@@ -39,16 +42,22 @@ LIST_LIMIT = 1000
 
 log = structlog.get_logger(__name__)
 
+VIA: Mapping[str, Via] = {"api": "api", "cli": "cli"}
+"""How those who have the token may say that they answer."""
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Who may come in: the names the Host header may bear (empty: any), the tokens, whether reading needs one."""
+    """Who may come in: the names the Host header may bear (empty: any), the tokens, whether reading needs one. Under
+    the name of `public_url` come those who follow a link of a notice, and nobody else.
+    """
 
     hosts: frozenset[str]
     tokens: tuple[str, ...]
     reading_is_free: bool
+    public_host: str = ""
 
     def knows(self, request: Request) -> bool:
         """Whether the request bears one of the tokens."""
@@ -65,7 +74,8 @@ def door_for(server: Server, port: int, tokens: Sequence[str]) -> Door:
     names = {"127.0.0.1", "localhost", "[::1]", bracketed(server.host)} if local else {bracketed(server.host)}
     hosts = frozenset(host for name in names for host in (name, f"{name}:{port}"))
     anywhere = server.host in ("0.0.0.0", "::")
-    return Door(frozenset() if anywhere else hosts, tuple(tokens), reading_is_free=local)
+    public = urlsplit(server.public_url).netloc.lower()
+    return Door(frozenset() if anywhere else hosts, tuple(tokens), reading_is_free=local, public_host=public)
 
 
 def build_app(service: Service, door: Door) -> Starlette:
@@ -78,6 +88,7 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/events", api.events),
         ("/api/v1/firings", api.firings),
         ("/api/v1/actions", api.actions),
+        ("/api/v1/approvals", api.approvals),
         ("/api/v1/leases", api.leases),
         ("/api/v1/quota", api.quota),
         ("/api/v1/explain/{name}", api.explain),
@@ -91,12 +102,15 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/pause", api.pause),
         ("/api/v1/resume", api.resume),
         ("/api/v1/backup", api.backup),
+        ("/api/v1/approvals/{id}/approve", api.approve),
+        ("/api/v1/approvals/{id}/deny", api.deny),
     ]
     routes = [
         Route("/", _front_page, methods=["GET"]),
         Route("/healthz", _health(service.healthy), methods=["GET"]),
         Route("/readyz", _health(service.ready), methods=["GET"]),
         Route("/hooks/{name}", _hook(service), methods=["POST"]),
+        *asked.link_routes(service, _bounded_body),
         *(
             Route(path, _guarded(handler, door, free=door.reading_is_free), methods=["GET"])
             for path, handler in reading
@@ -121,16 +135,22 @@ class _HostCheck:
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
-        self._hosts = door.hosts
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hosts = [value.decode("latin-1").lower() for name, value in scope.get("headers", ()) if name == b"host"]
-        if scope["type"] == "http" and self._hosts and (len(hosts) != 1 or hosts[0] not in self._hosts):
+        if scope["type"] == "http" and not self._lets_in(hosts, scope["path"]):
             await _error(421, "wrong-host", "phinops does not listen under the name of the Host header")(
                 scope, receive, send
             )
             return
         await self._app(scope, receive, send)
+
+    def _lets_in(self, hosts: Sequence[str], path: str) -> bool:
+        door = self._door
+        if len(hosts) == 1 and hosts[0] == door.public_host and hosts[0] not in door.hosts:
+            return path.startswith(asked.PREFIX)
+        return not door.hosts or (len(hosts) == 1 and hosts[0] in door.hosts)
 
 
 class _Api:
@@ -148,6 +168,27 @@ class _Api:
 
     async def actions(self, request: Request) -> Response:
         return JSONResponse(await self._service.actions(_limit(request), _tenant(request)))
+
+    async def approvals(self, request: Request) -> Response:
+        return JSONResponse(await self._service.answering.listed(_limit(request), _tenant(request)))
+
+    async def approve(self, request: Request) -> Response:
+        return await self._answer(request, "approved")
+
+    async def deny(self, request: Request) -> Response:
+        return await self._answer(request, "denied")
+
+    async def _answer(self, request: Request, said: Said) -> Response:
+        by, reason, via = await _texts(request, by="token", reason="", via="api")
+        if via not in VIA:
+            raise HTTPException(400, "`via` is api or cli")
+        by, reason = (each.strip()[: asked.REASON_LIMIT] for each in (by, reason))
+        answering, known = self._service.answering, VIA[via]
+        answered = await answering.answer(request.path_params["id"], said, by=by or "token", via=known, reason=reason)
+        if answered.approval is None:
+            raise HTTPException(404, answered.refusal)
+        told = answering.told(answered.approval)
+        return _error(409, "void", answered.refusal, approval=told) if answered.refusal else JSONResponse(told)
 
     async def leases(self, request: Request) -> Response:
         return JSONResponse(await self._service.leases(_limit(request), _tenant(request)))
@@ -279,7 +320,8 @@ async def _front_page(_: Request) -> Response:
         "<!doctype html><title>phinops</title><h1>phinops</h1><ul>"
         '<li><a href="/api/v1/status">status</a><li><a href="/api/v1/events">events</a>'
         '<li><a href="/api/v1/firings">firings</a><li><a href="/api/v1/actions">actions</a>'
-        '<li><a href="/api/v1/leases">leases</a><li><a href="/api/v1/quota">quota</a>'
+        '<li><a href="/api/v1/approvals">approvals</a><li><a href="/api/v1/leases">leases</a>'
+        '<li><a href="/api/v1/quota">quota</a>'
         '<li><a href="/metrics">metrics</a><li><a href="/api/v1/openapi.json">the API</a></ul>'
     )
 
