@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import anyio
 import click
@@ -94,8 +93,10 @@ def _code(found: Mapping[str, Any]) -> int:
 
 def _ask(config: Config, action_id: str, body: Mapping[str, Any], wait: timedelta = timedelta()) -> Any:
     """What the daemon answers; NotUndone where that is no."""
+    if not action_id.replace("_", "").isalnum():  # it becomes part of an address
+        raise _Refused(f"no action «{action_id}» is on record")
     try:
-        answer = Remote(config).post(f"/api/v1/actions/{quote(action_id, safe='')}/undo", body, wait)
+        answer = Remote(config).post(f"/api/v1/actions/{action_id}/undo", body, wait)
     except NobodyAnswers as silence:
         return _alone(config, action_id, body, wait, silence)
     if answer.status == 200:
