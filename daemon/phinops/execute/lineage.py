@@ -39,7 +39,7 @@ class Lineage:
 
 
 def _known_as(target: Target, event: Event | None) -> tuple[str, str]:
-    if target.kind == "instance" and event and event.instance and event.node:
-        if event.instance.id == target.id and event.node.id:
-            return "instances of", event.node.id
+    instance, node = (event.instance, event.node) if event else (None, None)
+    if target.kind == "instance" and instance and instance.id == target.id and node and node.id:
+        return "instances of", node.id
     return target.kind, target.id
