@@ -16,7 +16,7 @@ from phinops.event import JsonObject
 from phinops.problem import Problem
 from phinops.record.audit import Wanted
 from phinops.surface.server import bind, build_app, door_for, serving
-from phinops.surface.service import Health, QuotaKey, Samples
+from phinops.surface.service import Health, QuotaKey, ResolveAs, Samples
 
 STATUS: JsonObject = {
     "ready": True,
@@ -102,6 +102,32 @@ class Reloaded:
     changed: Mapping[str, Any] = field(default_factory=dict)
 
 
+UNKNOWN: JsonObject = {
+    "id": "act_1", "firing_id": "fi_1", "rule": "rerun-once", "step": "rerun_instance", "api": "OperateInstance",
+    "target": "t_1", "project": "7", "outcome": "unknown", "reason": "reading the target found the write unclear",
+    "firing": "needs_decision", "request": {"Operation": "RERUN"}, "before": {"status": "FAILED"},
+    "now": {"status": "RUNNING"}, "found": "applied",
+}  # fmt: skip
+
+
+@dataclass
+class FakeResolutions:
+    """Knows one action, act_1, and keeps what was said of it; `error` is raised instead."""
+
+    said: list[tuple[str, ...]] = field(default_factory=list)
+    error: Exception | None = None
+    known: JsonObject = field(default_factory=lambda: UNKNOWN)
+
+    async def look(self, action_id: str) -> JsonObject | None:
+        return self.known if action_id == "act_1" else None
+
+    async def resolve(self, action_id: str, answer: ResolveAs, by: str, reason: str) -> JsonObject | None:
+        if self.error is not None:
+            raise self.error
+        self.said.append((action_id, answer, by, reason))
+        return {**self.known, "outcome": "accepted", "firing": "running"} if action_id == "act_1" else None
+
+
 @dataclass
 class FakeService:
     """A daemon that says what the test tells it to, and keeps what it was asked."""
@@ -112,6 +138,7 @@ class FakeService:
     hooked: tuple[int, str] = (202, "")
     asked: list[Any] = field(default_factory=list)
     pools: list[JsonObject] = field(default_factory=lambda: [QUOTA, UNLIMITED])
+    resolutions: FakeResolutions = field(default_factory=FakeResolutions)
     account: JsonObject = field(default_factory=lambda: ACCOUNT)
     pages: dict[int, JsonObject] = field(default_factory=lambda: {0: {"newest": None, "next": None, "events": []}})
 

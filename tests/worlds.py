@@ -268,6 +268,7 @@ class Stage:
     alarms: list[Alarm]
     events: list[Event]
     permit_reason: str = ""
+    hands: Mapping[str, Hands] = field(default_factory=dict)
 
     async def firing(self, firing_id: str) -> Firing:
         found = await self.store.read(lambda tx: journal.firing_of(tx, firing_id))
@@ -342,7 +343,7 @@ async def stage(
         bells = Bells()
         kit = Kit(book, PlainWords(), hands, clock, Holds(), bells, world.web, rails, told, alarmed)
         actor = Actor(kit, STEPS)
-        shown = Stage(store, world, None, desk, bells, actor, alarms, events)  # type: ignore[arg-type]
+        shown = Stage(store, world, None, desk, bells, actor, alarms, events, hands=hands)  # type: ignore[arg-type]
         shown.courses = Courses(
             store,
             actor,

@@ -43,6 +43,7 @@ from phinops.record.sqlite import Store
 from phinops.recording import InForce, permit_again
 from phinops.reloads import Reloads
 from phinops.report import Report
+from phinops.resolutions import Resolutions
 from phinops.retention import Retention
 from phinops.rulebook import Reload, Rulebook
 from phinops.safeguards import rails_of, tell_if_open
@@ -132,6 +133,7 @@ class Daemon(Telling):
             parts.store, config.store, lambda: self._in_force().rules, self._pipeline.forget_sets, clock,
             config.timezone, parts.pulse,
         )  # fmt: skip
+        self.resolutions = Resolutions(parts.store, hands, STEPS, self._courses.begin)
         self._vitals = Vitals(parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone)
 
     @classmethod

@@ -28,8 +28,9 @@ from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
 from phinops.errors import Ambiguous, ApiError, ConfigError, PhinopsError, QuotaSpent, Refused, StoreError
 from phinops.record.audit import Wanted
+from phinops.resolutions import NotUnknown
 from phinops.surface import metrics, openapi
-from phinops.surface.service import Health, QuotaKey, Samples, Service
+from phinops.surface.service import Health, QuotaKey, ResolveAs, Samples, Service
 
 HOOK_LIMIT = 1 << 20
 """Bytes of a hook's body; more is refused without reading on."""
@@ -87,7 +88,10 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/recorded", api.recorded),
         ("/api/v1/audit", api.audit),
     ]
-    changing = [("/api/v1/reload", api.reload), ("/api/v1/call", api.call)]
+    changing = [
+        ("/api/v1/reload", api.reload), ("/api/v1/call", api.call),
+        ("/api/v1/actions/{id}/look", api.look), ("/api/v1/actions/{id}/resolve", api.resolve),
+    ]  # fmt: skip
     routes = [
         Route("/", _front_page, methods=["GET"]),
         Route("/healthz", _health(service.healthy), methods=["GET"]),
@@ -190,6 +194,26 @@ class _Api:
             raise HTTPException(400, f"{error} is missing") from error
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
+
+    async def look(self, request: Request) -> Response:
+        name = request.path_params["id"]
+        return _about_action(name, await self._service.resolutions.look(name))
+
+    async def resolve(self, request: Request) -> Response:
+        name, document = request.path_params["id"], await _json_body(request)
+        answer: Any = document.get("as")
+        by, reason = document.get("by") or "the API", document.get("reason") or ""
+        if answer not in get_args(ResolveAs):
+            raise HTTPException(400, f"`as` is one of {', '.join(get_args(ResolveAs))}")
+        if not isinstance(by, str) or not isinstance(reason, str):
+            raise HTTPException(400, "`by` and `reason` are texts")
+        return _about_action(name, await self._service.resolutions.resolve(name, answer, by, reason))
+
+
+def _about_action(name: str, found: Any) -> Response:
+    if found is None:
+        raise HTTPException(404, f"no action «{name}» is on record")
+    return JSONResponse(found)
 
 
 def problem_json(problem: Any) -> dict[str, Any]:
@@ -314,12 +338,18 @@ async def _http_error(_: Request, error: HTTPException) -> Response:
 
 async def _phinops_error(_: Request, error: PhinopsError) -> Response:
     more = {"request_id": error.request_id, "dataphin_code": error.code} if isinstance(error, ApiError) else {}
-    status = 422 if isinstance(error, Refused) else 503
+    status = 409 if isinstance(error, NotUnknown) else 422 if isinstance(error, Refused) else 503
     return _error(status, _name_of(error), str(error), None, **more)
 
 
 def _name_of(error: PhinopsError) -> str:
-    kinds = ((Refused, "refused"), (Ambiguous, "ambiguous"), (QuotaSpent, "quota-spent"), (ConfigError, "config"))
+    kinds = (
+        (NotUnknown, "not-unknown"),
+        (Refused, "refused"),
+        (Ambiguous, "ambiguous"),
+        (QuotaSpent, "quota-spent"),
+        (ConfigError, "config"),
+    )
     return next((name for kind, name in kinds if isinstance(error, kind)), "unavailable")
 
 

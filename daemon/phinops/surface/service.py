@@ -40,8 +40,38 @@ class Reloaded(Protocol):
         ...
 
 
+ResolveAs = Literal["done", "absent", "abandon"]
+"""What a person may say of a write of unknown fate."""
+
+
+class Resolving(Protocol):
+    """Decides what became of writes whose fate could not be read."""
+
+    async def look(self, action_id: str) -> JsonObject | None:
+        """What is known of a write, and how its target looks now if its fate is not known; None: there is none.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
+    async def resolve(self, action_id: str, answer: ResolveAs, by: str, reason: str) -> JsonObject | None:
+        """Record what a person says of it, and let what waited for that go on; None: there is no such write.
+
+        Raises:
+            NotUnknown: it does not have to be decided, or somebody else just did.
+            StoreError: it could not be recorded.
+        """
+        ...
+
+
 class Service(Protocol):
     """The running daemon, as the API, the metrics and the hooks see it."""
+
+    @property
+    def resolutions(self) -> Resolving:
+        """Decides by hand what reading could not settle."""
+        ...
 
     def status(self) -> JsonObject:
         """`{ready, reasons, tenants: [{name, sources, quota}], store}` as `phinops status --json` prints it."""

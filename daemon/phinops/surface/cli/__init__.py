@@ -41,7 +41,7 @@ COMMANDS: Mapping[str, Entry] = {
     "status": Entry(f"{_HERE}.status", "status", "What the daemon sees and has spent."),
     "events": Entry(f"{_HERE}.listings", "events", "What changed, newest first."),
     "firings": Entry(f"{_HERE}.listings", "firings", "What was decided and why, newest first."),
-    "actions": Entry(f"{_HERE}.listings", "actions", "What was done and what came of it, newest first."),
+    "actions": Entry(f"{_HERE}.actions", "actions", "What was done and what came of it; decides what is unknown."),
     "explain": Entry(f"{_HERE}.explain", "explain", "Why rules fired on an event, or did not."),
     "audit": Entry(f"{_HERE}.audit", "audit", "Who did what, on what, and what came of it: an export."),
     "quota": Entry(f"{_HERE}.quota", "quota", "What is left of the quota, until when, and who spent it."),
