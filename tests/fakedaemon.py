@@ -15,12 +15,14 @@ from phinops.config import Server
 from phinops.event import JsonObject
 from phinops.problem import Problem
 from phinops.record.audit import Wanted
-from phinops.surface.server import bind, build_app, door_for, serving
+from phinops.surface.listening import bind, serving
+from phinops.surface.server import build_app, door_for
 from phinops.surface.service import Health, QuotaKey, ResolveAs, Samples
 
 STATUS: JsonObject = {
     "ready": True,
     "reasons": [],
+    "paused": None,
     "store": {
         "bytes": 35_200_000,
         "file_bytes": 36_000_000,
@@ -95,6 +97,19 @@ ACCOUNT: JsonObject = {
 }  # fmt: skip
 
 
+LEASE: JsonObject = {
+    "action_id": "act_1", "rule": "freeze", "project_id": "7", "node_id": "n_1", "state": "running", "reason": "",
+    "since": "2026-01-05T08:00:00+08:00", "due": "2026-01-05T10:00:00+08:00", "firing_id": "",
+}  # fmt: skip
+PLAN: JsonObject = {
+    "action": "act_1", "step": "resume_node", "api": "ResumePhysicalNode", "target": "n_1", "project_id": "7",
+    "params": {"ResumeCommand": {"ProjectId": 7, "NodeIdList": ["n_1"]}}, "tenant": "prod", "rule": "freeze",
+}  # fmt: skip
+UNDONE: JsonObject = {
+    "action": "act_1", "firing_id": "fi_2", "state": "done", "reason": "", "undone_by": "act_2", "outcome": "verified",
+}  # fmt: skip
+
+
 @dataclass
 class Reloaded:
     accepted: bool
@@ -129,6 +144,24 @@ class FakeResolutions:
 
 
 @dataclass
+class FakeSwitch:
+    """Keeps what it was asked."""
+
+    asked: list[Any]
+    error: Exception | None = None
+
+    async def pause(self, by: str, reason: str) -> JsonObject:
+        if self.error is not None:
+            raise self.error
+        self.asked.append(("pause", by, reason))
+        return {"at": "2026-01-05T08:00:00+08:00", "by": by, "reason": reason}
+
+    async def resume(self, by: str) -> JsonObject | None:
+        self.asked.append(("resume", by))
+        return None
+
+
+@dataclass
 class FakeService:
     """A daemon that says what the test tells it to, and keeps what it was asked."""
 
@@ -139,8 +172,13 @@ class FakeService:
     asked: list[Any] = field(default_factory=list)
     pools: list[JsonObject] = field(default_factory=lambda: [QUOTA, UNLIMITED])
     resolutions: FakeResolutions = field(default_factory=FakeResolutions)
+    undone: JsonObject = field(default_factory=lambda: UNDONE)
     account: JsonObject = field(default_factory=lambda: ACCOUNT)
     pages: dict[int, JsonObject] = field(default_factory=lambda: {0: {"newest": None, "next": None, "events": []}})
+
+    @property
+    def kill_switch(self) -> FakeSwitch:
+        return FakeSwitch(self.asked, self.error)
 
     def status(self) -> JsonObject:
         return STATUS
@@ -161,6 +199,21 @@ class FakeService:
         if self.error is not None:
             raise self.error
         return [{"kind": "action", "limit": limit, "tenant": tenant}]
+
+    async def leases(self, limit: int, tenant: str = "") -> list[JsonObject]:
+        return [{**LEASE, "limit": limit, "tenant": tenant}]
+
+    async def undo_preview(self, action_id: str) -> JsonObject:
+        self.asked.append(action_id)
+        if self.error is not None:
+            raise self.error
+        return PLAN
+
+    async def undo(self, action_id: str, who: str, why: str, wait: timedelta) -> JsonObject:
+        self.asked.append((action_id, who, why, wait))
+        if self.error is not None:
+            raise self.error
+        return self.undone
 
     async def recorded(self, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
         self.asked.append((tenant, since, after, limit))
@@ -188,7 +241,8 @@ class FakeService:
     async def counts(self) -> JsonObject:
         if self.error is not None:
             raise self.error
-        return {"events": 4, "firings": 3, "actions": {"verified": 2}, "notices": {"sent": 1}, "open": 1, "doubled": 0}
+        totals = {"events": 4, "firings": 3, "open": 1, "doubled": 0, "leases": 2}
+        return {**totals, "actions": {"verified": 2}, "notices": {"sent": 1}}
 
     async def reload(self) -> Reloaded:
         return self.reloaded

@@ -126,6 +126,19 @@ async def test_the_ceiling_holds_for_persons_too(tmp_path: Path) -> None:
         assert here.simulator.tenant.reruns == {}
 
 
+async def test_while_writes_are_paused_a_person_s_is_refused_too_and_reads_go_on(tmp_path: Path) -> None:
+    async with desk(tmp_path) as (here, failed):
+        await here.daemon.kill_switch.pause("ada", "a release")
+        with pytest.raises(ValueError, match="writes are paused by ada since"):
+            await here.daemon.call("OperateInstance", _rerun(failed), WAIT, None)
+        assert (await _row(here))["outcome"] == "refused"
+        assert (await here.daemon.call("GetMyTenants", {}, WAIT, None))["Success"]
+        assert here.daemon.status()["paused"]["by"] == "ada"
+        await here.daemon.kill_switch.resume("bob")
+        await here.daemon.call("OperateInstance", _rerun(failed), WAIT, None)
+        assert here.simulator.tenant.reruns == {failed: 1}
+
+
 async def test_a_turn_that_does_not_come_in_time_leaves_no_row(tmp_path: Path) -> None:
     async with desk(tmp_path) as (here, failed):
         with pytest.raises(QuotaSpent):

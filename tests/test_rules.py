@@ -1,6 +1,6 @@
 """The example rules: each is loaded, and each does on a simulated tenant what it says.
 
-All eight are on watch in one night that goes by in some seconds, so that they also show that they do not get in each
+All nine are on watch in one night that goes by in some seconds, so that they also show that they do not get in each
 other's way; the tests look at what was done.
 """
 
@@ -64,6 +64,7 @@ class Seen:
     patient: str
     deployed: str
     deployed_node: str
+    corrected: str
     resumed: bool
 
     def by(self, rule: str, *, told: bool = False) -> list[tuple[str, str, str]]:
@@ -92,6 +93,10 @@ async def _a_night(folder: Path) -> Seen:
         body = {"project_id": str(node.project.id), "node_id": node.id, "instance_id": deployed.id}
         assert (await shown.post({"status": "failed", **body}))[0] == 202
         assert (await shown.post({"status": "deployed", **body}))[0] == 202
+        board = tenant.node("ads_orders_board")
+        days = {"first_day": "2025-12-01", "last_day": "2025-12-03"}
+        corrected = {"status": "corrected", "project_id": str(board.project.id), "node_id": board.id, **days}
+        assert (await shown.post(corrected))[0] == 202
         await shown.come(
             "the hopeless node is paused", lambda deed: (deed.step, deed.outcome) == ("pause_node", "verified")
         )
@@ -106,6 +111,7 @@ async def _a_night(folder: Path) -> Seen:
             "the alert once more", lambda notice: notice.title.startswith("DQE") and notice.severity == "critical"
         )
         await shown.hear("the API is well", lambda notice: notice.title == "API get_orders: well again")
+        await shown.come("the backfill", lambda deed: deed.rule == "backfill-corrected-days" and deed.step == "notify")
         await shown.come("the schedule", lambda deed: deed.rule == "watch-the-way-in")
         return Seen(
             deeds=shown.deeds,
@@ -126,6 +132,7 @@ async def _a_night(folder: Path) -> Seen:
             patient=tenant.node("dws_ledger_1d").instances[-1].id,
             deployed=deployed.id,
             deployed_node=node.id,
+            corrected=board.id,
             resumed=not tenant.node("dws_orders_1d").paused,
         )
 
@@ -138,10 +145,10 @@ def _mend(shown: Night, name: str) -> None:
     tenant.lives.start(instance, "rerun")
 
 
-def test_there_are_eight_example_rules_each_with_its_tests_and_none_has_a_mistake() -> None:
+def test_there_are_nine_example_rules_each_with_its_tests_and_none_has_a_mistake() -> None:
     found = load_rules([RULES], SETTING)
     assert [str(problem) for problem in found.problems] == []
-    assert len(found.rules) == len(FILES) - 1 == 8
+    assert len(found.rules) == len(FILES) - 1 == 9
     for rule in found.rules:
         assert rule.description
         assert Path(rule.file).name == f"{rule.id}.rules.yaml"
@@ -255,6 +262,13 @@ def test_a_deployment_resumes_its_node_and_reruns_its_instance_and_a_failed_one_
     ]
     (notice,) = seen.told_by("go-on-after-a-deployment")
     assert notice.message == "Resuming the node: verified. Rerunning the instance: verified."
+
+
+def test_days_whose_data_were_corrected_are_backfilled_to_the_last(seen: Seen) -> None:
+    assert seen.by("backfill-corrected-days") == [("backfill", seen.corrected, "verified")]
+    (notice,) = seen.told_by("backfill-corrected-days")
+    assert (notice.severity, notice.title) == ("info", f"{seen.corrected}, 2025-12-01 to 2025-12-03")
+    assert notice.message.startswith("Backfilling corrected data: verified.")
 
 
 def test_no_two_rules_want_the_same_instance_at_the_same_time(seen: Seen) -> None:

@@ -14,6 +14,7 @@ import pytest
 from phinops.arrive.arrival import WHOLE, Arrival, Part
 from phinops.arrive.pace import Pacer
 from phinops.arrive.planner import SHORTEST
+from phinops.arrive.poll.instancelist import Row
 from phinops.arrive.polling import SourceState, State
 from phinops.clock import LoopClock
 from phinops.config import Tenant
@@ -21,8 +22,10 @@ from phinops.config.model import TenantSources
 from phinops.config.secret import Secret
 from phinops.decide.rule import Cares
 from phinops.errors import QuotaSpent, StoreError, Transient
-from phinops.event import Alert, Event, Project, event_id
+from phinops.event import Alert, Event, Instance, Node, Project, event_id
 from phinops.execute.daycount import PoolUse
+from phinops.execute.steps.kind import InstanceView
+from phinops.lookout import Recoveries, Sightings
 from phinops.pipeline import Taken
 from phinops.pulse import Pulse
 from phinops.tenant import Serving
@@ -113,10 +116,19 @@ def _tenant(name: str = "t", **every: timedelta) -> Tenant:
     )
 
 
-def _serving(tenant: Tenant, account: Account, *sources: Source) -> Serving:
+def _serving(tenant: Tenant, account: Account, *sources: Source, recoveries: Any = None) -> Serving:
     nothing: Any = None
     return Serving(
-        tenant, nothing, cast(Any, account), nothing, nothing, nothing, nothing, sources, cast(Any, Nothing())
+        tenant,
+        nothing,
+        cast(Any, account),
+        nothing,
+        nothing,
+        nothing,
+        nothing,
+        sources,
+        recoveries,
+        cast(Any, Nothing()),
     )
 
 
@@ -225,6 +237,50 @@ def test_a_source_that_rests_idles_or_is_asked_rarely_is_not_stuck() -> None:
     assert _stuck_over(rare, 24) == []
     failing = Source("instances", iter([Transient("A", "x", "away")] * 10_000))
     assert _stuck_over(_hut(_serving(_tenant(), Account(), failing)), 24) == []
+
+
+def view_of(key: str, status: str = "SUCCESS", project: str = "7") -> InstanceView:
+    return InstanceView(Instance(key, status), Node(), project)
+
+
+def test_recoveries_that_verification_saw_are_told_at_once_and_of_each_instance_the_latest() -> None:
+    sightings = Sightings()
+    asked: list[tuple[str, list[str]]] = []
+
+    async def arrival(now: datetime, project: str, rows: Mapping[str, Row]) -> Arrival:
+        asked.append((project, list(rows)))
+        if project == "9":
+            raise Transient("ListProjects", "x", "away")
+        if project == "10":
+            raise ValueError("a mistake of ours")
+        return Arrival("instances", "t", seen={key: {} for key in rows if key != "unknown"})
+
+    hut = _hut(_serving(_tenant(), Account(), Source("instances"), recoveries=Recoveries(sightings, arrival)))
+
+    async def script() -> None:
+        await anyio.sleep(1)
+        hut.taken.clear()
+        for view in (
+            view_of("a"),
+            view_of("b", "RUNNING"),
+            view_of("a"),
+            view_of("c", project="9"),
+            view_of("d", project="10"),
+        ):
+            sightings.saw(view)
+        sightings.saw(view_of("e", project="8"))
+        await anyio.sleep(0.01)
+        assert asked == [("7", ["a"]), ("9", ["c"]), ("10", ["d"]), ("8", ["e"])]
+        assert [list(each.seen) for each in hut.taken] == [["a"], ["e"]]
+        hut.full = True
+        sightings.saw(view_of("f"))
+        await anyio.sleep(0.01)
+        hut.full = False
+        sightings.saw(view_of("unknown"))
+        await anyio.sleep(0.01)
+        assert [list(each.seen) for each in hut.taken if each.part is None] == [["a"], ["e"]]
+
+    _play(hut, script)
 
 
 def test_a_poll_that_hangs_shows() -> None:

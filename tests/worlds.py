@@ -20,6 +20,7 @@ from phinops.errors import Ambiguous, Forbidden, QuotaSpent, Refused, StoreUnwri
 from phinops.event import Event, Instance, JsonObject, Node, Project, event_id
 from phinops.execute.act import Actor, Kit
 from phinops.execute.bells import Bells
+from phinops.execute.brake import Brake
 from phinops.execute.carry import Hands
 from phinops.execute.desk import Alarm, Desk
 from phinops.execute.fresh import Eyes, Glass
@@ -31,10 +32,10 @@ from phinops.execute.steps.table import STEPS
 from phinops.execute.walk import Scene
 from phinops.execute.web import Web
 from phinops.firing import Firing, Intent
-from phinops.record import journal
+from phinops.record import journal, pausing
 from phinops.record.book import Book
 from phinops.record.sqlite import Store
-from phinops.safeguards import tell_if_open
+from phinops.safeguards import KillSwitch, tell_if_open
 from stillness import StillFlows
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -267,6 +268,7 @@ class Stage:
     actor: Actor
     alarms: list[Alarm]
     events: list[Event]
+    switch: KillSwitch
     permit_reason: str = ""
     hands: Mapping[str, Hands] = field(default_factory=dict)
 
@@ -341,9 +343,12 @@ async def stage(
         glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
         hands = {"t": Hands(desk, settler, reading, world.read, Eyes(glass, glass, lambda: world.calls_left))}
         bells = Bells()
-        kit = Kit(book, PlainWords(), hands, clock, Holds(), bells, world.web, rails, told, alarmed)
+        sound = store.store if isinstance(store, FailingStore) else store
+        brake = Brake(await sound.read(pausing.pause_of))
+        switch = KillSwitch(store, brake, UTC)
+        kit = Kit(book, PlainWords(), hands, clock, Holds(), bells, world.web, rails, brake, told, alarmed)
         actor = Actor(kit, STEPS)
-        shown = Stage(store, world, None, desk, bells, actor, alarms, events, hands=hands)  # type: ignore[arg-type]
+        shown = Stage(store, world, None, desk, bells, actor, alarms, events, switch, hands=hands)  # type: ignore[arg-type]
         shown.courses = Courses(
             store,
             actor,

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import anyio
 import structlog
 
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.lasting import Asked
-from phinops.arrive.schedule import ScheduleSource
 from phinops.carryover import carry_over
 from phinops.channels import Notices
 from phinops.clock import Clock
 from phinops.config import Config
 from phinops.course import Courses
 from phinops.crew import Crew
+from phinops.crons import Crons
 from phinops.decide.language import Language
 from phinops.decide.rule import Cares
 from phinops.doorway import Doorway
@@ -26,17 +26,19 @@ from phinops.errors import StoreError, StoreLost
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor, Kit
 from phinops.execute.bells import Bells
+from phinops.execute.brake import Brake
 from phinops.execute.hold import Holds
 from phinops.execute.notify.post import Post
 from phinops.execute.send import Transport
 from phinops.execute.steps.table import STEPS
 from phinops.execute.web import Web
 from phinops.firing import Firing
+from phinops.leases import Leases
 from phinops.operator_call import OperatorCalls
 from phinops.pipeline import Pipeline, Taken
 from phinops.pulse import Pulse
 from phinops.quota import Quotas
-from phinops.record import journal
+from phinops.record import journal, pausing
 from phinops.record.book import Book
 from phinops.record.spends import Key
 from phinops.record.sqlite import Store
@@ -46,22 +48,20 @@ from phinops.report import Report
 from phinops.resolutions import Resolutions
 from phinops.retention import Retention
 from phinops.rulebook import Reload, Rulebook
-from phinops.safeguards import rails_of, tell_if_open
+from phinops.safeguards import KillSwitch, rails_of, tell_if_open
 from phinops.second_look import SecondLooks
 from phinops.spoken import SpokenWords
 from phinops.telling import Telling
-from phinops.tenant import Common, Remembered, Serving, limiters, serving
+from phinops.tenant import Common, Serving, limiters, serving
 from phinops.timers import SPENDER, Timers
+from phinops.undo import Undoing
 from phinops.vitals import Health, Vitals
-from phinops.watch import LONGEST_CALL, loop_of, watches_of
+from phinops.watch import LONGEST_CALL, watches_of
 
 log = structlog.get_logger(__name__)
 
 _PROBE_EVERY = 30.0
 """Seconds between two writes that find out whether the store can be written."""
-
-_SCHEDULE_SILENT = 120.0
-"""Seconds within which the schedule looks at its clock again."""
 
 _DRAIN_GRACE = 5.0
 """Seconds beyond the longest time-out that a stop waits for writes that are under way."""
@@ -79,6 +79,7 @@ class _Parts:
     web: Web
     crew: Crew
     pulse: Pulse
+    brake: Brake
     polls: bool
 
     @property
@@ -102,8 +103,8 @@ class Daemon(Telling):
         hands = {name: each.hands for name, each in parts.servings.items()}
         self._bells = Bells()
         kit = Kit(
-            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.rails, self._take_own,
-            parts.notices.tell,
+            parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.rails, parts.brake,
+            self._take_own, parts.notices.tell,
         )  # fmt: skip
         actor = Actor(kit, STEPS)
         glasses = {name: each.glass for name, each in parts.servings.items()}
@@ -123,9 +124,17 @@ class Daemon(Telling):
             lambda silent: parts.pulse.beat(SPENDER, silent),
         )
         self._calls = OperatorCalls(parts.store, parts.common)
+        self._leases = Leases(
+            parts.store, self._pipeline, self._courses, parts.notices, tuple(parts.servings), clock, config.timezone,
+            lambda silent: parts.pulse.beat("leases", silent),
+        )  # fmt: skip
+        parts.book.on_lease(self._leases.woken)
+        self._undoing = Undoing(parts.common, parts.servings, self._pipeline, self._courses)
         polled = parts.servings.values() if parts.polls else ()
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
-        self._schedules = {name: self._schedule(name) for name in parts.servings}
+        self._crons = Crons(
+            parts.servings, parts.store, lambda: self._in_force().rules, self.take, clock, config.timezone, parts.pulse
+        )
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
         settlers = {name: each.settler for name, each in hands.items()}
         self._looks = SecondLooks(parts.store, settlers, STEPS, clock, parts.pulse, parts.notices)
@@ -134,7 +143,11 @@ class Daemon(Telling):
             config.timezone, parts.pulse,
         )  # fmt: skip
         self.resolutions = Resolutions(parts.store, hands, STEPS, self._courses.begin)
-        self._vitals = Vitals(parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone)
+        self.kill_switch = KillSwitch(parts.store, parts.brake, config.timezone)
+        self._vitals = Vitals(
+            parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone,
+            self.kill_switch.told,
+        )  # fmt: skip
 
     @classmethod
     @asynccontextmanager
@@ -189,7 +202,8 @@ class Daemon(Telling):
             }
             await stack.enter_async_context(crew.working())
             log.info("rules.loaded", rules=len(rules.in_force.rules), quarantined=rules.quarantined)
-            daemon = cls(config, _Parts(common, book, rules, notices, servings, web, crew, pulse, polls))
+            brake = Brake(await store.read(pausing.pause_of), config.timezone)
+            daemon = cls(config, _Parts(common, book, rules, notices, servings, web, crew, pulse, brake, polls))
             # Read here: once the daemon is in somebody's hands a hook may bring firings, which begin at once.
             await carry_over(store, rules.language, rules.in_force, clock)
             daemon._left = await daemon._courses.left_open()
@@ -210,11 +224,10 @@ class Daemon(Telling):
         async with anyio.create_task_group() as loops:
             for watch in self._watches:
                 loops.start_soon(watch.run)
-            for name, schedule in self._schedules.items():
-                loops.start_soon(schedule.run, self._polling(schedule, name))
             notices = self._parts.notices
             for loop in (
-                self._timers.run, notices.run, self._watch_store, self._quotas.run, self._looks.run, self._retention.run
+                *self._crons.loops(), self._timers.run, self._leases.run, notices.run, self._watch_store,
+                self._quotas.run, self._looks.run, self._retention.run,
             ):  # fmt: skip
                 loops.start_soon(loop)
             await self._stop.wait()
@@ -257,6 +270,7 @@ class Daemon(Telling):
     def _tell(self, events: Sequence[Event]) -> None:
         self.report.saw(events)
         self._bells.saw(events)
+        self._leases.saw(events)
 
     def _in_force(self) -> InForce:
         """Asked anew for each arrival: a reload puts others in force."""
@@ -264,20 +278,6 @@ class Daemon(Telling):
 
     def _cares(self, family: str) -> Cares | None:
         return self._in_force().rules.cares(family)
-
-    def _crons(self) -> dict[str, str]:
-        return {rule.id: rule.cron for rule in self._in_force().rules if rule.cron}
-
-    def _schedule(self, tenant: str) -> ScheduleSource:
-        memory = Remembered(self._parts.store, tenant)
-        return ScheduleSource(tenant, memory, self._crons, zone=self._config.timezone, clock=self._clock)
-
-    def _polling(self, schedule: ScheduleSource, tenant: str) -> Callable[[datetime], Awaitable[object]]:
-        async def once(now: datetime) -> None:
-            self._parts.pulse.beat(loop_of(tenant, schedule.name), _SCHEDULE_SILENT)
-            await self.take(await schedule.poll(now))
-
-        return once
 
     async def hook(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         """Take a posted message in: the HTTP status, 202 when it is recorded, and the reason otherwise."""
@@ -297,6 +297,14 @@ class Daemon(Telling):
             raise ValueError(f"there is no tenant «{name}»; there are {', '.join(self._parts.servings)}")
         return await self._calls.call(self._parts.servings[name], api, params, wait)
 
+    async def undo_preview(self, action_id: str) -> JsonObject:
+        """What `undo` would send, with the target read; raises as `Undoing.preview` does."""
+        return await self._undoing.preview(action_id)
+
+    async def undo(self, action_id: str, who: str, why: str, wait: timedelta) -> JsonObject:
+        """Take an action back for a person; raises as `Undoing.undo` does."""
+        return await self._undoing.undo(action_id, who, why, wait)
+
     # What is in force
 
     async def reload(self, config: Config | None = None) -> Reload:
@@ -313,8 +321,7 @@ class Daemon(Telling):
 
     def _rules_changed(self, *, more: bool) -> None:
         """Sources and timers look at what is asked of them now; `more` says that it is more than before."""
-        for schedule in self._schedules.values():
-            schedule.changed()
+        self._crons.changed()
         for watch in self._watches:
             watch.pacer.nudge(look=more and watch.source.name == "instances")
         self._timers.changed()

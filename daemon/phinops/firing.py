@@ -124,6 +124,17 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
+class Aftermath:
+    """An action with what followed. `later` are our other writes on its target since then that were done or may have
+    been, oldest first; `sends` is how often the same may have been sent to the target, the action included.
+    """
+
+    action: Intent
+    later: Sequence[Intent] = ()
+    sends: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class TargetLimit:
     """`limits.targets` of a rule: so many distinct targets within so long."""
 

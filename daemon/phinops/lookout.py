@@ -1,13 +1,21 @@
-"""How instances are looked after that may have been in one state for too long."""
+"""What others than the polls see of instances: those that were in one state for too long, and those that recovered."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
+from phinops.arrive.arrival import Arrival
+from phinops.arrive.poll.instancelist import Row
 from phinops.arrive.ration import Ration
 from phinops.execute.steps.kind import InstanceView
+
+SIGHTINGS = 1000
+"""So many recoveries wait to be told, at most; what is left out the next poll sees."""
 
 
 class Eyes(Protocol):
@@ -42,3 +50,38 @@ class CountedReads:
     async def read(self, api: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         self.made += 1
         return await self.inner(api, params)
+
+
+@dataclass(slots=True)
+class Sightings:
+    """What verification has read of instances that have succeeded, until somebody takes it."""
+
+    _views: deque[InstanceView] = field(default_factory=lambda: deque(maxlen=SIGHTINGS))
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def saw(self, view: InstanceView) -> None:
+        """An instance was just read."""
+        if view.instance.status == "SUCCESS":
+            self._views.append(view)
+            self._news.set()
+
+    async def take(self) -> Mapping[str, Mapping[str, Row]]:
+        """What was seen, the latest of each instance, by project; waited for where there is nothing."""
+        await self._news.wait()
+        found: defaultdict[str, dict[str, Row]] = defaultdict(dict)
+        for view in self._views:
+            found[view.project_id][view.instance.id] = Row(view.instance, view.node, view.raw)
+        self._views.clear()
+        self._news.clear()
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Recoveries:
+    """Recoveries that verification saw, and what they mean to the source that follows failed instances.
+
+    `arrival` makes an arrival of instances of a project; it raises PhinopsError.
+    """
+
+    sightings: Sightings
+    arrival: Callable[[datetime, str, Mapping[str, Row]], Awaitable[Arrival]]

@@ -157,7 +157,7 @@ class OperatorCalls:
 
         def op(tx: Tx) -> Objection | None:
             journal.put_firing(tx, job.firing)
-            (objection,) = intend(tx, [Ask(job.intent, OPERATOR)], guard)
+            (objection,) = intend(tx, [Ask(job.intent, OPERATOR, person=True)], guard)
             if objection:
                 journal.end(tx, job.firing.id, "failed", objection.reason)
             return objection

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from phinops.decide.language import Language
 from phinops.event import JsonObject
-from phinops.record import journal, lists
+from phinops.record import journal, leases, lists
 from phinops.record.audit import Wanted, audit_page
 from phinops.record.recorded import page
 from phinops.record.sqlite import Store
@@ -37,6 +37,10 @@ class Telling:
     async def actions(self, limit: int, tenant: str = "") -> list[JsonObject]:
         """The newest actions, newest first."""
         return await self._store.read(lambda tx: lists.list_actions(tx, limit, tenant, self._zone))
+
+    async def leases(self, limit: int, tenant: str = "") -> list[JsonObject]:
+        """The newest leases of pauses, newest first."""
+        return await self._store.read(lambda tx: leases.list_leases(tx, limit, tenant, self._zone))
 
     async def recorded(self, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
         """A page of the events of a tenant with what was decided on them, as `record.recorded.page` tells it."""

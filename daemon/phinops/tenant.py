@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -32,10 +32,12 @@ from phinops.execute.guard import Rails
 from phinops.execute.journal import Journal
 from phinops.execute.limit import Limiter, PoolUse, Priority
 from phinops.execute.look import Look
+from phinops.execute.runtimes import RunTimes
 from phinops.execute.send import Client, Endpoint, Transport
 from phinops.execute.settle import Settler
-from phinops.lookout import CountedReads, Watched
-from phinops.record import seen
+from phinops.execute.steps.kind import InstanceView
+from phinops.lookout import CountedReads, Recoveries, Sightings, Watched
+from phinops.record import history, seen
 from phinops.record.changes import changes
 from phinops.record.documents import from_text, to_text
 from phinops.record.ledger import StoreLedger
@@ -47,6 +49,9 @@ log = structlog.get_logger(__name__)
 POLL_WITHIN = 300.0
 """Seconds that a call of a poll waits for its turn: the source rests when the service asks for a longer pause."""
 
+
+LEARNED_FROM, MOST_LEARNED = timedelta(days=7), 500
+"""How far back, and how many, recoveries tell a start how long runs take."""
 
 READ_BACK = ("ListInstances", "GetPhysicalInstance", "ListNodes")
 """What verifications read."""
@@ -163,6 +168,7 @@ class Serving:
     glass: Glass
     watched: Watched
     sources: tuple[Source, ...]
+    recoveries: Recoveries
     past: Remembered
 
 
@@ -260,7 +266,13 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
         zone=common.zone,
     )
     async with Client(endpoint, Keys(config), limiter, load_catalog(), common.clock, common.transport) as client:
-        verifying = _look(client, Priority.VERIFY, config, common)
+        run_times, sightings = await _run_times(common, config.name), Sightings()
+
+        def saw(view: InstanceView) -> None:
+            run_times.saw(view.instance)
+            sightings.saw(view)
+
+        verifying = _look(client, Priority.VERIFY, config, common, saw)
         deciding = _look(client, Priority.DECIDE, config, common)
 
         async def tell(alarm: Alarm) -> None:
@@ -272,11 +284,12 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
         def left() -> int | None:
             return calls_left(limiter.usage(), levels)
 
-        settler = Settler(verifying, common.journal, common.clock, quiet, left)
+        settler = Settler(verifying, common.journal, common.clock, quiet, left, run_times)
         read = Reads(client, Priority.DECIDE).read
         window = config.sources.impacts.window
         glass = Glass(deciding, read, common.clock, common.zone, window)
         watching = Glass(verifying, Reads(client, Priority.VERIFY).read, common.clock, common.zone, window)
+        instances, sources = _sources(config, client, common, settler)
         yield Serving(
             config,
             client,
@@ -285,7 +298,8 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
             Hands(desk, settler, deciding, read, Eyes(glass, watching, left)),
             glass,
             _watched(client, limiter, config, common),
-            _sources(config, client, common),
+            sources,
+            Recoveries(sightings, instances.recovered),
             Remembered(common.store, config.name),
         )
 
@@ -319,11 +333,30 @@ def _levels_of(apis: Iterable[str], config: Tenant) -> frozenset[int]:
     return frozenset(level_of(catalog.require(api), config.quota.levels) for api in apis)
 
 
-def _look(client: Client, priority: Priority, config: Tenant, common: Common) -> Look:
-    return Look(Reads(client, priority).read, common.zone, biz_date_format=config.biz_date_format)
+def _look(
+    client: Client,
+    priority: Priority,
+    config: Tenant,
+    common: Common,
+    saw: Callable[[InstanceView], None] = lambda _: None,
+) -> Look:
+    return Look(Reads(client, priority).read, common.zone, biz_date_format=config.biz_date_format, saw=saw)
 
 
-def _sources(config: Tenant, client: Client, common: Common) -> tuple[Source, ...]:
+async def _run_times(common: Common, tenant: str) -> RunTimes:
+    """How long runs took that are on record as recoveries. Raises StoreError."""
+    since = common.clock.now() - LEARNED_FROM
+    found = RunTimes()
+    for event in await common.store.read(lambda tx: history.recoveries(tx, tenant, since, MOST_LEARNED)):
+        if event.instance:
+            found.saw(event.instance)
+    return found
+
+
+def _sources(
+    config: Tenant, client: Client, common: Common, settler: Settler
+) -> tuple[InstanceSource, tuple[Source, ...]]:
+    """The source of instances, and all sources."""
     memory = Remembered(common.store, config.name)
 
     alerts, polls = (
@@ -337,24 +370,26 @@ def _sources(config: Tenant, client: Client, common: Common) -> tuple[Source, ..
         kept = KeptProjects(common.store, f"data service projects/{config.name}")
         served = data_service_projects(polls, config.served_projects, kept)
     lookback = config.sources.lookback
+    instances = InstanceSource(
+        config.name,
+        polls,
+        memory,
+        projects,
+        common.wanted,
+        zone=common.zone,
+        lasting=common.lasting,
+        followed=settler.followed,
+        ration=rationed(config, LISTS, common.clock),
+        biz_date_format=config.biz_date_format,
+        lookback=lookback,
+    )
     sources: list[Source] = [
         AlertSource(config.name, alerts, memory, projects, zone=common.zone, lookback=lookback, served=served),
-        InstanceSource(
-            config.name,
-            polls,
-            memory,
-            projects,
-            common.wanted,
-            zone=common.zone,
-            lasting=common.lasting,
-            ration=rationed(config, LISTS, common.clock),
-            biz_date_format=config.biz_date_format,
-            lookback=lookback,
-        ),
+        instances,
     ]
     if served:
         window = config.sources.impacts.window
         sources.append(
             ImpactSource(config.name, polls, memory, served, zone=common.zone, window=window, lookback=lookback)
         )
-    return tuple(sources)
+    return instances, tuple(sources)

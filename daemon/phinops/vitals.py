@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 
 from phinops.arrive.polling import PartState
@@ -18,16 +18,26 @@ Health = tuple[bool, list[str]]
 
 
 class Vitals:
-    """What health checks, `status` and metrics are told, times in `zone`. Nothing here waits."""
+    """What health checks, `status` and metrics are told, times in `zone`. Nothing here waits.
+
+    `paused` tells who lets no write leave; that makes nothing less ready.
+    """
 
     def __init__(
-        self, store: Store, servings: Sequence[Serving], watches: Sequence[Watch], pulse: Pulse, zone: tzinfo
+        self,
+        store: Store,
+        servings: Sequence[Serving],
+        watches: Sequence[Watch],
+        pulse: Pulse,
+        zone: tzinfo,
+        paused: Callable[[], JsonObject | None],
     ) -> None:
         self._store = store
         self._servings = servings
         self._watches = watches
         self._pulse = pulse
         self._zone = zone
+        self._paused = paused
         self.stopping = False
 
     def ready(self) -> Health:
@@ -46,7 +56,8 @@ class Vitals:
     def status(self) -> JsonObject:
         """What `phinops status --json` prints."""
         ready, reasons = self.ready()
-        return {"ready": ready, "reasons": reasons, "tenants": [self._tenant(each) for each in self._servings]}
+        tenants = [self._tenant(each) for each in self._servings]
+        return {"ready": ready, "reasons": reasons, "paused": self._paused(), "tenants": tenants}
 
     def _tenant(self, each: Serving) -> JsonObject:
         sources = [watch.state() for watch in self._watches if watch.tenant == each.config.name]

@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+import anyio
+import structlog
+
 from phinops.arrive.arrival import Arrival, Part
 from phinops.arrive.pace import Pacer
 from phinops.arrive.planner import Care, Left, Planner
@@ -17,12 +20,16 @@ from phinops.catalog.quotas import plan_for
 from phinops.clock import Clock
 from phinops.config import Tenant
 from phinops.decide.rule import Cares
+from phinops.errors import PhinopsError
 from phinops.event import Event
 from phinops.forecast import seconds_left
+from phinops.lookout import Recoveries
 from phinops.pipeline import Taken
 from phinops.pulse import Pulse
 from phinops.spending import Spender, spending
 from phinops.tenant import Serving, Source
+
+log = structlog.get_logger(__name__)
 
 Take = Callable[[Arrival], Awaitable[Taken]]
 
@@ -56,14 +63,33 @@ class Watch:
     take: Take
     clock: Clock
     past: Past
+    recoveries: Recoveries | None = None
     hint: Hint = field(default=lambda _: None)
 
     async def run(self) -> None:
-        """Poll until cancelled."""
+        """Poll, and tell what others saw, until cancelled."""
         try:
-            await self.pacer.run(self, self._tell)
+            async with anyio.create_task_group() as group:
+                if self.recoveries:
+                    group.start_soon(self._tell_recoveries, self.recoveries)
+                await self.pacer.run(self, self._tell)
         finally:
             self.pulse.gone(loop_of(self.tenant, self.source.name))
+
+    async def _tell_recoveries(self, recoveries: Recoveries) -> None:
+        """Whatever of it is not recorded, the next poll sees by itself."""
+        while True:
+            for project, rows in (await recoveries.sightings.take()).items():
+                try:
+                    with spending(Spender(self.source.name)):
+                        arrival = await recoveries.arrival(self.clock.now(), project, rows)
+                    if arrival.seen:
+                        await self.take(arrival)
+                except PhinopsError as error:
+                    log.warning("recovery.untold", tenant=self.tenant, project=project, reason=str(error))
+                except Exception:
+                    # What one project trips over must not stop the others.
+                    log.exception("recovery.broken", tenant=self.tenant, project=project)
 
     async def parts(self) -> Sequence[Part]:
         """What there is to poll."""
@@ -154,6 +180,7 @@ def watches_of(
                 take,
                 clock,
                 serving.past,
+                serving.recoveries if source.name == "instances" else None,
             )
             for source in serving.sources
         }

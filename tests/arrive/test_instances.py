@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fake_dataphin import START, ZONE, FakeDataphin, FakeMemory, kinds, millis, paged, projects, text
 from phinops.arrive.arrival import Arrival, Part
 from phinops.arrive.lasting import Asked
+from phinops.arrive.poll.instancelist import InstanceList
 from phinops.arrive.poll.instances import InstanceSource
 from phinops.arrive.projects import tenant_projects
 from phinops.arrive.ration import Ration
@@ -114,10 +115,19 @@ class Tenant:
             "ListProjects": projects(*self.names),
         }
 
-    async def look(self, now: datetime, **more: Any) -> Arrival:
+    def source(self, **more: Any) -> InstanceSource:
         listed = tenant_projects(self.service, "all", "PROD")
-        source = InstanceSource("prod", self.service, self.memory, listed, lambda: self.wanted, zone=ZONE, **more)
+        return InstanceSource("prod", self.service, self.memory, listed, lambda: self.wanted, zone=ZONE, **more)
+
+    async def look(self, now: datetime, **more: Any) -> Arrival:
+        source = self.source(**more)
         return await source.poll(now, (await source.parts(now))[0])
+
+    async def recovered(self, now: datetime, key: str, project: str = "101") -> Arrival:
+        """What comes of it that somebody else reads the instance now."""
+        source = self.source()
+        instances = InstanceList(self.service, project, ZONE, "%Y-%m-%d")
+        return await source.recovered(now, project, {key: await instances.get(key)})
 
     async def poll(self, now: datetime) -> list[Event]:
         return self.memory.commit(await self.look(now))
@@ -179,6 +189,47 @@ async def test_what_becomes_of_a_failure_is_followed_to_its_success(tenant: Tena
     calls = len(tenant.service.asked)
     await tenant.poll(START + 5 * MINUTE)
     assert len(tenant.service.asked) == calls + 2
+
+
+async def test_what_somebody_else_looks_at_is_left_to_him(tenant: Tenant) -> None:
+    tenant.running.put("t_1", "FAILED", START, START)
+    tenant.running.put("t_2", "FAILED", START, START)
+    await tenant.poll(START)
+    for key in ("t_1", "t_2"):
+        tenant.running.put(key, "SUCCESS", START + MINUTE, START + 2 * MINUTE)
+    arrival = await tenant.look(START + 3 * MINUTE, followed=lambda project: {"t_1"} if project == "101" else set())
+    assert arrival.follow_ups == 1
+    assert [event.instance and event.instance.id for event in tenant.memory.commit(arrival)] == ["t_2"]
+    # He went away without a word.
+    assert kinds(await tenant.poll(START + 4 * MINUTE)) == ["instance.succeeded"]
+    assert tenant.told("t_1") == ["instance.failed", "instance.succeeded"]
+
+
+async def test_a_recovery_that_somebody_else_saw_is_the_event_that_a_poll_makes_of_it(tenant: Tenant) -> None:
+    tenant.running.put("t_1", "FAILED", START, START)
+    await tenant.poll(START)
+    tenant.running.put("t_1", "SUCCESS", START + MINUTE, START + 2 * MINUTE)
+    told = await tenant.recovered(START + 3 * MINUTE, "t_1")
+    polled = await tenant.look(START + 3 * MINUTE)
+    assert polled.events == told.events
+    assert polled.seen == told.seen
+    assert (told.part, told.cursor, told.calls) == (None, {}, 0)
+    (event,) = tenant.memory.commit(told)
+    assert (event.project.name, event.time) == ("orders", START + 2 * MINUTE)
+    calls = len(tenant.service.calls("GetPhysicalInstance"))
+    assert await tenant.poll(START + 4 * MINUTE) == []
+    assert len(tenant.service.calls("GetPhysicalInstance")) == calls
+
+
+async def test_of_what_the_source_does_not_follow_nothing_is_told(tenant: Tenant) -> None:
+    tenant.running.put("t_1", "SUCCESS", START, START)
+    await tenant.poll(START)
+    assert (await tenant.recovered(START + MINUTE, "t_1")).seen == {}
+    tenant.running.put("t_2", "FAILED", START, START)
+    await tenant.poll(START + MINUTE)
+    assert (await tenant.recovered(START + MINUTE, "t_2")).seen == {}
+    tenant.running.put("t_2", "SUCCESS", START + MINUTE, START + MINUTE)
+    assert (await tenant.recovered(START + MINUTE, "t_2", project="999")).seen == {}
 
 
 async def test_a_failure_set_to_success_happens_when_it_is_seen(tenant: Tenant) -> None:
@@ -401,7 +452,7 @@ async def test_a_far_window_of_many_pages_is_read_every_hour(tenant: Tenant) -> 
 
 
 life = st.lists(
-    st.tuples(st.sampled_from(["fail", "rerun", "end", "poll", "lose"]), st.integers(0, 400), st.booleans()),
+    st.tuples(st.sampled_from(["fail", "rerun", "end", "poll", "lose", "verify"]), st.integers(0, 400), st.booleans()),
     min_size=5,
     max_size=60,
 )
@@ -464,6 +515,10 @@ async def _live(tenant: Tenant, runs: dict[str, int], what: str, which: int, odd
         await tenant.poll(now)
     elif what == "lose":
         await tenant.look(now)
+    elif what == "verify" and rows:
+        arrival = await tenant.recovered(now, list(rows)[which % len(rows)])
+        if not odd:
+            tenant.memory.commit(arrival)
     elif what == "fail":
         key = f"t_{len(rows)}"
         tenant.running.put(key, "FAILED", now, now)

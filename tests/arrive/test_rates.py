@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
+from random import Random
 
 import pytest
 
@@ -48,3 +50,35 @@ def test_what_is_long_ago_counts_less() -> None:
 
 def test_what_is_not_polled_any_more_is_left_out() -> None:
     assert set(rates(nightly("gone", 3, 5), ["7"], NOW, ZONE)) == {"7"}
+
+
+def scattered(hours: dict[str, int], days: int = 14) -> dict[tuple[str, datetime], int]:
+    """Two changes a day of each part, in the hour that is its own or in the one after."""
+    found: dict[tuple[str, datetime], int] = {}
+    for part, hour in hours.items():
+        for day in range(1, days + 1):
+            for later in (0, 1):
+                found[part, NOW - day * DAY + timedelta(hours=hour + later)] = 1
+    return found
+
+
+def test_parts_that_have_hours_of_their_own_keep_them() -> None:
+    found = rates(
+        scattered({str(hour): hour for hour in range(0, 24, 3)}), [str(hour) for hour in range(0, 24, 3)], NOW, ZONE
+    )
+    assert all(found[str(hour)][hour] > 8 * found[str(hour)][(hour + 12) % 24] for hour in range(0, 24, 3))
+
+
+def test_where_all_have_the_same_hours_chance_is_not_taken_for_a_habit() -> None:
+    """Each part has had its changes of every other night within one hour of the same six."""
+    random = Random(1)
+    found: Counter[tuple[str, datetime]] = Counter()
+    parts = [str(number) for number in range(20)]
+    for part in parts:
+        for day in range(1, 15):
+            if random.random() < 0.5:
+                found[part, NOW - day * DAY + timedelta(hours=random.randrange(6))] += 1
+    learned = rates(found, parts, NOW, ZONE)
+    for part in parts:
+        night = learned[part][1:5]
+        assert max(night) < 1.6 * min(night), part

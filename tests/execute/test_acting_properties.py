@@ -11,7 +11,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -143,11 +143,7 @@ class Play:
             await anyio.sleep(max(0.0, course.after + 1000 - self.world.clock.monotonic()))
             if firing.id not in done:
                 done.add(firing.id)
-                await Stage.add(
-                    Stage(self.store, self.world, shown.courses, shown.desk, shown.bells, shown.actor, [], []),
-                    firing,
-                    event,
-                )
+                await replace(shown, store=self.store, alarms=[], events=[]).add(firing, event)
 
     async def go(self) -> list[Firing]:
         failing = FailingStore(self.store, self.world.clock, list(self.story.outages))

@@ -76,6 +76,27 @@ def test_points_of_a_coarse_grid_are_points_of_the_fine_ones() -> None:
     assert [rhythm.grid(wait) for wait in (5, 9.9, 10, 19, 20, 60, 80, 1400)] == [5, 5, 10, 10, 20, 60, 60, 960]
 
 
+def test_a_run_is_read_when_most_of_those_like_it_are_over_and_then_ever_more_rarely() -> None:
+    likely = [60.0, 100.0, 200.0, 300.0]
+    assert rhythm.until_over(0, likely) == 200
+    assert rhythm.until_over(200, likely) == 100
+    assert rhythm.until_over(298, likely) == pytest.approx(74.5)
+    assert rhythm.until_over(400, likely) == 200
+    assert rhythm.until_over(400, []) == 0
+
+
+def test_reads_are_few_where_a_day_has_few_calls() -> None:
+    assert [rhythm.are_few(rhythm.reads_left(calls, 0)) for calls in (None, 50_000, 10_000, 9_000, 1_000, 0)] == [
+        False, False, False, True, True, True
+    ]  # fmt: skip
+
+
+def test_a_wait_may_be_kept_to_a_grid_that_is_finer_than_its_own() -> None:
+    assert rhythm.aligned(0, 400) == 480
+    assert rhythm.aligned(0, 400, rhythm.LONGEST) == 420
+    assert rhythm.aligned(0, 12, rhythm.LONGEST) == 10
+
+
 def test_what_ends_about_the_same_time_ends_together() -> None:
     assert rhythm.cell(1000.0, 1800) == rhythm.cell(981.0, 1800) != rhythm.cell(1001.0, 1800)
     assert rhythm.cell(1000.0, 60) != rhythm.cell(994.0, 60)

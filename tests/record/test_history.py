@@ -29,6 +29,7 @@ INDEXES = {
     "writes_on": ["step_by_target"],
     "writes_since": ["step_by_time"],
     "targets_since": ["step_by_time"],
+    "recoveries": ["event_received"],
 }
 
 

@@ -8,14 +8,16 @@ import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import anyio
 import click
 import pytest
 from click.testing import CliRunner, Result
 
 from fakedaemon import QUOTA, STATUS, FakeService, Reloaded, answering, write_config
 from phinops.config import Secret, Server
-from phinops.errors import ConfigError, Forbidden, QuotaSpent, StoreHeld
+from phinops.errors import ConfigError, Forbidden, QuotaSpent, StoreError, StoreHeld
 from phinops.problem import Problem
+from phinops.record.sqlite import Store
 from phinops.surface.cli import COMMANDS, exit_code, phinops
 from phinops.surface.cli.reach import address_of
 
@@ -370,6 +372,42 @@ def test_a_reload_without_a_daemon_or_its_token_cannot_be_had(config: Path, tmp_
     assert result.exit_code == 3
     assert "the daemon wants its token" in result.stderr
     assert typed("reload", "--config", write_config(tmp_path, 1)).exit_code == 3
+
+
+def test_the_kill_switch_is_moved_by_the_daemon(config: Path, service: FakeService) -> None:
+    result = typed("pause", "--reason", "a release", "--config", config)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("no write leaves: paused by ")
+    assert result.stdout.endswith(" since 2026-01-05T08:00:00+08:00: a release\n")
+    assert typed("resume", "--config", config).stdout == "writes were not paused\n"
+    assert [each[0] for each in service.asked] == ["pause", "resume"]
+    service.error = StoreError("the disk is full")
+    assert typed("pause", "--config", config).exit_code == 3
+
+
+def test_without_a_daemon_the_kill_switch_is_moved_in_its_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(tmp_path, 1)
+    monkeypatch.setenv("PHINOPS_TEST_KEY", "k")
+    nowhere = typed("pause", "--config", config)
+    assert (nowhere.exit_code, "no daemon answers" in nowhere.stderr) == (3, True)
+    anyio.run(_make_store, tmp_path / "phinops.db")
+    monkeypatch.setenv("SUDO_USER", "ada")
+    first = json.loads(typed("pause", "--reason", "a release", "--config", config, "--json").stdout)["paused"]
+    assert (first["by"], first["reason"]) == ("ada", "a release")
+    monkeypatch.setenv("SUDO_USER", "bob")
+    assert json.loads(typed("pause", "--config", config, "--json").stdout)["paused"] == first
+    status = typed("status", "--config", config)
+    assert f"no write leaves: paused by ada since {first['at']}: a release" in status.stdout
+    assert json.loads(typed("status", "--config", config, "--json").stdout)["paused"] == first
+    assert "writes leave again; they were paused by ada" in typed("resume", "--config", config).stdout
+    assert typed("resume", "--config", config).stdout == "writes were not paused\n"
+
+
+async def _make_store(path: Path) -> None:
+    async with Store.open(path):
+        pass
 
 
 def test_a_call_goes_through_the_daemon(config: Path, service: FakeService) -> None:

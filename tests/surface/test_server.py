@@ -15,7 +15,8 @@ from fakedaemon import QUOTA, STATUS, UNLIMITED, FakeService, Reloaded
 from phinops.config import Secret, Server
 from phinops.errors import Ambiguous, Forbidden, QuotaSpent, StoreError
 from phinops.problem import Problem
-from phinops.surface.server import HOOK_LIMIT, CannotListen, Door, bind, build_app, door_for, serving
+from phinops.surface.listening import CannotListen, bind, serving
+from phinops.surface.server import HOOK_LIMIT, Door, build_app, door_for
 
 TOKEN = {"Authorization": "Bearer t0ken"}
 
@@ -102,7 +103,7 @@ async def test_a_limit_out_of_bounds_is_refused(service: FakeService, limit: str
 )
 async def test_a_change_without_the_token_is_refused(service: FakeService, authorization: str) -> None:
     async with visitor(service) as client:
-        for path in ("/api/v1/reload", "/api/v1/call"):
+        for path in ("/api/v1/reload", "/api/v1/call", "/api/v1/pause", "/api/v1/resume"):
             answer = await client.post(path, headers=[(b"Authorization", authorization.encode())])
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     assert service.asked == []
@@ -113,6 +114,20 @@ async def test_each_of_the_tokens_opens(service: FakeService, token: str) -> Non
     async with visitor(service) as client:
         answer = await client.post("/api/v1/reload", headers={"Authorization": f"bearer {token}"})
     assert (answer.status_code, answer.json()) == (200, {"accepted": True, "problems": [], "changed": {"added": ["a"]}})
+
+
+async def test_the_kill_switch_is_moved_in_somebody_s_name(service: FakeService) -> None:
+    async with visitor(service) as client:
+        given = {"by": "ada", "reason": "a release"}
+        paused = await client.post("/api/v1/pause", headers=TOKEN, json=given)
+        nameless = await client.post("/api/v1/pause", headers=TOKEN)
+        resumed = await client.post("/api/v1/resume", headers=TOKEN, json={"by": "bob"})
+        wrong = await client.post("/api/v1/pause", headers=TOKEN, json={"by": 7})
+    assert (paused.status_code, paused.json()["paused"] | given) == (200, paused.json()["paused"])
+    assert nameless.json()["paused"]["by"] == "api"
+    assert (resumed.status_code, resumed.json()) == (200, {"resumed": None})
+    assert (wrong.status_code, wrong.json()["error"]["message"]) == (400, "`by` and `reason` are texts")
+    assert service.asked == [("pause", "ada", "a release"), ("pause", "api", ""), ("resume", "bob")]
 
 
 async def test_a_refused_reload_lists_its_problems(service: FakeService) -> None:

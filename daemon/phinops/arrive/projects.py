@@ -73,6 +73,10 @@ class ProjectList:
             found = {project.id: project for name in self._wanted if (project := self._pick(name))}
         return tuple(found[key] for key in sorted(found))
 
+    async def numbered(self, project_id: str, now: datetime) -> Project | None:
+        """The watched project of that id, None for any other; raises as `watched` does."""
+        return next((each for each in await self.watched(now) if each.id == project_id), None)
+
     async def named(self, name: str, now: datetime) -> Project:
         """The project of that name, watched or not; with an empty id when the service does not list it."""
         if name and name not in self._by_name:

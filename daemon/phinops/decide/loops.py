@@ -12,7 +12,7 @@ from phinops.decide.rule import Rule, RuleStep, StepKind
 from phinops.event import STATE_EVENTS
 from phinops.problem import Problem
 
-SETTLED = "action.settled"
+SETTLED, LEASE_ENDED = "action.settled", "lease.ended"
 
 _RUN_AGAIN = frozenset(STATE_EVENTS.values())
 CAUSES: Mapping[str, frozenset[str]] = {
@@ -96,6 +96,8 @@ def _caused_by(step: RuleStep, rule: Rule, kinds: Mapping[str, StepKind]) -> set
     events = set(CAUSES.get(step.kind, ()))
     if step.kind in _ENDS:
         events -= set(rule.types)
+    if step.params.get("lease"):
+        events.add(LEASE_ENDED)
     return events | ({SETTLED} if _writes(step, kinds) else set())
 
 

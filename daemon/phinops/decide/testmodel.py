@@ -18,7 +18,7 @@ _ANYTHING: dict[str, Any] = {"type": "object"}
 STATES = ("instance", "node", "alert", "api", "impact")
 """What a `state` step may speak of."""
 
-Kind = Literal["for", "wait", "absent", "count", "all", "queued", "verify", "retry"]
+Kind = Literal["for", "wait", "absent", "count", "all", "queued", "verify", "retry", "lease"]
 """What something may be waiting for."""
 
 

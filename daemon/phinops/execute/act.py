@@ -17,12 +17,14 @@ from phinops.event import Action, Event, Project, event_id
 from phinops.execute import again
 from phinops.execute.announce import Announcer
 from phinops.execute.bells import Bells
+from phinops.execute.brake import Brake
 from phinops.execute.carry import Hands, Held
 from phinops.execute.desk import Alarm
 from phinops.execute.emitting import Emitter
 from phinops.execute.guard import Rails
 from phinops.execute.journal import Journal
 from phinops.execute.operate import Operations
+from phinops.execute.reverse import wanted_by
 from phinops.execute.steps.kind import BadStep, Step, Target, Write, checked
 from phinops.execute.stop import Stop
 from phinops.execute.visit import Visits
@@ -49,6 +51,7 @@ class Kit:
     bells: Bells
     web: Web
     rails: Rails
+    brake: Brake
     tell: Callable[[Event], Awaitable[object]]
     alarm: Callable[[str, Alarm], Awaitable[object]]
 
@@ -62,12 +65,12 @@ class Actor:
         self._clock = kit.clock
         self._tell = kit.tell
         self._steps = steps
-        self._operations: Doer = Operations(kit.journal, kit.hands, kit.clock, kit.held, steps)
+        self._operations: Doer = Operations(kit.journal, kit.hands, kit.clock, kit.held, steps, kit.brake)
         self._doers: Mapping[str, Doer] = {
             "notify": Announcer(kit.journal),
             "wait": Waiter(kit.journal, kit.words, kit.hands, kit.clock, kit.bells),
             "emit": Emitter(kit.journal, kit.clock, kit.tell),
-            "http": Visits(kit.journal, kit.web, kit.rails, kit.alarm),
+            "http": Visits(kit.journal, kit.web, kit.rails, kit.brake, kit.alarm),
         }
 
     async def walk(
@@ -87,7 +90,8 @@ class Actor:
             if step is None:
                 return "needs_decision", f"step {planned.id}: this version does not know the step «{planned.kind}»"
             scene = scene_of(firing, event, results, events)
-            result = await self._do(Walk(firing, planned, step, scene, stop))
+            wanted = wanted_by(firing, self._journal, self._steps)
+            result = await self._do(Walk(firing, planned, step, scene, stop, wanted=wanted))
             results = {**results, planned.id: result}
             await self._journal.advance(firing.id, n + 1, results)
             log.info(

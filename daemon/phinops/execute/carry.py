@@ -17,6 +17,7 @@ import structlog
 from phinops.clock import Clock
 from phinops.errors import ApiError, QuotaSpent, Throttled, Transient
 from phinops.event import JsonObject
+from phinops.execute.brake import Brake
 from phinops.execute.desk import Desk, Fate, Order
 from phinops.execute.fresh import Eyes
 from phinops.execute.journal import Journal
@@ -91,16 +92,25 @@ class _Errand:
 
 
 class Carrier:
-    """Carries writes. One for the whole daemon; `hands` are by tenant, `steps` all that writes may have come from."""
+    """Carries writes. One for the whole daemon; `hands` are by tenant, `steps` all that writes may have come from,
+    `brake` holds them all.
+    """
 
     def __init__(
-        self, journal: Journal, hands: Mapping[str, Hands], clock: Clock, held: Held, steps: Mapping[str, Step]
+        self,
+        journal: Journal,
+        hands: Mapping[str, Hands],
+        clock: Clock,
+        held: Held,
+        steps: Mapping[str, Step],
+        brake: Brake,
     ) -> None:
         self._journal = journal
         self._steps = steps
         self._hands = hands
         self._clock = clock
         self._held = held
+        self._brake = brake
 
     async def carry(self, walk: Walk, write: Write, attempt: int) -> StepResult:
         """Have the write sent, and verified where that is asked.
@@ -150,6 +160,7 @@ class Carrier:
         began = self._clock.monotonic()
         pause = FIRST_PAUSE
         while True:
+            began += await self._held_back(errand)
             errand.write = errand.walk.marked(errand.attempt, errand.write)
             intent = errand.walk.row(errand.attempt, errand.write, state="intent")
             async with self._held(_target_key(intent)) as shared:
@@ -173,6 +184,14 @@ class Carrier:
             with errand.walk.stop.safe():
                 await self._clock.sleep(wait)
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _held_back(self, errand: _Errand) -> float:
+        """Wait while no write may leave at all, and have the target looked at anew then; how many seconds that took."""
+        began = self._clock.monotonic()
+        walk = errand.walk
+        if await self._brake.clear(walk, lambda why: self._journal.move(walk.firing.id, "running", why)):
+            errand.seen_at = _NEVER
+        return self._clock.monotonic() - began
 
     async def _attempt(self, errand: _Errand, intent: Intent, *, shared: bool) -> tuple[Fate, str]:
         """One attempt, with the verdict of reading back where the answer was lost."""
@@ -200,8 +219,11 @@ class Carrier:
             errand.seen_all = await self._outwait(errand.walk, latest)
             look = self._hands[errand.walk.firing.tenant].look
             errand.before = await errand.walk.step.baseline(look, errand.write, None)
+            if errand.walk.wanted and (reason := await errand.walk.wanted(look)):
+                raise Needless(f"nothing was sent to {errand.write.target.id}: {reason}")
             errand.seen_at = self._clock.monotonic()
-        self._check_standing(errand, latest)
+        if errand.walk.wanted is None:
+            self._check_standing(errand, latest)
 
     def _check_standing(self, errand: _Errand, latest: Sequence[Intent]) -> None:
         """Raises Needless or BadStep when the target is not as the rule decided that it should be written to."""

@@ -156,7 +156,7 @@ def _target_breaker(case: _Case) -> Objection | None:
 def _breaker(case: _Case, scope: str, name: str, tally: Tally, failures: int) -> Objection | None:
     """Whether so many failures in a row hold it back; when the time is over the first write is the probe."""
     until = open_until(tally, failures, case.rails.breakers)
-    if until is None or case.ask.person:
+    if until is None or case.ask.person or case.ask.intent.target_kind == "http":
         return None
     if case.facts.now < until:
         subject = breaker_subject(scope, name)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from phinops.event import Event, JsonObject
-from phinops.firing import Ask, Firing, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult
+from phinops.firing import Aftermath, Ask, Firing, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult
 
 
 class Journal(Protocol):
@@ -68,6 +68,10 @@ class Journal(Protocol):
 
     async def writes_on(self, tenant: str, target_id: str, since: datetime) -> Sequence[Intent]:
         """The newest writes on the target since then that were done or may have been, newest first."""
+        ...
+
+    async def aftermath(self, action_id: str, besides: str) -> Aftermath | None:
+        """An action with what followed, but for what the firing `besides` did; None when it is not on record."""
         ...
 
     async def last_step(self, firing_id: str, n: int) -> Intent | None:

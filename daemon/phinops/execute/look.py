@@ -69,11 +69,20 @@ class Look:
 
     Nothing that may change is cached: a request is answered by calls made after it. `zone` is that of the service's
     texts of time, `biz_date_format` the business unit's partition format, `moment` how many real seconds a request
-    waits for others to share its calls.
+    waits for others to share its calls. `saw` is told of every instance that was asked for and found.
     """
 
-    def __init__(self, read: Read, zone: tzinfo, *, biz_date_format: str = "%Y-%m-%d", moment: float = MOMENT) -> None:
+    def __init__(
+        self,
+        read: Read,
+        zone: tzinfo,
+        *,
+        biz_date_format: str = "%Y-%m-%d",
+        moment: float = MOMENT,
+        saw: Callable[[InstanceView], None] = lambda _: None,
+    ) -> None:
         self._read = read
+        self._saw = saw
         self._zone = zone
         self.flows = FlowReader(read, zone, biz_date_format)
         self._instances: Gather[InstanceView] = Gather(self._fetch_instances, moment)
@@ -93,7 +102,10 @@ class Look:
 
     async def instances(self, project_id: str, ids: Collection[str]) -> Mapping[str, InstanceView]:
         """The records of those that the service knows, by id; raises as `instance` does."""
-        return await self._instances.ask(project_id, ids) if ids else {}
+        found = await self._instances.ask(project_id, ids) if ids else {}
+        for view in found.values():
+            self._saw(view)
+        return found
 
     async def node(self, project_id: str, node_id: str) -> NodeView | None:
         """The node, or None when the service knows no such node; raises as `instance` does.

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from phinops.clock import Clock
 from phinops.errors import ApiError, QuotaSpent
+from phinops.execute.brake import Brake
 from phinops.execute.carry import Carrier, Hands, Held
 from phinops.execute.journal import Journal
 from phinops.execute.patience import patiently
@@ -18,15 +19,23 @@ from phinops.firing import Intent, StepResult
 
 
 class Operations:
-    """Every step that is a call of Dataphin's. `hands` are by tenant, `held` keeps writes to one target apart."""
+    """Every step that is a call of Dataphin's. `hands` are by tenant, `held` keeps writes to one target apart, `brake`
+    holds them all.
+    """
 
     def __init__(
-        self, journal: Journal, hands: Mapping[str, Hands], clock: Clock, held: Held, steps: Mapping[str, Step]
+        self,
+        journal: Journal,
+        hands: Mapping[str, Hands],
+        clock: Clock,
+        held: Held,
+        steps: Mapping[str, Step],
+        brake: Brake,
     ) -> None:
         self._journal = journal
         self._hands = hands
         self._clock = clock
-        self._carrier = Carrier(journal, hands, clock, held, steps)
+        self._carrier = Carrier(journal, hands, clock, held, steps, brake)
 
     async def do(self, walk: Walk, params: BaseModel, attempt: int) -> StepResult:
         look = self._hands[walk.firing.tenant].look

@@ -2,6 +2,7 @@
 
 With calls to spare the pauses double from `FIRST` up to `LONGEST`. Where the day has few calls left, a verification
 takes no more than its portion of them, and its pauses grow faster, so that it still reads soon, and still at its end.
+One that follows a run does not even read soon then, but when most runs like it are over.
 Reads fall on the points of a grid as coarse as the pause before them: verifications that began at about the same time
 come to read at the same moment, and share their calls.
 """
@@ -9,6 +10,7 @@ come to read at the same moment, and share their calls.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 FIRST, LONGEST = 5.0, 60.0
 """Seconds of the first pause, and of the longest as long as calls are plenty."""
@@ -23,6 +25,16 @@ PORTION = 20
 FEWEST = 3
 """So many reads are made however little is left."""
 
+PLENTY = 500
+"""Where a verification may make so many reads, it need not mind when runs are likely to be over."""
+
+MOST = 0.75
+"""A run is read when this part of those that it may be like are over."""
+
+AGAIN = 0.25
+"""A run that is not over is read again after this part of its age at the soonest, and after half its age where no
+run that it may be like took so long."""
+
 STEEPEST = 4.0
 """How many times as long as the one before a pause may be: a first read that comes too soon tells nothing."""
 
@@ -35,6 +47,22 @@ def reads_left(calls: int | None, made: int) -> int | None:
     if calls is None:
         return None
     return max(1, max(FEWEST, (calls + made) // PORTION) - made)
+
+
+def are_few(reads: int | None) -> bool:
+    """Whether each of so many reads should tell something."""
+    return reads is not None and reads < PLENTY
+
+
+def until_over(age: float, likely: Sequence[float]) -> float:
+    """Seconds after which a run that began `age` seconds ago is worth a read; none where nothing is known of it.
+
+    `likely` are the lengths of runs that it may be like, the shortest first.
+    """
+    longer = [each for each in likely if each > age]
+    if not longer:
+        return age / 2 if likely else 0.0
+    return max(longer[math.ceil(MOST * len(longer)) - 1] - age, AGAIN * age)
 
 
 def pause(before: float | None, left: float, reads: int | None) -> float:
@@ -79,11 +107,14 @@ def grid(span: float) -> float:
     return LONGEST * 2.0 ** math.floor(math.log2(span / LONGEST))
 
 
-def aligned(now: float, wait: float) -> float:
-    """The wait, made a little shorter or longer so that it ends on a point of its grid; `now` is on the same clock."""
+def aligned(now: float, wait: float, coarsest: float = math.inf) -> float:
+    """The wait, made a little shorter or longer so that it ends on a point of its grid; `now` is on the same clock.
+
+    Its grid is no coarser than `coarsest`, a step of one.
+    """
     if wait < FIRST:
         return max(0.0, wait)
-    step = grid(wait)
+    step = min(grid(wait), coarsest)
     return math.floor((now + wait) / step + 0.5) * step - now
 
 

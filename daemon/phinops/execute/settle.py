@@ -6,6 +6,7 @@ whose step asks for it is followed until its target reaches the goal or another 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from phinops.clock import LOOK_AGAIN, Clock
 from phinops.errors import ApiError, QuotaSpent
 from phinops.execute import rhythm
 from phinops.execute.journal import Journal
+from phinops.execute.runtimes import RunTimes
 from phinops.execute.steps.kind import Look, Probe, Progress, Step, Write
 from phinops.firing import Intent, Outcome, StepResult
 
@@ -55,18 +57,30 @@ class Settler:
     """Reads back the writes of one tenant. `look` reads with the priority of verification.
 
     `settle_after` is the quiet time in real seconds: it spans the network's delays. `calls_left` is what verifications
-    are paced by.
+    are paced by and, where that is little, `run_times`.
     """
 
     def __init__(
-        self, look: Look, journal: Journal, clock: Clock, settle_after: float, calls_left: CallsLeft = lambda: None
+        self,
+        look: Look,
+        journal: Journal,
+        clock: Clock,
+        settle_after: float,
+        calls_left: CallsLeft = lambda: None,
+        run_times: RunTimes | None = None,
     ) -> None:
         self._look = look
         self._journal = journal
         self._clock = clock
         self._settle_after = settle_after
         self._calls_left = calls_left
+        self._run_times = run_times or RunTimes()
         self._ends: dict[str, list[datetime]] = defaultdict(list)
+        self._followed: dict[str, list[str]] = defaultdict(list)
+
+    def followed(self, project_id: str) -> frozenset[str]:
+        """The targets of that project which are being verified: nobody else need look after them."""
+        return frozenset(self._followed.get(project_id, ()))
 
     async def settle(self, step: Step, write: Write, intent: Intent, open_: Open) -> Verdict:
         """What became of an open intent, recorded.
@@ -157,12 +171,14 @@ class Settler:
 
         The last read is made at `until`, or some seconds later together with others of the project that end then.
         """
-        ends = self._ends[intent.project_id]
+        ends, followed = self._ends[intent.project_id], self._followed[intent.project_id]
         ends.append(until)
+        followed.append(intent.target_id)
         try:
             progress = await self._follow(step, write, intent, until)
         finally:
             ends.remove(until)
+            followed.remove(intent.target_id)
         outcome: Outcome = "timed_out" if progress == "pending" else progress
         reason = {"verified": "the target reached its goal", "failed": "the target came to another end"}.get(
             outcome, f"not there by {until.isoformat()}"
@@ -174,10 +190,16 @@ class Settler:
     async def _follow(self, step: Step, write: Write, intent: Intent, until: datetime) -> Progress:
         within = self._left(until)
         made, pause = 0, None
+        sent = self._clock.monotonic() - self._ago(intent)
         while True:
             left = self._left(until)
-            pause = rhythm.pause(pause, left, rhythm.reads_left(self._calls_left(), made))
-            wait = rhythm.aligned(self._clock.monotonic(), pause)
+            reads = rhythm.reads_left(self._calls_left(), made)
+            pause, coarsest = rhythm.pause(pause, left, reads), math.inf
+            if rhythm.are_few(reads) and not step.idempotent:  # what may be done twice begins no run
+                likely = self._run_times.likely(intent.target_id, intent.probe)
+                pause = min(left, max(pause, rhythm.until_over(self._clock.monotonic() - sent, likely)))
+                coarsest = rhythm.LONGEST
+            wait = rhythm.aligned(self._clock.monotonic(), pause, coarsest)
             if pause < left and wait < left:
                 await self._rest(wait, until)
             else:
@@ -194,6 +216,10 @@ class Settler:
         except (ApiError, QuotaSpent) as error:
             log.warning("action.unread", action=intent.action_id, reason=str(error))
             return "pending", int(isinstance(error, ApiError))
+
+    def _ago(self, intent: Intent) -> float:
+        """Seconds since the write was about to leave."""
+        return max(0.0, (self._clock.now() - intent.t_intent).total_seconds()) if intent.t_intent else 0.0
 
     def _left(self, until: datetime) -> float:
         return (until - self._clock.now()).total_seconds()

@@ -10,6 +10,7 @@ import anyio
 import structlog
 
 from phinops.event import JsonObject
+from phinops.execute.brake import Brake
 from phinops.execute.desk import Alarm, held_back
 from phinops.execute.guard import Rails, write_guard
 from phinops.execute.journal import Journal
@@ -18,7 +19,7 @@ from phinops.execute.steps.http import HttpParams, Request, request_of
 from phinops.execute.steps.kind import Write
 from phinops.execute.walk import Walk, recorded, result_of
 from phinops.execute.web import Lost, NotSent, Reply, Web
-from phinops.firing import Ask, Intent, Outcome, StepResult
+from phinops.firing import Ask, Intent, Objection, Outcome, StepResult
 from phinops.masking import SECRET
 
 log = structlog.get_logger(__name__)
@@ -33,14 +34,20 @@ _CUT_OFF = "phinops stopped before the answer came: whether the request arrived 
 
 
 class Visits:
-    """The step `http`. `alarm` hears, with the tenant, when the guard of writes holds a request back."""
+    """The step `http`. `alarm` hears, with the tenant, when the guard of writes refuses a request."""
 
     def __init__(
-        self, journal: Journal, web: Web, rails: Rails, alarm: Callable[[str, Alarm], Awaitable[object]]
+        self,
+        journal: Journal,
+        web: Web,
+        rails: Rails,
+        brake: Brake,
+        alarm: Callable[[str, Alarm], Awaitable[object]],
     ) -> None:
         self._journal = journal
         self._web = web
         self._rails = rails
+        self._brake = brake
         self._alarm = alarm
 
     async def do(self, walk: Walk, params: HttpParams, attempt: int) -> StepResult:
@@ -71,7 +78,7 @@ class Visits:
 
     async def _write(self, walk: Walk, write: Write, request: Request, attempt: int) -> StepResult:
         intent = walk.row(attempt, write, state="intent")
-        (objection,) = await self._journal.intend([Ask(intent, walk.firing.rule)], write_guard(self._rails))
+        objection = await self._intend(walk, intent)
         if objection is not None:
             log.warning("action.held", action=intent.action_id, reason=objection.reason)
             for alarm in held_back([objection]):
@@ -81,6 +88,14 @@ class Visits:
         with anyio.CancelScope(shield=True):
             result = await self._send(intent, request)
         return result  # noqa: RET504 - the scope is one that may swallow, as far as types tell
+
+    async def _intend(self, walk: Walk, intent: Intent) -> Objection | None:
+        """Commit the intent as soon as writes may leave at all; why it must not leave, or None."""
+        while True:
+            await self._brake.clear(walk, lambda why: self._journal.move(walk.firing.id, "running", why))
+            (objection,) = await self._journal.intend([Ask(intent, walk.firing.rule)], write_guard(self._rails))
+            if objection is None or not objection.passing:
+                return objection
 
     async def _send(self, intent: Intent, request: Request) -> StepResult:
         try:

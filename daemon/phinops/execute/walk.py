@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 from phinops.event import Event, JsonObject
 from phinops.execute.journal import Journal
-from phinops.execute.steps.kind import BadStep, Step, Target, Write
+from phinops.execute.steps.kind import BadStep, Look, Step, Target, Write
 from phinops.execute.stop import Stop
 from phinops.firing import INWARD, Ask, Firing, Intent, Notice, Outcome, StepResult, TargetLimit
 
@@ -50,6 +50,10 @@ class Words(Protocol):
         ...
 
 
+Wanted = Callable[[Look], Awaitable[str]]
+"""Why a write is not wanted any more as its target is now, or "". Raises the client's errors."""
+
+
 class Unwanted(BadStep):
     """The step's `write` is known, and is not to be carried out: it is refused, or skipped where it is not needed."""
 
@@ -75,7 +79,10 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """One step of one firing while it is being done. `wrote`: an earlier try of it may have changed its target."""
+    """One step of one firing while it is being done. `wrote`: an earlier try of it may have changed its target.
+
+    `wanted` is asked whenever the target is looked at before its write leaves.
+    """
 
     firing: Firing
     planned: Planned
@@ -83,6 +90,7 @@ class Walk:
     scene: Scene
     stop: Stop = field(default_factory=Stop)
     wrote: bool = False
+    wanted: Wanted | None = None
 
     @property
     def limits(self) -> Mapping[str, Any]:
@@ -106,7 +114,7 @@ class Walk:
             target_kind=write.target.kind,
             target_id=write.target.id,
             project_id=write.target.project_id,
-            request={"params": write.params, "batch": write.batch, **({"given": write.given} if write.given else {})},
+            request={"params": write.params, "batch": write.batch, **_more(write)},
             probe={},
             state=state,
             outcome=outcome or "",
@@ -175,7 +183,22 @@ def write_of(intent: Intent) -> Write:
     """The write that an intent recorded."""
     target: Any = Target(intent.target_kind, intent.target_id, intent.project_id)  # type: ignore[arg-type]
     request = intent.request
-    return Write(intent.kind, intent.api, target, request["params"], request.get("batch", ""), request.get("given", {}))
+    lease = request.get("lease_s")
+    return Write(
+        intent.kind,
+        intent.api,
+        target,
+        request["params"],
+        request.get("batch", ""),
+        request.get("given", {}),
+        None if lease is None else timedelta(seconds=lease),
+    )
+
+
+def _more(write: Write) -> JsonObject:
+    """What not every write has."""
+    given: JsonObject = {"given": write.given} if write.given else {}
+    return {**given, "lease_s": write.lease.total_seconds()} if write.lease else given
 
 
 async def recorded(journal: Journal, row: Intent, notices: Sequence[Notice] = ()) -> StepResult:

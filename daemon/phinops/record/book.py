@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from phinops.event import Event, JsonObject
 from phinops.firing import (
+    Aftermath,
     Ask,
     Firing,
     FiringState,
@@ -20,7 +21,7 @@ from phinops.firing import (
     StepResult,
     WriteFacts,
 )
-from phinops.record import breakers, history, journal, looks, pausing
+from phinops.record import breakers, history, journal, leases, looks, pausing, reversals
 from phinops.record.breakers import Failed
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
@@ -43,6 +44,11 @@ class Book:
         self._store = store
         self._noticed = noticed
         self._failed = failed
+        self._leased: Callable[[], None] = lambda: None
+
+    def on_lease(self, leased: Callable[[], None]) -> None:
+        """Have `leased` told of every lease that is taken or made longer."""
+        self._leased = leased
 
     async def start(self, firing_id: str) -> None:
         await self._store.write(lambda tx: journal.start(tx, firing_id))
@@ -56,12 +62,16 @@ class Book:
     async def put_step(self, step: Intent, notices: Sequence[Notice] = ()) -> None:
         def op(tx: Tx) -> None:
             journal.put_step(tx, step)
+            if step.state == "skipped":
+                leases.found_paused(tx, step)
             for notice in notices:
                 journal.put_notice(tx, notice.id, step.firing_id, step.n, notice.notifier, notice.payload)
 
         await self._store.write(op)
         if notices:
             self._noticed()
+        if step.state == "skipped":
+            self._leased()
 
     async def open_wait(self, step: Intent) -> None:
         await self._store.write(lambda tx: journal.open_wait(tx, step))
@@ -70,7 +80,10 @@ class Book:
         await self._store.write(lambda tx: journal.close_wait(tx, action_id, outcome, reason, now))
 
     async def intend(self, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | None]:
-        return await self._store.write(lambda tx: intend(tx, asks, guard))
+        found = await self._store.write(lambda tx: intend(tx, asks, guard))
+        if any(ask.intent.request.get("lease_s") is not None for ask in asks):
+            self._leased()
+        return found
 
     async def settle(
         self,
@@ -108,6 +121,9 @@ class Book:
     async def tries_of(self, firing_id: str, n: int) -> Sequence[str]:
         return await self._store.read(lambda tx: journal.tries_of(tx, firing_id, n))
 
+    async def aftermath(self, action_id: str, besides: str) -> Aftermath | None:
+        return await self._store.read(lambda tx: reversals.aftermath(tx, action_id, besides))
+
     async def firing(self, firing_id: str) -> Firing | None:
         return await self._store.read(lambda tx: journal.firing_of(tx, firing_id))
 
@@ -121,6 +137,7 @@ def intend(tx: Tx, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | No
         if objection is None:
             journal.intend(tx, ask.intent)
             breakers.asked(tx, ask.intent, ask.rule)
+            leases.take(tx, ask.intent)
         elif not objection.passing:
             result = {"reason": objection.reason}
             journal.put_step(tx, replace(ask.intent, state="failed", outcome="refused", result=result))

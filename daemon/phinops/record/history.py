@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from phinops.event import Event, from_json
 from phinops.firing import Intent
+from phinops.record.documents import from_text
 from phinops.record.journal import intents
 from phinops.record.moments import from_micros, to_micros
 from phinops.record.tx import Row, Snapshot
@@ -29,6 +31,12 @@ def past(tx: Snapshot, tenant: str, rule: str, key: str, *, window: timedelta, b
         busy=_count(tx.one("busy_firings", tenant=tenant, key=key, **here)),
         started_in_window=_count(tx.one("started_since", since=to_micros(tx.now - window), **here)),
     )
+
+
+def recoveries(tx: Snapshot, tenant: str, since: datetime, most: int) -> list[Event]:
+    """The latest events since then that tell of an instance which succeeded, at most so many, the oldest first."""
+    rows = tx.all("recoveries", tenant=tenant, since=to_micros(since), most=most)
+    return [from_json(from_text(row["body"])) for row in reversed(rows)]
 
 
 def rules_behind(tx: Snapshot, action_id: str) -> frozenset[str]:

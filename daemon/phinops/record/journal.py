@@ -98,17 +98,12 @@ def firing_of(tx: Snapshot, firing_id: str) -> Firing | None:
 
 def open_firings(tx: Snapshot) -> list[Firing]:
     """Everything that goes on by itself, oldest first."""
-    return firings_from(tx.all("open_firings"))
-
-
-def firings_from(rows: Iterable[Row]) -> list[Firing]:
-    """Firing rows as values."""
-    return [_firing(row) for row in rows]
+    return firings(tx.all("open_firings"))
 
 
 def firings_on(tx: Snapshot, event_id: str) -> list[Firing]:
     """What rules made of an event, oldest first; skipped firings are among them."""
-    return firings_from(tx.all("firings_on", event_id=event_id))
+    return firings(tx.all("firings_on", event_id=event_id))
 
 
 def move(tx: Tx, firing_id: str, state: FiringState, reason: str = "", wake_at: datetime | None = None) -> None:
@@ -168,10 +163,12 @@ def open_wait(tx: Tx, step: Intent) -> None:
 
 
 def close_wait(tx: Tx, action_id: str, outcome: Outcome, reason: str, now: Event | None) -> None:
-    """A wait is over; later steps see the event `now`, unless it is None."""
-    tx.run(
+    """A wait is over; later steps see the event `now`, unless it is None. Nothing changes when it was over before."""
+    changed = tx.run(
         "close_wait", action_id=action_id, outcome=outcome, result=to_text({"reason": reason}), now=to_micros(tx.now)
     )
+    if not changed:
+        return
     firing_id = _firing_id(tx, action_id)
     if now is not None:
         keep_now(tx, firing_id, now)
@@ -224,20 +221,27 @@ def settle(
 
 
 def judge(tx: Tx, action_id: str, outcome: Outcome, reason: str) -> None:
-    """What verification found of a done write."""
-    tx.run(
+    """What verification found of a write; nothing changes when it was not done."""
+    changed = tx.run(
         "judge_step",
         action_id=action_id,
         outcome=outcome,
         result=to_text({"verify": reason}),
         now=to_micros(tx.now),
     )
-    note(tx, "action.judged", _firing_id(tx, action_id), action=action_id, outcome=outcome, reason=reason)
+    if changed:
+        note(tx, "action.judged", _firing_id(tx, action_id), action=action_id, outcome=outcome, reason=reason)
 
 
 def last_step(tx: Snapshot, firing_id: str, n: int) -> Intent | None:
     """The newest attempt at a step of a firing."""
     row = tx.one("last_step", firing_id=firing_id, n=n)
+    return _intent(row) if row else None
+
+
+def action_of(tx: Snapshot, action_id: str) -> Intent | None:
+    """One attempt by its id, or None."""
+    row = tx.one("get_step", action_id=action_id)
     return _intent(row) if row else None
 
 
@@ -263,7 +267,7 @@ def abandon_operator_calls(tx: Tx) -> int:
 
 
 def counts(tx: Snapshot) -> JsonObject:
-    """Totals for summaries and metrics: events, firings, actions by outcome, notices by state, writes open, doubled."""
+    """Totals: events, firings, actions by outcome, notices by state, writes open and doubled, leases that run."""
     totals = tx.one("table_counts") or {}
     actions: dict[str, int] = {}
     for row in tx.all("outcome_counts"):
@@ -277,6 +281,7 @@ def counts(tx: Snapshot) -> JsonObject:
         "actions": actions,
         "notices": notices,
         "open": _count(tx.one("open_intents")),
+        "leases": _count(tx.one("count_leases")),
         "doubled": _count(tx.one("doubled_actions")),
     }
 

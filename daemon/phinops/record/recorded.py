@@ -70,7 +70,7 @@ def subject_of(tx: Snapshot, event: Mapping[str, object]) -> str:
 
 def is_own(event_type: str) -> bool:
     """Whether events of this type are made by what rules do, and so have ids that are made up."""
-    return event_type == "action.settled" or event_type.startswith("custom.")
+    return event_type in ("action.settled", "lease.ended", "undo.asked") or event_type.startswith("custom.")
 
 
 def decisions_on(tx: Snapshot, event_id: str) -> list[JsonObject]:

@@ -31,6 +31,7 @@ FAMILIES: Mapping[str, Family] = {
     "build_info": Family("gauge", "Always 1; the version is the label.", ("version",)),
     "ready": Family("gauge", "1 when /readyz would answer 200."),
     "healthy": Family("gauge", "1 when every loop moves."),
+    "paused": Family("gauge", "1 while no write leaves (phinops pause)."),
     "source_last_good_timestamp_seconds": Family("gauge", "When the source was last read well.", ("tenant", "source")),
     "source_interval_seconds": Family("gauge", "How often the source is asked at present.", ("tenant", "source")),
     "source_state": Family("gauge", "1 for the state that the source is in.", ("tenant", "source", "state")),
@@ -54,6 +55,7 @@ FAMILIES: Mapping[str, Family] = {
     "firings_recorded": Family("gauge", "Decisions of rules that the store holds."),
     "actions": Family("gauge", "Writes that the store holds, by how they ended.", ("outcome",)),
     "actions_unsettled": Family("gauge", "Writes whose outcome is still open."),
+    "leases": Family("gauge", "Nodes that are paused and will be resumed by themselves."),
     "actions_doubled": Family("gauge", "Writes that a second look found done more often than meant."),
     "notices": Family("gauge", "Notices that the store holds, by what became of them.", ("state",)),
     "store_bytes": Family("gauge", "Bytes of the store that hold something, and those that are free.", ("part",)),
@@ -76,6 +78,7 @@ def samples_of_counts(counts: JsonObject) -> Series:
         "firings_recorded": [({}, float(counts["firings"]))],
         "actions": [({"outcome": name}, float(count)) for name, count in counts["actions"].items()],
         "actions_unsettled": [({}, float(counts["open"]))],
+        "leases": [({}, float(counts["leases"]))],
         "actions_doubled": [({}, float(counts["doubled"]))],
         "notices": [({"state": name}, float(count)) for name, count in counts["notices"].items()],
     }
@@ -87,6 +90,7 @@ def samples_of(status: JsonObject, ready: Health, healthy: Health) -> Series:
         "build_info": [({"version": __version__}, 1.0)],
         "ready": [({}, float(ready[0]))],
         "healthy": [({}, float(healthy[0]))],
+        "paused": [({}, float(status["paused"] is not None))],
     }
     for tenant in status["tenants"]:
         for source in tenant["sources"]:

@@ -44,6 +44,8 @@ def document() -> dict[str, Any]:
             "/api/v1/events": {"get": _listing("Changes, newest first", _object(id=_TEXT, type=_TEXT, time=_TIME))},
             "/api/v1/firings": {"get": _listing("Decisions, newest first", _firing())},
             "/api/v1/actions": {"get": _listing("Actions, newest first", _action())},
+            "/api/v1/actions/{id}/undo": {"post": _undo()},
+            "/api/v1/leases": {"get": _listing("Pauses that end by themselves, newest first", _lease())},
             "/api/v1/quota": {"get": _quota()},
             "/api/v1/explain/{name}": {"get": _explain()},
             "/api/v1/recorded": {"get": _recorded()},
@@ -52,6 +54,8 @@ def document() -> dict[str, Any]:
             "/api/v1/call": {"post": _call()},
             "/api/v1/actions/{id}/look": {"post": _look()},
             "/api/v1/actions/{id}/resolve": {"post": _resolve()},
+            "/api/v1/pause": {"post": _switch("Let no write leave until resumed", "paused", "by", "reason")},
+            "/api/v1/resume": {"post": _switch("Let writes leave again", "resumed", "by")},
             "/hooks/{name}": {"post": _hook()},
         },
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
@@ -97,7 +101,13 @@ def _status() -> dict[str, Any]:
     tenant = _object(name=_TEXT, sources=_array(source), quota=_array(pool))
     when = {"type": ["string", "null"], "format": "date-time"}
     store = _object(bytes={"type": "integer"}, file_bytes={"type": "integer"}, oldest_event=when, pruned_before=when)
-    return _object(ready={"type": "boolean"}, reasons=_array(_TEXT), tenants=_array(tenant), store=store)
+    return _object(
+        ready={"type": "boolean"}, reasons=_array(_TEXT), paused=_pause(), tenants=_array(tenant), store=store
+    )
+
+
+def _pause() -> dict[str, Any]:
+    return {**_object(at=_TIME, by=_TEXT, reason=_TEXT), "type": ["object", "null"]}
 
 
 def _firing() -> dict[str, Any]:
@@ -108,7 +118,42 @@ def _action() -> dict[str, Any]:
     texts = dict.fromkeys(("id", "firing_id", "step", "api", "target", "outcome", "request_id"), _TEXT)
     shape = _object(**texts, time=_TIME)
     shape["properties"]["doubled"] = {**_TEXT, "description": "How often, where that was more often than meant"}
+    shape["properties"]["reverses"] = {**_TEXT, "description": "The action that it takes back, if it does"}
+    shape["properties"]["undone_by"] = {**_TEXT, "description": "The action that has taken it back, if one has"}
     return shape
+
+
+def _lease() -> dict[str, Any]:
+    texts = ("action_id", "tenant", "rule", "project_id", "node_id", "reason", "firing_id")
+    states = ["running", "waiting", "resuming", "resumed", "left", "cancelled", "void"]
+    return _object(**dict.fromkeys(texts, _TEXT), since=_TIME, due=_TIME, state={"type": "string", "enum": states})
+
+
+def _undo() -> dict[str, Any]:
+    body = {
+        "type": "object",
+        "properties": {
+            "preview": {
+                "type": "boolean",
+                "default": False,
+                "description": "Only read the target, and say what is sent",
+            },
+            "by": {"type": "string", "description": "Who asks; needed unless it is a preview"},
+            "reason": _TEXT,
+            "wait": {"type": "string", "default": "60s"},
+        },
+    }
+    done = _object(**dict.fromkeys(("action", "firing_id", "state", "reason", "undone_by", "outcome"), _TEXT))
+    texts = dict.fromkeys(("action", "step", "api", "target", "project_id", "tenant", "rule"), _TEXT)
+    plan = _object(**texts, params={"type": "object"})
+    request = {"required": True, "content": {"application/json": {"schema": body}}}
+    answer = _json(
+        {"oneOf": [done, plan]}, "What came of it, without an outcome while it is under way; or what is sent"
+    )
+    operation = _operation("Take an action back", answer, requestBody=request, security=[{"token": []}])
+    name = {"name": "id", "in": "path", "required": True, "schema": _TEXT, "description": "An action"}
+    refusals = {"404": {**_ERROR, "description": "Not on record"}, "409": {**_ERROR, "description": "It cannot be"}}
+    return {**operation, "parameters": [name], "responses": {**refusals, **operation["responses"]}}
 
 
 def _quota() -> dict[str, Any]:
@@ -188,6 +233,12 @@ def _reload() -> dict[str, Any]:
     body = _json(_object(accepted={"type": "boolean"}, problems=_array({"type": "object"}), changed={"type": "object"}))
     responses = {"200": body, "409": body, "default": _ERROR}
     return {"summary": "Read config and rules again", "responses": responses, "security": [{"token": []}]}
+
+
+def _switch(summary: str, name: str, *texts: str) -> dict[str, Any]:
+    body = {"type": "object", "properties": dict.fromkeys(texts, _TEXT)}
+    request = {"content": {"application/json": {"schema": body}}}
+    return _operation(summary, _json(_object(**{name: _pause()})), requestBody=request, security=[{"token": []}])
 
 
 def _call() -> dict[str, Any]:

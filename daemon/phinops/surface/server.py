@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import json
-import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -14,7 +12,6 @@ from typing import Any, get_args
 import anyio
 import anyio.to_thread
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -26,10 +23,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from phinops.config import Server
 from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
-from phinops.errors import Ambiguous, ApiError, ConfigError, PhinopsError, QuotaSpent, Refused, StoreError
+from phinops.errors import NotUndone, StoreError
 from phinops.record.audit import Wanted
-from phinops.resolutions import NotUnknown
 from phinops.surface import metrics, openapi
+from phinops.surface.listening import bracketed
+from phinops.surface.refusals import HANDLERS, error_answer
 from phinops.surface.service import Health, QuotaKey, ResolveAs, Samples, Service
 
 HOOK_LIMIT = 1 << 20
@@ -41,10 +39,6 @@ LIST_LIMIT = 1000
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-class CannotListen(PhinopsError):
-    """The address of `[server].listen` cannot be bound (exit code 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +61,7 @@ class Door:
 def door_for(server: Server, port: int, tokens: Sequence[str]) -> Door:
     """The door of an address: on loopback reading is free, elsewhere everything but health and hooks needs a token."""
     local = is_loopback(server.host)
-    names = {"127.0.0.1", "localhost", "[::1]", _bracketed(server.host)} if local else {_bracketed(server.host)}
+    names = {"127.0.0.1", "localhost", "[::1]", bracketed(server.host)} if local else {bracketed(server.host)}
     hosts = frozenset(host for name in names for host in (name, f"{name}:{port}"))
     anywhere = server.host in ("0.0.0.0", "::")
     return Door(frozenset() if anywhere else hosts, tuple(tokens), reading_is_free=local)
@@ -83,15 +77,21 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/events", api.events),
         ("/api/v1/firings", api.firings),
         ("/api/v1/actions", api.actions),
+        ("/api/v1/leases", api.leases),
         ("/api/v1/quota", api.quota),
         ("/api/v1/explain/{name}", api.explain),
         ("/api/v1/recorded", api.recorded),
         ("/api/v1/audit", api.audit),
     ]
     changing = [
-        ("/api/v1/reload", api.reload), ("/api/v1/call", api.call),
-        ("/api/v1/actions/{id}/look", api.look), ("/api/v1/actions/{id}/resolve", api.resolve),
-    ]  # fmt: skip
+        ("/api/v1/reload", api.reload),
+        ("/api/v1/call", api.call),
+        ("/api/v1/actions/{id}/undo", api.undo),
+        ("/api/v1/actions/{id}/look", api.look),
+        ("/api/v1/actions/{id}/resolve", api.resolve),
+        ("/api/v1/pause", api.pause),
+        ("/api/v1/resume", api.resume),
+    ]
     routes = [
         Route("/", _front_page, methods=["GET"]),
         Route("/healthz", _health(service.healthy), methods=["GET"]),
@@ -103,14 +103,13 @@ def build_app(service: Service, door: Door) -> Starlette:
         ),
         *(Route(path, _guarded(handler, door, free=False), methods=["POST"]) for path, handler in changing),
     ]
-    handlers: dict[Any, Any] = {HTTPException: _http_error, PhinopsError: _phinops_error, Exception: _unexpected}
-    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(_HostCheck, door=door)])
+    return Starlette(routes=routes, exception_handlers=HANDLERS, middleware=[Middleware(_HostCheck, door=door)])
 
 
 def _guarded(handler: Handler, door: Door, *, free: bool) -> Handler:
     async def guarded(request: Request) -> Response:
         if not free and not door.knows(request):
-            return _error(401, "unauthorized", "send Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
+            return error_answer(401, "unauthorized", "send Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
         return await handler(request)
 
     return guarded
@@ -126,7 +125,7 @@ class _HostCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hosts = [value.decode("latin-1").lower() for name, value in scope.get("headers", ()) if name == b"host"]
         if scope["type"] == "http" and self._hosts and (len(hosts) != 1 or hosts[0] not in self._hosts):
-            await _error(421, "wrong-host", "phinops does not listen under the name of the Host header")(
+            await error_answer(421, "wrong-host", "phinops does not listen under the name of the Host header")(
                 scope, receive, send
             )
             return
@@ -148,6 +147,24 @@ class _Api:
 
     async def actions(self, request: Request) -> Response:
         return JSONResponse(await self._service.actions(_limit(request), _tenant(request)))
+
+    async def leases(self, request: Request) -> Response:
+        return JSONResponse(await self._service.leases(_limit(request), _tenant(request)))
+
+    async def undo(self, request: Request) -> Response:
+        document = await _json_body(request)
+        if document.get("preview") is True:  # no GET: it makes calls
+            return await _on_record(self._service.undo_preview(request.path_params["id"]))
+        who, why, wait = (
+            document.get(name, default) for name, default in (("by", ""), ("reason", ""), ("wait", "60s"))
+        )
+        if not (isinstance(who, str) and who.strip() and isinstance(why, str)):
+            raise HTTPException(400, "`by` says who asks, `reason` why: both are texts, and `by` is not empty")
+        try:
+            span = parse_duration(wait)
+        except ValueError as error:
+            raise HTTPException(400, f"`wait`: {error}") from error
+        return await _on_record(self._service.undo(request.path_params["id"], who.strip(), why, span))
 
     async def recorded(self, request: Request) -> Response:
         since = _time(request, "since") or datetime(1970, 1, 1, tzinfo=UTC)
@@ -181,6 +198,14 @@ class _Api:
             "changed": dict(result.changed),
         }
         return JSONResponse(body, 200 if result.accepted else 409)
+
+    async def pause(self, request: Request) -> Response:
+        by, reason = await _texts(request, by="api", reason="")
+        return JSONResponse({"paused": await self._service.kill_switch.pause(by, reason)})
+
+    async def resume(self, request: Request) -> Response:
+        (by,) = await _texts(request, by="api")
+        return JSONResponse({"resumed": await self._service.kill_switch.resume(by)})
 
     async def call(self, request: Request) -> Response:
         try:
@@ -255,7 +280,7 @@ def _hook(service: Service) -> Handler:
         if status < 400:
             return JSONResponse({"accepted": True}, status)
         log.info("hook.refused", hook=name, status=status, reason=reason)
-        return _error(status, "hook-refused", reason)
+        return error_answer(status, "hook-refused", reason)
 
     return answer
 
@@ -306,6 +331,16 @@ def _tenant(request: Request) -> str:
     return request.query_params.get("tenant", "")
 
 
+async def _on_record(answer: Awaitable[object]) -> Response:
+    """The answer about an action: 404 when it is not on record, 409 when it cannot be taken back."""
+    try:
+        return JSONResponse(await answer)
+    except LookupError as error:
+        raise HTTPException(404, str(error)) from error
+    except NotUndone as error:
+        return error_answer(409, "not-undone", str(error))
+
+
 async def _bounded_body(request: Request, limit: int) -> bytes:
     body = bytearray()
     try:
@@ -318,81 +353,20 @@ async def _bounded_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def _json_body(request: Request) -> dict[str, Any]:
+async def _texts(request: Request, **defaults: str) -> list[str]:
+    """These keys of the body, which may be left out as a whole."""
+    document = await _json_body(request, empty="{}")
+    found = [document.get(name, default) for name, default in defaults.items()]
+    if not all(isinstance(each, str) for each in found):
+        raise HTTPException(400, f"{' and '.join(f'`{name}`' for name in defaults)} are texts")
+    return found
+
+
+async def _json_body(request: Request, *, empty: str = "") -> dict[str, Any]:
     try:
-        document = json.loads(await _bounded_body(request, CALL_LIMIT))
+        document = json.loads(await _bounded_body(request, CALL_LIMIT) or empty)
     except ValueError as error:
         raise HTTPException(400, "the body is not JSON") from error
     if not isinstance(document, dict):
         raise HTTPException(400, "the body is not a JSON object")
     return document
-
-
-def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None, **more: object) -> JSONResponse:
-    return JSONResponse({"error": {"code": code, "message": message, **more}}, status, headers)
-
-
-async def _http_error(_: Request, error: HTTPException) -> Response:
-    return _error(error.status_code, "http", error.detail, dict(error.headers or {}))
-
-
-async def _phinops_error(_: Request, error: PhinopsError) -> Response:
-    more = {"request_id": error.request_id, "dataphin_code": error.code} if isinstance(error, ApiError) else {}
-    status = 409 if isinstance(error, NotUnknown) else 422 if isinstance(error, Refused) else 503
-    return _error(status, _name_of(error), str(error), None, **more)
-
-
-def _name_of(error: PhinopsError) -> str:
-    kinds = (
-        (NotUnknown, "not-unknown"),
-        (Refused, "refused"),
-        (Ambiguous, "ambiguous"),
-        (QuotaSpent, "quota-spent"),
-        (ConfigError, "config"),
-    )
-    return next((name for kind, name in kinds if isinstance(error, kind)), "unavailable")
-
-
-async def _unexpected(_: Request, error: Exception) -> Response:
-    log.error("http.failed", error=type(error).__name__)
-    return _error(500, "internal", "phinops failed; its log says where")
-
-
-class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to the daemon."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host.lower()
-
-
-def bind(server: Server) -> socket.socket:
-    """A listening socket for `[server].listen`.
-
-    Raises:
-        CannotListen: the address is taken, or not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
-    try:
-        return socket.create_server((server.host, server.port), family=family, backlog=128)
-    except OSError as error:
-        raise CannotListen(f"cannot listen on {server.listen}: {error.strerror}") from error
-
-
-@contextlib.asynccontextmanager
-async def serving(app: ASGIApp, listener: socket.socket) -> AsyncGenerator[None]:
-    """Serves `app` on `listener` for as long as the block runs; requests under way get two seconds to end."""
-    config = uvicorn.Config(
-        app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2
-    )
-    server = _Uvicorn(config)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, [listener])
-        try:
-            yield
-        finally:
-            server.should_exit = True

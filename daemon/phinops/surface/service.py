@@ -65,6 +65,22 @@ class Resolving(Protocol):
         ...
 
 
+class KillSwitch(Protocol):
+    """Whether any write may leave. What is asked for is recorded with who asked, and survives restarts.
+
+    Raises:
+        StoreError: it could not be recorded, and nothing has changed.
+    """
+
+    async def pause(self, by: str, reason: str) -> JsonObject:
+        """Lets no write leave; `{at, by, reason}` of who did so first."""
+        ...
+
+    async def resume(self, by: str) -> JsonObject | None:
+        """Lets writes leave again; the pause that is over, or None when there was none."""
+        ...
+
+
 class Service(Protocol):
     """The running daemon, as the API, the metrics and the hooks see it."""
 
@@ -73,8 +89,13 @@ class Service(Protocol):
         """Decides by hand what reading could not settle."""
         ...
 
+    @property
+    def kill_switch(self) -> KillSwitch:
+        """What `pause` and `resume` move."""
+        ...
+
     def status(self) -> JsonObject:
-        """`{ready, reasons, tenants: [{name, sources, quota}], store}` as `phinops status --json` prints it."""
+        """`{ready, reasons, paused, tenants: [{name, sources, quota}], store}` as `phinops status --json` prints it."""
         ...
 
     def ready(self) -> Health:
@@ -95,6 +116,30 @@ class Service(Protocol):
 
     async def actions(self, limit: int, tenant: str = "") -> list[JsonObject]:
         """The newest actions, newest first."""
+        ...
+
+    async def leases(self, limit: int, tenant: str = "") -> list[JsonObject]:
+        """The newest leases of pauses, newest first."""
+        ...
+
+    async def undo_preview(self, action_id: str) -> JsonObject:
+        """What `undo` would send: `{action, step, api, params, target, project_id, tenant, rule}`.
+
+        Raises:
+            LookupError: no such action is on record.
+            NotUndone: it cannot be taken back; the text says why.
+            QuotaSpent, ApiError: its target cannot be read.
+        """
+        ...
+
+    async def undo(self, action_id: str, who: str, why: str, wait: timedelta) -> JsonObject:
+        """Takes an action back, and waits so long for the end.
+
+        `{action, firing_id, state, reason, undone_by, outcome}`; `outcome` is "" while it is under way.
+
+        Raises:
+            LookupError, NotUndone: as `undo_preview`.
+        """
         ...
 
     async def recorded(self, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
@@ -138,7 +183,8 @@ class Service(Protocol):
         ...
 
     async def counts(self) -> JsonObject:
-        """Totals of the store: `{events, firings, actions: {OUTCOME: n}, notices: {STATE: n}, open, doubled}`.
+        """Totals of the store: `{events, firings, actions: {OUTCOME: n}, notices: {STATE: n}, open, doubled,
+        leases}`.
 
         Raises:
             StoreError: the store cannot be read.

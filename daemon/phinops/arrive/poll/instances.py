@@ -2,7 +2,8 @@
 
 The service lists the instances of one project a call and has no filter by the time of a change. So a window of
 business dates is listed with the statuses that are listened to, and compared with what was seen. An instance that
-was seen to fail and has left the list is looked at until it has succeeded.
+was seen to fail and has left the list is looked at until it has succeeded, unless somebody else looks at it meanwhile:
+then what he sees is told as if a poll had seen it.
 
 For rules on what lasts too long the states that they ask about are listed too, and told as `Arrival.standing`. Those
 that wait may be thousands, a night's whole plan: where they fill more than a page they are listed apart, as often as a
@@ -67,7 +68,8 @@ class InstanceSource:
     """The scheduled instances of the watched projects.
 
     `wanted` tells the event types that rules listen to; failures are always among them. `lasting` tells what they call
-    too long, and `ration` is for lists of all that wait. `biz_date_format` is the partition format of the business
+    too long, and `ration` is for lists of all that wait. `followed` are the instances of a project that somebody else
+    looks at now, who brings their recovery to `recovered`. `biz_date_format` is the partition format of the business
     unit, in which the service wants business dates. `lookback` bounds the age of what is news to an empty store; `zone`
     is that of the service's texts.
     """
@@ -80,6 +82,7 @@ class InstanceSource:
     _: KW_ONLY
     zone: tzinfo
     lasting: Callable[[], Collection[Asked]] = frozenset
+    followed: Callable[[str], Set[str]] = lambda _: frozenset()
     ration: Ration | None = None
     biz_date_format: str = "%Y-%m-%d"
     lookback: timedelta = timedelta(hours=1)
@@ -118,6 +121,33 @@ class InstanceSource:
             old=None if progress else now - self.lookback,
         )
 
+    async def recovered(self, now: datetime, project_id: str, rows: Mapping[str, Row]) -> Arrival:
+        """What it means that somebody has just read of these instances of a project that they succeeded.
+
+        It is the same event that a poll would make of it. Told are only those that the source follows; with others the
+        arrival is empty.
+
+        Raises:
+            ApiError, QuotaSpent: the projects are not known and cannot be read.
+        """
+        seen = await self.memory.seen(self.name, list(rows))
+        known = {
+            key: state for key, document in seen.items() if (state := recall(InstanceSeen, document)) and state.open
+        }
+        project = await self.projects.numbered(project_id, now) if known else None
+        sight = Sight(self.tenant, now.astimezone(self.zone), now, stock=False)
+        sifted = {
+            key: sift_instance(sight, project, row.instance, row.node, row.raw, seen[key])
+            for key, row in rows.items()
+            if project and key in known and row.instance.status == "SUCCESS"
+        }
+        return Arrival(
+            source=self.name,
+            tenant=self.tenant,
+            events=in_order(sifted.values()),
+            seen={key: one.state for key, one in sifted.items() if one.state is not None},
+        )
+
     async def _look(self, now: datetime, project: Project, past: _Past) -> _Look:
         sights = self._sights(now, past.progress)
         view = outlook(self.lasting(), sights.keys(), past.progress)
@@ -135,7 +165,9 @@ class InstanceSource:
             states.add("RUNNING")
         listing = await self._list(instances, states, near, span, alone=alone)
         waiting = await list_waiting(self.reader, instances, near, self.ration) if view.apart else None
-        after = await follow(self.reader, instances, past.tracked, listing.values, span, oldest)
+        followed = self.followed(project.id)
+        others = {key: state for key, state in past.tracked.items() if key not in followed}
+        after = await follow(self.reader, instances, others, listing.values, span, oldest)
         rows = {key: row for key, row in listing.values.items() if _is_meant(key, row, sights, past)} | after.rows
         sifted = await self._sift(project, rows, sights)
         ended = {key: Sifted(state=state) for key, state in after.ended.items()}

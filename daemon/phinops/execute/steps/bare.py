@@ -17,6 +17,7 @@ from phinops.execute.steps.kind import (
     Path,
     Probe,
     Progress,
+    Reverse,
     Setting,
     Standing,
     Target,
@@ -24,6 +25,7 @@ from phinops.execute.steps.kind import (
 )
 
 NOWHERE = Target("", "")
+INSIDE = Reverse(why="it changes nothing in Dataphin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class BareStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = False
     idempotent: bool = False
+    reverse: Reverse = INSIDE
     overlaps: bool = False
     countable: bool = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from phinops.errors import Malformed, Refused
@@ -16,6 +17,7 @@ from phinops.execute.steps.kind import (
     Path,
     Probe,
     Progress,
+    Reverse,
     Setting,
     Standing,
     Step,
@@ -49,6 +51,7 @@ class InstanceStep:
     probe_rule: verdict.ProbeRule
     progress_rule: verdict.ProgressRule
     standing_rule: verdict.StandingRule
+    reverse: Reverse
     met_codes: frozenset[str] = frozenset()
     params: type[InstanceParams] = InstanceParams
     target: Literal["instance", "node"] | None = "instance"
@@ -141,8 +144,7 @@ class InstanceStep:
             return None
 
     async def _record(self, look: Look, target: Target) -> verdict.Record | None:
-        view = await look.instance(target.project_id, target.id)
-        return verdict.record_of(view.instance) if view else None
+        return await _record(look, target)
 
     def _command(self, project_id: str, ids: Sequence[str]) -> JsonObject:
         instances = [{"Id": instance_id} for instance_id in ids]
@@ -155,6 +157,30 @@ class InstanceStep:
         }
 
 
+async def _record(look: Look, target: Target) -> verdict.Record | None:
+    view = await look.instance(target.project_id, target.id)
+    return verdict.record_of(view.instance) if view else None
+
+
+async def _altered(paused: bool, look: Look, write: Write, baseline: Mapping[str, Any], sends: int) -> str:
+    """What of the instance is not as a write left it that sets the flag so and nothing else."""
+    now = await _record(look, write.target)
+    return altered(verdict.from_json(baseline), now, paused=paused) if baseline else "what it was before is not known"
+
+
+def altered(before: verdict.Record, now: verdict.Record | None, *, paused: bool) -> str:
+    """What of the record is not as a write leaves the one before that sets the pause flag so; "" where nothing is."""
+    if now is None:
+        return "Dataphin does not know the instance any more"
+    if before.paused is paused:
+        return f"the instance was {'paused' if paused else 'not paused'} before: there is nothing to take back"
+    if now.paused is not paused:
+        return f"the instance is {'not paused any more' if paused else 'paused again'}"
+    if now.status != before.status:
+        return f"the instance is {now.status} now and was {before.status}"
+    return "" if now.started_at == before.started_at else "another run of the instance has begun"
+
+
 INSTANCE_STEPS: tuple[Step, ...] = (
     InstanceStep(
         "rerun_instance",
@@ -162,6 +188,10 @@ INSTANCE_STEPS: tuple[Step, ...] = (
         verdict.rerun_probe,
         verdict.rerun_progress,
         verdict.rerun_standing,
+        Reverse(
+            why="a run writes over its data from the beginning: terminate_instance ends one that is under way, and "
+            "only another run makes good what it wrote"
+        ),
         frozenset({"TaskToRerunNotFinished", "TaskRunning"}),
         idempotent=False,
         countable=True,
@@ -172,6 +202,7 @@ INSTANCE_STEPS: tuple[Step, ...] = (
         verdict.terminate_probe,
         verdict.terminate_progress,
         verdict.terminate_standing,
+        Reverse(why="a run that was ended cannot go on: rerun_instance begins a new one"),
         frozenset({"TaskToKillHasFinished"}),
     ),
     InstanceStep(
@@ -180,14 +211,26 @@ INSTANCE_STEPS: tuple[Step, ...] = (
         verdict.set_success_probe,
         verdict.set_success_progress,
         verdict.set_success_standing,
+        Reverse(
+            why="what hangs below may have begun because of it, and no call makes a success a failure: rerun_instance "
+            "runs the instance again"
+        ),
     ),
-    InstanceStep("pause_instance", "PAUSE", verdict.pause_probe, verdict.pause_progress, verdict.pause_standing),
+    InstanceStep(
+        "pause_instance",
+        "PAUSE",
+        verdict.pause_probe,
+        verdict.pause_progress,
+        verdict.pause_standing,
+        Reverse("resume_instance", partial(_altered, True)),
+    ),
     InstanceStep(
         "resume_instance",
         "RESUME",
         verdict.resume_probe,
         verdict.resume_progress,
         verdict.resume_standing,
+        Reverse("pause_instance", partial(_altered, False)),
         frozenset({"TaskToResumeNotPaused"}),
     ),
 )

@@ -12,11 +12,16 @@ from phinops.errors import Refused
 from phinops.event import Instance, JsonObject
 from phinops.execute.steps.answers import lone_params
 from phinops.execute.steps.flow import Days, Schedule
-from phinops.execute.steps.kind import WANTED, ItemAnswer, Look, Path, Progress, Setting, Standing, Write
+from phinops.execute.steps.kind import WANTED, ItemAnswer, Look, Path, Progress, Reverse, Setting, Standing, Write
 from phinops.vendor import read_text
 
 SUBMITTED = "submitted"
 """Under this name a step's row keeps the id that the reply gave: of a flow, or of the job that makes one."""
+
+_WRITTEN = Reverse(
+    why="its runs write over their data: terminate_instance ends those that are under way, and only other runs make "
+    "good what they wrote"
+)
 
 MOST = 500
 """Instances that are compared at most, or followed."""
@@ -44,6 +49,7 @@ class SubmitStep:
     idempotent: bool = False
     overlaps: bool = True
     countable: bool = True
+    reverse: Reverse = _WRITTEN
 
     def writes(self, params: Any) -> bool:
         return True

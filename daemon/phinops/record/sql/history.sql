@@ -12,8 +12,9 @@ SELECT started_at AS at FROM firing
  ORDER BY started_at DESC LIMIT 1;
 
 -- started_since --
--- How often the rule began on any key since a moment.
-SELECT count(*) AS n FROM firing WHERE rule = :rule AND started_at > :since AND id <> :except;
+-- How often the rule began on any key since a moment; the end of a lease is no decision of the rule's.
+SELECT count(*) AS n FROM firing
+ WHERE rule = :rule AND started_at > :since AND id <> :except AND id NOT IN (SELECT firing_id FROM reversal);
 
 -- causes_of_firings --
 -- The actions that caused what the rule fired on, on this key of the tenant, since a moment; of several, each.
@@ -69,3 +70,9 @@ SELECT * FROM step
    AND state IN ('intent', 'done', 'unknown', 'abandoned') AND outcome <> 'shadow'
    AND kind NOT IN ('notify', 'read', 'wait', 'emit')
  ORDER BY seq DESC LIMIT 20;
+
+-- recoveries --
+-- The latest instances of the tenant that were seen to succeed since a moment.
+SELECT body FROM event
+ WHERE tenant = :tenant AND type = 'instance.succeeded' AND received_at > :since
+ ORDER BY received_at DESC LIMIT :most;

@@ -43,7 +43,7 @@ class _No(Refused):
 @json_option
 @click.pass_context
 def actions(ctx: click.Context, config_path: Path | None, tenant: str | None, limit: int, as_json: bool) -> None:
-    """What was done and what came of it, newest first.
+    """What was done and what came of it, newest first. `phinops undo ID` takes one of them back.
 
     \b
     Example:
@@ -54,7 +54,7 @@ def actions(ctx: click.Context, config_path: Path | None, tenant: str | None, li
         return
     columns = {
         "TIME": "time", "STEP": "step", "TARGET": "target", "OUTCOME": "outcome", "API": "api", "ID": "id",
-        "TOO OFTEN": "doubled",
+        "REVERSES": "reverses", "UNDONE BY": "undone_by", "TOO OFTEN": "doubled",
     }  # fmt: skip
     show("actions", config_of(config_path), tenant, limit, as_json, columns)
 

@@ -1,4 +1,4 @@
-"""`phinops events`, `firings` and `actions`: what was seen, decided and done."""
+"""`phinops events`, `firings`, `actions` and `leases`: what was seen, decided, done, and ends by itself."""
 
 from __future__ import annotations
 
@@ -58,6 +58,25 @@ def firings(config_path: Path | None, tenant: str | None, limit: int, as_json: b
     show("firings", config_of(config_path), tenant, limit, as_json, columns)
 
 
+@click.command()
+@config_option
+@tenant_option
+@limit_option
+@json_option
+def leases(config_path: Path | None, tenant: str | None, limit: int, as_json: bool) -> None:
+    """Pauses of nodes that end by themselves, and how those ended that are over, newest first.
+
+    \b
+    Example:
+      phinops leases
+    """
+    columns = {
+        "NODE": "node_id", "PROJECT": "project_id", "STATE": "state", "DUE": "due", "SINCE": "since", "RULE": "rule",
+        "ACTION": "action_id", "REASON": "reason",
+    }  # fmt: skip
+    show("leases", config_of(config_path), tenant, limit, as_json, columns)
+
+
 def show(kind: str, config: Config, tenant: str | None, limit: int, as_json: bool, columns: Mapping[str, str]) -> None:
     """Print the newest of a kind, in columns or as JSON."""
     rows = _rows(kind, config, tenant, limit)
@@ -78,6 +97,7 @@ def _rows(kind: str, config: Config, tenant: str | None, limit: int) -> Rows:
 
 def _from_store(kind: str, config: Config, tenant: str, limit: int, silence: NobodyAnswers) -> Rows:
     from phinops.record import lists
+    from phinops.record.leases import list_leases
     from phinops.record.sqlite import Store
     from phinops.surface import logs
 
@@ -87,6 +107,7 @@ def _from_store(kind: str, config: Config, tenant: str, limit: int, silence: Nob
         "events": lambda tx: lists.list_events(tx, limit, tenant),
         "firings": lambda tx: lists.list_firings(tx, limit, tenant, zone),
         "actions": lambda tx: lists.list_actions(tx, limit, tenant, zone),
+        "leases": lambda tx: list_leases(tx, limit, tenant, zone),
     }
 
     async def read() -> Rows:

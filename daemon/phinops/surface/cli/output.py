@@ -45,3 +45,9 @@ def _text(value: Any) -> str:
     if value is None or value == "":
         return _EMPTY
     return " ".join(str(value).split())
+
+
+def paused_text(pause: dict[str, Any]) -> str:
+    """Who lets no write leave, since when and why, for people."""
+    why = f": {pause['reason']}" if pause["reason"] else ""
+    return f"paused by {pause['by']} since {pause['at']}{why}"

@@ -10,7 +10,7 @@ import click
 
 from phinops.config import Config
 from phinops.surface.cli.options import config_of, config_option, json_option, tenant_of, tenant_option
-from phinops.surface.cli.output import print_json, print_rows
+from phinops.surface.cli.output import paused_text, print_json, print_rows
 from phinops.surface.cli.reach import NobodyAnswers, Remote
 
 
@@ -45,6 +45,8 @@ def status(ctx: click.Context, config_path: Path | None, tenant: str | None, as_
 
 def _tell(document: dict[str, Any]) -> None:
     click.echo("ready" if document["ready"] else "not ready: " + "; ".join(document["reasons"]))
+    if document["paused"]:
+        click.echo(f"no write leaves: {paused_text(document['paused'])}")
     for tenant in document["tenants"]:
         click.echo(f"\n{tenant['name']}")
         if tenant["sources"]:
