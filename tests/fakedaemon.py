@@ -169,6 +169,7 @@ class FakeService:
     reloaded: Reloaded = field(default_factory=lambda: Reloaded(True, changed={"added": ["a"]}))
     error: Exception | None = None
     hooked: tuple[int, str] = (202, "")
+    copy: str = ""
     asked: list[Any] = field(default_factory=list)
     pools: list[JsonObject] = field(default_factory=lambda: [QUOTA, UNLIMITED])
     resolutions: FakeResolutions = field(default_factory=FakeResolutions)
@@ -222,6 +223,11 @@ class FakeService:
     async def audit(self, wanted: Wanted, after: int, limit: int) -> JsonObject:
         self.asked.append((wanted, after, limit))
         return self.pages[after]
+
+    async def backup(self) -> str:
+        if self.error is not None:
+            raise self.error
+        return self.copy
 
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         self.asked.append((name, rule))

@@ -98,6 +98,7 @@ class Notices:
         self._told: dict[tuple[str, str], float] = {}
         self._places: dict[str, Places] = {}
         self._replaced = anyio.Event()
+        self._deliveries = Deliveries(StoredOutbox(store), {}, clock)
         self.replace(notifiers)
 
     def replace(self, notifiers: Mapping[str, Notifier]) -> None:
@@ -110,7 +111,10 @@ class Notices:
         ways = {name: self._line(notifiers[name], channel) for name, channel in channels.items()}
         fallbacks = {name: each.fallback for name, each in notifiers.items() if each.fallback}
         self._names = tuple(notifiers)
+        unrecorded = self._deliveries.unrecorded
         self._deliveries = Deliveries(StoredOutbox(self._store, fallbacks), ways, self._clock)
+        for letter in unrecorded:
+            self._deliveries.straight(letter)
         self._replaced.set()
 
     def _line(self, notifier: Notifier, channel: Channel) -> Line:
@@ -165,6 +169,11 @@ class Notices:
         try:
             await self._store.write(op)
         except StoreError as error:
-            log.error("notice.unrecorded", reason=str(error))
-            self._told.pop(about, None)  # the next one tells it
+            log.error("notice.unrecorded", about=alarm.about, reason=str(error))
+            self.tell_unrecorded(notices)
         self.wake()
+
+    def tell_unrecorded(self, notices: Sequence[Notice]) -> None:
+        """Deliver notices that the store could not take. Once it takes one under its id, it is not delivered again."""
+        for each in notices:
+            self._deliveries.straight(Letter(each.id, each.notifier, each.payload, 0, self._clock.now()))

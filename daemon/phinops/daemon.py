@@ -22,7 +22,7 @@ from phinops.crons import Crons
 from phinops.decide.language import Language
 from phinops.decide.rule import Cares
 from phinops.doorway import Doorway
-from phinops.errors import StoreError, StoreLost
+from phinops.errors import StoreError
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor, Kit
 from phinops.execute.bells import Bells
@@ -51,6 +51,7 @@ from phinops.rulebook import Reload, Rulebook
 from phinops.safeguards import KillSwitch, rails_of, tell_if_open
 from phinops.second_look import SecondLooks
 from phinops.spoken import SpokenWords
+from phinops.storewatch import StoreWatch
 from phinops.telling import Telling
 from phinops.tenant import Common, Serving, limiters, serving
 from phinops.timers import SPENDER, Timers
@@ -60,8 +61,6 @@ from phinops.watch import LONGEST_CALL, watches_of
 
 log = structlog.get_logger(__name__)
 
-_PROBE_EVERY = 30.0
-"""Seconds between two writes that find out whether the store can be written."""
 
 _DRAIN_GRACE = 5.0
 """Seconds beyond the longest time-out that a stop waits for writes that are under way."""
@@ -96,7 +95,6 @@ class Daemon(Telling):
         self._parts = parts
         self._clock = clock = parts.common.clock
         self._stop = anyio.Event()
-        self._doubt = anyio.Event()
         self._left: list[tuple[Firing, Event]] = []
         self.report = Report(clock)
         words = SpokenWords(parts.rulebook.language, clock)
@@ -113,7 +111,6 @@ class Daemon(Telling):
             parts.store, parts.rulebook.language, self._in_force, self._courses, clock, self._tell
         )
         self._reloads = Reloads(config, parts.rulebook, self._pipeline, parts.notices, parts.store, clock)
-        self._doorway = Doorway(config, lambda: self._reloads.config.hooks, clock, self.take)
         self._timers = Timers(
             parts.store,
             self._pipeline,
@@ -132,10 +129,15 @@ class Daemon(Telling):
         self._undoing = Undoing(parts.common, parts.servings, self._pipeline, self._courses)
         polled = parts.servings.values() if parts.polls else ()
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
+        self._doorway = Doorway(config, lambda: self._reloads.config.hooks, self._watches, clock, self.take, parts.crew)
         self._crons = Crons(
             parts.servings, parts.store, lambda: self._in_force().rules, self.take, clock, config.timezone, parts.pulse
         )
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
+        everybody = ", ".join(parts.servings)
+        self._store_watch = StoreWatch(
+            parts.store, lambda alarm: parts.notices.tell(everybody, alarm), self._tell_quarantine, clock, parts.pulse
+        )
         settlers = {name: each.settler for name, each in hands.items()}
         self._looks = SecondLooks(parts.store, settlers, STEPS, clock, parts.pulse, parts.notices)
         self._retention = Retention(
@@ -182,7 +184,12 @@ class Daemon(Telling):
             notices = Notices(config.notifiers, store, await stack.enter_async_context(Post(transport=mail)), clock)
             web = await stack.enter_async_context(Web(transport=mail))
             crew, pulse, rails = Crew(), Pulse(clock), rails_of(config)
-            book = Book(store, notices.wake, lambda failed: tell_if_open(failed, rails, crew, notices.tell))
+            book = Book(
+                store,
+                notices.wake,
+                lambda failed: tell_if_open(failed, rails, crew, notices.tell),
+                notices.tell_unrecorded,
+            )
             common = Common(
                 store=store,
                 journal=book,
@@ -226,7 +233,7 @@ class Daemon(Telling):
                 loops.start_soon(watch.run)
             notices = self._parts.notices
             for loop in (
-                *self._crons.loops(), self._timers.run, self._leases.run, notices.run, self._watch_store,
+                *self._crons.loops(), self._timers.run, self._leases.run, notices.run, self._store_watch.run,
                 self._quotas.run, self._looks.run, self._retention.run,
             ):  # fmt: skip
                 loops.start_soon(loop)
@@ -259,7 +266,7 @@ class Daemon(Telling):
         try:
             return await self._timers.take(arrival)
         except StoreError:
-            self._doubt.set()
+            self._store_watch.doubt()
             raise
 
     async def _take_own(self, event: Event) -> None:
@@ -314,7 +321,7 @@ class Daemon(Telling):
         """
         asked = _asked(self._parts.rulebook)
         found = await self._reloads.reload(config)
-        self._doubt.set()
+        self._store_watch.doubt()
         if "refused" not in found.changed:
             self._rules_changed(more=bool(_asked(self._parts.rulebook) - asked))
         return found
@@ -326,24 +333,8 @@ class Daemon(Telling):
             watch.pacer.nudge(look=more and watch.source.name == "instances")
         self._timers.changed()
 
-    async def _watch_store(self) -> None:
-        """Find out whether the store can be written, now and then and whenever there is doubt.
-
-        Raises:
-            StoreLost: another process has taken the store over: whatever acts must end.
-        """
-        while True:
-            self._parts.pulse.beat("store", _PROBE_EVERY)
-            self._doubt = anyio.Event()
-            try:
-                await self._parts.store.probe()
-                await self._reloads.tell_quarantine(tuple(self._parts.servings), self._take_own)
-            except StoreLost:
-                raise
-            except StoreError:
-                pass  # the store has said so in the log, and readiness tells it
-            with anyio.move_on_after(self._clock.real(_PROBE_EVERY)):
-                await self._doubt.wait()
+    async def _tell_quarantine(self) -> None:
+        await self._reloads.tell_quarantine(tuple(self._parts.servings), self._take_own)
 
     # How it is
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from phinops.errors import StoreUnwritable
 from phinops.event import Event, JsonObject
 from phinops.firing import (
     Aftermath,
@@ -32,7 +33,8 @@ _HOUR = timedelta(hours=1)
 class Book:
     """The journal of one store.
 
-    `noticed` is told when the outbox has something new, `failed` of writes that Dataphin refused or that were not done.
+    `noticed` is told when the outbox has something new, `failed` of writes that Dataphin refused or that were not done;
+    `unrecorded` gets the notices that the outbox could not take, for people are told all the same.
     """
 
     def __init__(
@@ -40,10 +42,12 @@ class Book:
         store: Store,
         noticed: Callable[[], None] = lambda: None,
         failed: Callable[[Failed], None] = lambda _: None,
+        unrecorded: Callable[[Sequence[Notice]], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._noticed = noticed
         self._failed = failed
+        self._unrecorded = unrecorded
         self._leased: Callable[[], None] = lambda: None
 
     def on_lease(self, leased: Callable[[], None]) -> None:
@@ -67,7 +71,11 @@ class Book:
             for notice in notices:
                 journal.put_notice(tx, notice.id, step.firing_id, step.n, notice.notifier, notice.payload)
 
-        await self._store.write(op)
+        try:
+            await self._store.write(op)
+        except StoreUnwritable:
+            self._unrecorded(notices)
+            raise
         if notices:
             self._noticed()
         if step.state == "skipped":

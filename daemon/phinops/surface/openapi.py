@@ -50,6 +50,7 @@ def document() -> dict[str, Any]:
             "/api/v1/explain/{name}": {"get": _explain()},
             "/api/v1/recorded": {"get": _recorded()},
             "/api/v1/audit": {"get": _audit()},
+            "/api/v1/backup": {"post": _backup()},
             "/api/v1/reload": {"post": _reload()},
             "/api/v1/call": {"post": _call()},
             "/api/v1/actions/{id}/look": {"post": _look()},
@@ -227,6 +228,11 @@ def _audit() -> dict[str, Any]:
         {"name": name, "in": "query", "schema": schema, "description": what} for name, (schema, what) in asked.items()
     ]
     return _operation("Who did what, oldest first", _json(page), parameters=[*named, limit])
+
+
+def _backup() -> dict[str, Any]:
+    file = {"description": "The file", "content": {"application/vnd.sqlite3": {}}}
+    return _operation("A copy of the store as it is now", file, security=[{"token": []}])
 
 
 def _reload() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,10 +14,11 @@ import anyio
 import anyio.to_thread
 import structlog
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -91,6 +93,7 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/actions/{id}/resolve", api.resolve),
         ("/api/v1/pause", api.pause),
         ("/api/v1/resume", api.resume),
+        ("/api/v1/backup", api.backup),
     ]
     routes = [
         Route("/", _front_page, methods=["GET"]),
@@ -189,6 +192,10 @@ class _Api:
         if by is not None and by not in get_args(QuotaKey):
             raise HTTPException(400, f"`by` is one of {', '.join(get_args(QuotaKey))}")
         return JSONResponse(await self._service.quota(by, _limit(request, default="10"), _tenant(request)))
+
+    async def backup(self, _: Request) -> Response:
+        path = await self._service.backup()
+        return FileResponse(path, media_type="application/vnd.sqlite3", background=BackgroundTask(os.unlink, path))
 
     async def reload(self, _: Request) -> Response:
         result = await self._service.reload()

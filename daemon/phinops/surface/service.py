@@ -158,6 +158,14 @@ class Service(Protocol):
         """
         ...
 
+    async def backup(self) -> str:
+        """Makes a copy of the store as it is now; the path of its file, which whoever asked deletes.
+
+        Raises:
+            StoreError: there is no room for it, or the store is damaged.
+        """
+        ...
+
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         """Why each rule did what it did about an event, named by its id or a firing's; None when it is not on record.
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from phinops.errors import Refused
 from phinops.event import Event, JsonObject
 from phinops.execute.steps.kind import (
+    REFUSED,
     WANTED,
     ItemAnswer,
     Look,
@@ -43,7 +44,7 @@ class BareStep:
     verifiable: bool = False
     idempotent: bool = False
     reverse: Reverse = INSIDE
-    overlaps: bool = False
+    repeatable: frozenset[str] = REFUSED
     countable: bool = False
 
     def writes(self, params: Any) -> bool:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from phinops.errors import Malformed, Refused
+from phinops.errors import Refused
 from phinops.event import Event, JsonObject
 from phinops.execute.steps import verdict
 from phinops.execute.steps.answers import item_answers, merged_ids, says_met
 from phinops.execute.steps.kind import (
+    NO_GOOD,
     ItemAnswer,
     Look,
     Path,
@@ -22,9 +23,9 @@ from phinops.execute.steps.kind import (
     Standing,
     Step,
     Target,
-    Taskrun,
     Write,
 )
+from phinops.execute.steps.runs import logged_runs
 from phinops.execute.steps.target import instance_of
 from phinops.execute.steps.values import Id, Params, ProjectId
 
@@ -60,7 +61,7 @@ class InstanceStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = True
     idempotent: bool = True
-    overlaps: bool = False
+    repeatable: frozenset[str] = NO_GOOD
     countable: bool = False
 
     def writes(self, params: InstanceParams) -> bool:
@@ -106,7 +107,7 @@ class InstanceStep:
             now = await self._record(look, write.target)
         if now is None:
             return {}
-        runs = None if not self.countable or verdict.times_tell(now) else await self._runs(look, write.target)
+        runs = None if not self.countable or verdict.times_tell(now) else await logged_runs(look, write.target)
         return verdict.to_json(now) if runs is None else {**verdict.to_json(now), "runs": verdict.counted(runs)}
 
     def standing(self, write: Write, decided: Mapping[str, Any], now: Mapping[str, Any]) -> Standing:
@@ -122,7 +123,7 @@ class InstanceStep:
         found = self.probe_rule(before, now)
         if found != "unclear" or not self.countable:
             return found
-        runs = await self._runs(look, write.target)
+        runs = await logged_runs(look, write.target)
         return "unclear" if runs is None else verdict.runs_probe(before, verdict.counted_in(baseline), runs)
 
     async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
@@ -130,18 +131,11 @@ class InstanceStep:
         return self.progress_rule(verdict.from_json(baseline), now) if now else "pending"
 
     async def effects(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> int | None:
-        runs = await self._runs(look, write.target) if self.countable and baseline else None
+        runs = await logged_runs(look, write.target) if self.countable and baseline else None
         if runs is None:
             return None
         since = verdict.runs_since(verdict.from_json(baseline), verdict.counted_in(baseline), runs)
         return None if since is None else verdict.asked_for(since)
-
-    async def _runs(self, look: Look, target: Target) -> Sequence[Taskrun] | None:
-        """The log of runs; None where Dataphin will not show it, or shows what is none."""
-        try:
-            return await look.taskruns(target.project_id, target.id)
-        except (Refused, Malformed):
-            return None
 
     async def _record(self, look: Look, target: Target) -> verdict.Record | None:
         return await _record(look, target)

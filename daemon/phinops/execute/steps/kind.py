@@ -28,6 +28,10 @@ Probe = Literal["applied", "absent", "unclear"]
 Progress = Literal["pending", "verified", "failed"]
 Path = tuple[str | int, ...]
 
+REFUSED = frozenset({"refused"})
+NO_GOOD = REFUSED | {"failed", "timed_out"}
+"""Outcomes after which a step may be worth another try."""
+
 
 class BadStep(PhinopsError):
     """The step cannot be carried out as it was rendered for this event; the text says why, for people."""
@@ -261,8 +265,8 @@ class Step(Protocol):
         ...
 
     @property
-    def overlaps(self) -> bool:
-        """Whether doing it again begins something new beside what is still under way."""
+    def repeatable(self) -> frozenset[str]:
+        """The outcomes after which doing it once more may help, and begins nothing beside what is still under way."""
         ...
 
     def items(self, body: Mapping[str, Any], ids: Sequence[str]) -> Mapping[str, ItemAnswer]:

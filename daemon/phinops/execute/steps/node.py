@@ -16,6 +16,7 @@ from phinops.errors import Malformed, Refused
 from phinops.event import Event, JsonObject
 from phinops.execute.steps.answers import item_answers, merged_ids
 from phinops.execute.steps.kind import (
+    NO_GOOD,
     ItemAnswer,
     Look,
     NodeOperation,
@@ -80,7 +81,7 @@ class NodeStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = True
     idempotent: bool = True
-    overlaps: bool = False
+    repeatable: frozenset[str] = NO_GOOD
     countable: bool = True
 
     def writes(self, params: NodeParams) -> bool:

@@ -50,6 +50,8 @@ COMMANDS: Mapping[str, Entry] = {
     "reload": Entry(f"{_HERE}.reload", "reload", "Make the running daemon read config and rules again."),
     "pause": Entry(f"{_HERE}.pause", "pause", "Let no write to Dataphin leave until resumed."),
     "resume": Entry(f"{_HERE}.pause", "resume", "Let writes to Dataphin leave again."),
+    "backup": Entry(f"{_HERE}.backup", "backup", "A copy of the store, while the daemon runs."),
+    "restore": Entry(f"{_HERE}.backup", "restore", "Put a backup in the store's place."),
     "call": Entry(f"{_HERE}.call", "call", "One call to Dataphin through the same limits."),
     "catalog": Entry(f"{_HERE}.catalog", "catalog", "The APIs of Dataphin with level, edition and parameters."),
     "rehearse": Entry(f"{_HERE}.rehearse", "rehearse", "A day of a tenant in seconds, and what it costs."),

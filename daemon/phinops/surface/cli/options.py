@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -70,6 +72,11 @@ limit_option = click.option(
     "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many at most."
 )
 tenant_option = click.option("--tenant", metavar="NAME", help="Which tenant, where several are configured.")
+
+
+def person() -> str:
+    """Who types this, for the audit."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def log_options(command: Command) -> Command:
