@@ -168,6 +168,7 @@ class FakeService:
     health: Health = (True, [])
     reloaded: Reloaded = field(default_factory=lambda: Reloaded(True, changed={"added": ["a"]}))
     error: Exception | None = None
+    answering: Any = None
     hooked: tuple[int, str] = (202, "")
     copy: str = ""
     asked: list[Any] = field(default_factory=list)
@@ -247,7 +248,7 @@ class FakeService:
     async def counts(self) -> JsonObject:
         if self.error is not None:
             raise self.error
-        totals = {"events": 4, "firings": 3, "open": 1, "doubled": 0, "leases": 2}
+        totals = {"events": 4, "firings": 3, "open": 1, "doubled": 0, "leases": 2, "approvals": 2}
         return {**totals, "actions": {"verified": 2}, "notices": {"sent": 1}}
 
     async def reload(self) -> Reloaded:

@@ -10,6 +10,7 @@ from datetime import timedelta
 import anyio
 import structlog
 
+from phinops.answering import Answering
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.lasting import Asked
 from phinops.carryover import carry_over
@@ -100,9 +101,10 @@ class Daemon(Telling):
         words = SpokenWords(parts.rulebook.language, clock)
         hands = {name: each.hands for name, each in parts.servings.items()}
         self._bells = Bells()
+        self.answering = Answering(parts.store, self._bells, clock, config.timezone)
         kit = Kit(
             parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.rails, parts.brake,
-            self._take_own, parts.notices.tell,
+            self._take_own, parts.notices.tell, lambda: parts.notices.names,
         )  # fmt: skip
         actor = Actor(kit, STEPS)
         glasses = {name: each.glass for name, each in parts.servings.items()}
@@ -181,7 +183,8 @@ class Daemon(Telling):
             # The limiters first: they leave a second empty from here on, in which the rules can be read.
             limiter_of = await stack.enter_async_context(limiters(config.tenants, store, clock, config.timezone))
             rules = rulebook or Rulebook(config, Language(config.timezone), shadow=shadow)
-            notices = Notices(config.notifiers, store, await stack.enter_async_context(Post(transport=mail)), clock)
+            post = await stack.enter_async_context(Post(transport=mail))
+            notices = Notices(config.notifiers, store, post, clock, config.server.public_url)
             web = await stack.enter_async_context(Web(transport=mail))
             crew, pulse, rails = Crew(), Pulse(clock), rails_of(config)
             book = Book(

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from phinops.event import JsonObject
-from phinops.firing import INWARD, Firing, Intent
+from phinops.firing import INWARD, Firing, Intent, has_told
 from phinops.record import journal
 from phinops.record.documents import from_text
 from phinops.record.moments import from_micros, to_micros
@@ -21,7 +21,7 @@ from phinops.record.tx import Snapshot
 LONGEST_CHAIN = 20
 """Actions that an event may follow from, one from the other, to be told by the first of all events."""
 
-_MADE_UP = re.compile(r"\b(fi|act|msg)_[0-9a-f]{20,}\b")
+_MADE_UP = re.compile(r"\b(fi|act|msg|ap)_[0-9a-f]{20,}\b")
 
 
 def page(tx: Snapshot, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
@@ -92,7 +92,7 @@ def decision(firing: Firing, steps: Iterable[Intent]) -> JsonObject:
         "state": firing.state,
         "reason": firing.reason,
         "actions": [_action(row) for row in rows if row.kind not in INWARD and not _was_held(row)],
-        "notices": [notice for row in rows if row.kind == "notify" for notice in _notices(row)],
+        "notices": [notice for row in rows if has_told(row) for notice in _notices(row)],
     }
     known: JsonObject = _without_ids(found)
     return known
@@ -125,7 +125,5 @@ def _action(row: Intent) -> JsonObject:
 
 def _notices(row: Intent) -> Sequence[JsonObject]:
     said = row.request["params"]
-    if row.outcome == "refused":
-        return ()
     texts = {name: said[name] for name in ("severity", "title", "message")}
-    return [{"to": name, **texts} for name in row.target_id.split(", ")]
+    return [{"to": name, **texts} for name in row.target_id.split(", ") if name]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from phinops.answering import Answering
 from phinops.event import JsonObject
 from phinops.problem import Problem
 from phinops.record.audit import Wanted
@@ -172,6 +173,11 @@ class Service(Protocol):
         Raises:
             StoreError: the store cannot be read.
         """
+        ...
+
+    @property
+    def answering(self) -> Answering:
+        """What people are asked, and their answers."""
         ...
 
     async def quota(self, by: QuotaKey | None = None, limit: int = 10, tenant: str = "") -> list[JsonObject]:

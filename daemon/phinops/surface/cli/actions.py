@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,7 +12,7 @@ import click
 from phinops.config import Config
 from phinops.errors import Refused
 from phinops.surface.cli.listings import show
-from phinops.surface.cli.options import config_of, config_option, json_option, limit_option, tenant_option
+from phinops.surface.cli.options import config_of, config_option, json_option, limit_option, person, tenant_option
 from phinops.surface.cli.output import print_json
 from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote
 
@@ -95,7 +93,7 @@ def resolve(
     except NobodyAnswers as silence:
         found = anyio.run(_alone, config, silence, action_id, answer, reason, yes)
     else:
-        said = {"as": _decided(known, answer, yes), "reason": reason, "by": _who()}
+        said = {"as": _decided(known, answer, yes), "reason": reason, "by": person()}
         found = _body(remote.post(f"{path}/resolve", said))
     if as_json:
         print_json(found)
@@ -123,7 +121,7 @@ async def _alone(
         known = _there(action_id, await daemon.resolutions.look(action_id))
         chosen: Any = _decided(known, answer, yes)
         try:
-            found = await daemon.resolutions.resolve(action_id, chosen, _who(), reason, begin=False)
+            found = await daemon.resolutions.resolve(action_id, chosen, person(), reason, begin=False)
         except NotUnknown as error:
             raise _No(str(error)) from error
         return _there(action_id, found)
@@ -165,11 +163,3 @@ def _shown(known: Known) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if value else "not known"
-
-
-def _who() -> str:
-    """The name of the person at this machine."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"user {os.getuid()}"

@@ -1,7 +1,7 @@
 """Recorded events lived through once more, under rules of today: the real daemon in virtual time.
 
 What Dataphin shows is what the events say, each from the moment at which it was received. Writes arrive and change
-nothing: whether they helped is what the events after them tell.
+nothing: whether they helped is what the events after them tell. What rules ask people, these say yes to at once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def live(terms: Terms, rules: Sequence[Path], events: Sequence[JsonObject], sinc
 
 async def _live(terms: Terms, rules: Sequence[Path], events: Sequence[JsonObject], since: datetime) -> Lived:
     start = min([since, *(datetime.fromisoformat(each["at"]) for each in events[:1])])
-    async with on_stage(terms, rules, "", start, exact=True) as stage:
+    async with on_stage(terms, rules, "", start, exact=True, agrees=True) as stage:
         before: int | None = None
         for each in events:
             at = datetime.fromisoformat(each["at"])
