@@ -341,7 +341,8 @@ async def _front_page(_: Request) -> Response:
         "<!doctype html><title>phinops</title><h1>phinops</h1><ul>"
         '<li><a href="/api/v1/status">status</a><li><a href="/api/v1/events">events</a>'
         '<li><a href="/api/v1/firings">firings</a><li><a href="/api/v1/actions">actions</a>'
-        '<li><a href="/api/v1/approvals">approvals</a><li><a href="/api/v1/quota">quota</a>'
+        '<li><a href="/api/v1/approvals">approvals</a><li><a href="/api/v1/leases">leases</a>'
+        '<li><a href="/api/v1/quota">quota</a>'
         '<li><a href="/metrics">metrics</a><li><a href="/api/v1/openapi.json">the API</a></ul>'
     )
 
