@@ -23,6 +23,7 @@ LOSING: Sequence[FaultKind] = ("reset", "hang", "bad_gateway", "error")
 REFUSING = ("DPN.OP.NoPermission", "DPN.Commons.InvalidParam")
 """The ways in which answers are dropped and calls lost, and the codes with which they are refused."""
 
+PROJECT = 131001
 _HOURS = 5 * 3600.0
 FAILING, OTHER = "dws_orders_1d", "dws_users_1d"
 """The node whose instance fails before a run begins, and one of the same project that is as a case says."""
@@ -93,7 +94,9 @@ class Case:
     def rules(self, other: Instance) -> str:
         """The rule file."""
         steps = self.steps.replace("{ID}", other.id).replace("{NODE}", other.node.id)
-        return _RULE + "\n".join(f"      {line}" for line in steps.strip().splitlines()) + "\n"
+        return (
+            _RULE + "\n".join(f"      {line}" for line in steps.strip().splitlines()) + "\n" if steps else "rules: []"
+        )
 
 
 _RULE = f"""
@@ -107,12 +110,8 @@ rules:
 
 
 def _running(simulator: Simulator) -> Instance:
-    return _begun(simulator, _HOURS)
-
-
-def _begun(simulator: Simulator, takes: float) -> Instance:
     other = simulator.tenant.add_instance(OTHER)
-    other.takes = takes
+    other.takes = _HOURS
     simulator.tenant.lives.expect(other)
     simulator.tenant.settle()
     return other
@@ -136,7 +135,12 @@ def _two_failed(simulator: Simulator) -> Instance:
     return other
 
 
-_WHICH = 'instance_id: "{ID}", project_id: "131001"'
+def _of_a_manual_node(simulator: Simulator) -> Instance:
+    return simulator.tenant.add_instance("clean_up")
+
+
+_NODE = f'node_id: "{{NODE}}", project_id: "{PROJECT}"'
+_WHICH = f'instance_id: "{{ID}}", project_id: "{PROJECT}"'
 
 CASES: Mapping[str, Case] = {
     case.name: case
@@ -165,17 +169,32 @@ CASES: Mapping[str, Case] = {
         Case("pause a node", "- pause_node: {}\n  verify: { within: 5m }", {"PAUSE_TASK": 1}, _running),
         Case(
             "resume a node",
-            "- resume_node: { node_id: '{NODE}', project_id: '131001' }",
+            f"- resume_node: {{ {_NODE} }}",
             {"RESUME_TASK": 1},
             _of_a_paused_node,
         ),
         Case(
             "call",
             "- call: PausePhysicalNode\n"
-            "  with: { PauseCommand: { ProjectId: 131001, NodeIdList: ['{{ event.node.id }}'] } }",
+            f"  with: {{ PauseCommand: {{ ProjectId: {PROJECT}, NodeIdList: ['{{{{ event.node.id }}}}'] }} }}",
             {"PAUSE_TASK": 1},
             _running,
-            readable=False,
+            readable="never",
+        ),
+        Case("a person's call", "", {"PAUSE_TASK": 1}, _running, firings=0, readable="never"),
+        Case(
+            "backfill",
+            f"- backfill: {{ {_NODE}, start: 2026-01-01, end: 2026-01-02 }}\n  verify: {{ within: 1h }}",
+            {"CreateNodeSupplement": 1},
+            _running,
+            readable="when done",
+        ),
+        Case("fix data", "- fix_data: {}\n  verify: { within: 10m }", {"FIX": 1}, _running),
+        Case(
+            "a manual run",
+            f"- run_manual_node: {{ {_NODE}, biz_date: 2026-01-02 }}\n  verify: {{ within: 10m }}",
+            {"ExecuteManualNode": 1},
+            _of_a_manual_node,
         ),
         Case(
             "a whole plan",

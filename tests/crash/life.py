@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
@@ -15,12 +16,13 @@ from typing import NoReturn
 import anyio
 import httpx
 
-from crash.cases import Death
+from crash.cases import PROJECT, Death
 from crash.line import Died, Line, MortalWire, Rested
 from crash.mortal import Reaper, StandingLoop, mortal_store
 from phinops.clock import LoopClock
 from phinops.config import Config
 from phinops.daemon import Daemon
+from phinops.errors import ApiError
 from phinops.record import journal
 from phinops.record.tx import Snapshot
 from phinops.rulebook import Rulebook
@@ -47,11 +49,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """From when on it lives, and how it ends."""
+    """From when on it lives, and how it ends. `node` is what a person pauses meanwhile, "" when nobody does."""
 
     begins: datetime
     seed: int
     death: Death
+    node: str = ""
 
 
 def live(life: Life, setting: Setting, pipe: Connection) -> None:
@@ -93,8 +96,8 @@ async def _live(life: Life, setting: Setting, pipe: Connection) -> None:
             tasks.start_soon(_pause, daemon, life.node)
         rest = 0.0
         while rest < AT_REST:
-            await clock.sleep(5.0)
-            rest = rest + 5.0 if await store.read(lambda tx: _is_at_rest(tx, setting.firings)) else 0.0
+            await clock.sleep(_LOOK)
+            rest = rest + _LOOK if await store.read(lambda tx: _is_at_rest(tx, setting.firings)) else 0.0
         end()
 
 
