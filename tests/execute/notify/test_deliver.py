@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import anyio
 import pytest
@@ -389,6 +390,21 @@ def test_many_notices_are_told_in_few_messages_and_each_is_told() -> None:
         told = "\n".join(f"{note.title}\n{note.message}" for note in scene.bell.notes)
         assert all(f"dws_{n:03d} fails" in told for n in range(500))
         assert max(later - at for at, later in itertools.pairwise(moments)) <= 7.0
+
+    play(script, form=FEW)
+
+
+def test_a_question_to_people_is_a_message_of_its_own_among_many() -> None:
+    async def script(scene: Scene) -> None:
+        for n in range(200):
+            asks: dict[str, Any] = {"approval": {"id": f"ap_{n}"}} if n in (0, 150) else {}
+            scene.outbox.put(f"a{n}", message=f"words of {n} in full " * 20, **asks)
+        await scene.pass_by(600)
+        assert {row.state for row in scene.outbox.rows.values()} == {"sent", "merged"}
+        questions = {note.id: note for note in scene.bell.notes if note.approval}
+        assert questions.keys() == {"a0", "a150"}
+        assert all(note.message == f"words of {id[1:]} in full " * 20 for id, note in questions.items())
+        assert len(scene.bell.notes) < 20
 
     play(script, form=FEW)
 

@@ -59,6 +59,11 @@ class Letter:
     carries: bool = False
 
     @property
+    def asks(self) -> bool:
+        """Whether it asks people something: then it is a message of its own."""
+        return "approval" in self.payload
+
+    @property
     def note(self) -> Note:
         """What it says."""
         return note_from(self.payload, id=self.id, time=self.created_at)
@@ -255,9 +260,9 @@ class _Round:
     async def _together(self, letters: Sequence[Letter]) -> tuple[Letter, Note]:
         """The first letter, and what it says of as many as one message holds."""
         first = letters[0]
-        if first.carries:
+        if first.carries or first.asks:
             return first, await self._note(first)
-        alone = [letter for letter in letters if not letter.carries]
+        alone = [letter for letter in letters if not (letter.carries or letter.asks)]
         notes = [letter.note for letter in alone]
         count = fitting(notes, self._line.channel.form.room, self._line.words)
         try:

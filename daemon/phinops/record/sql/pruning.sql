@@ -18,6 +18,10 @@ DELETE FROM outbox WHERE firing_id IN (SELECT value FROM json_each(:firings));
 -- Drops the places that events had in firings.
 DELETE FROM counted WHERE firing_id IN (SELECT value FROM json_each(:firings)) AND firing_id IS NOT NULL;
 
+-- forget_approvals_of --
+-- Drops what firings asked people.
+DELETE FROM approval WHERE firing_id IN (SELECT value FROM json_each(:firings));
+
 -- forget_leases_of --
 -- Drops the leases of pauses.
 DELETE FROM node_lease WHERE action_id IN (
