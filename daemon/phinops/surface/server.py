@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -25,13 +22,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from phinops.answering import Said
 from phinops.approval import Via
-from phinops.config import Server
-from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
 from phinops.errors import Ambiguous, ApiError, ConfigError, NotUndone, PhinopsError, QuotaSpent, Refused, StoreError
 from phinops.record.audit import Wanted
 from phinops.surface import asked, metrics, openapi
-from phinops.surface.listening import bracketed
+from phinops.surface.door import Door
 from phinops.surface.service import Health, QuotaKey, Samples, Service
 
 HOOK_LIMIT = 1 << 20
@@ -46,36 +41,6 @@ VIA: Mapping[str, Via] = {"api": "api", "cli": "cli"}
 """How those who have the token may say that they answer."""
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """Who may come in: the names the Host header may bear (empty: any), the tokens, whether reading needs one. Under
-    the name of `public_url` come those who follow a link of a notice, and nobody else.
-    """
-
-    hosts: frozenset[str]
-    tokens: tuple[str, ...]
-    reading_is_free: bool
-    public_host: str = ""
-
-    def knows(self, request: Request) -> bool:
-        """Whether the request bears one of the tokens."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        given = token.strip().encode()
-        # Every token is compared, so that the time taken tells nothing.
-        fits = [hmac.compare_digest(given, known.encode()) for known in self.tokens]
-        return scheme.lower() == "bearer" and any(fits)
-
-
-def door_for(server: Server, port: int, tokens: Sequence[str]) -> Door:
-    """The door of an address: on loopback reading is free, elsewhere everything but health and hooks needs a token."""
-    local = is_loopback(server.host)
-    names = {"127.0.0.1", "localhost", "[::1]", bracketed(server.host)} if local else {bracketed(server.host)}
-    hosts = frozenset(host for name in names for host in (name, f"{name}:{port}"))
-    anywhere = server.host in ("0.0.0.0", "::")
-    public = urlsplit(server.public_url).netloc.lower()
-    return Door(frozenset() if anywhere else hosts, tuple(tokens), reading_is_free=local, public_host=public)
 
 
 def build_app(service: Service, door: Door) -> Starlette:
