@@ -26,6 +26,8 @@ from phinops.execute.desk import Alarm, Desk
 from phinops.execute.fresh import Eyes, Glass
 from phinops.execute.guard import Rails
 from phinops.execute.hold import Holds
+from phinops.execute.identity import Identities
+from phinops.execute.lineage import Lineage
 from phinops.execute.settle import Settler
 from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Target, Taskrun
 from phinops.execute.steps.table import STEPS
@@ -274,6 +276,7 @@ class Stage:
     events: list[Event]
     switch: KillSwitch
     permit_reason: str = ""
+    hands: Mapping[str, Hands] = field(default_factory=dict)
 
     async def firing(self, firing_id: str) -> Firing:
         found = await self.store.read(lambda tx: journal.firing_of(tx, firing_id))
@@ -341,10 +344,12 @@ async def stage(
             alarms.append(alarm)
 
         book = Book(store, failed=lambda failed: tell_if_open(failed, rails, group, alarmed))
-        desk = Desk(world, book, rails, clock, group, tell)
+        identities = Identities(rails.protected, reading, (), clock)
+        desk = Desk(world, book, rails, clock, group, tell, identify=identities.of)
         settler = Settler(reading, book, clock, 15.0)
         glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
-        hands = {"t": Hands(desk, settler, reading, world.read, Eyes(glass, glass, lambda: world.calls_left))}
+        eyes = Eyes(glass, glass, lambda: world.calls_left)
+        hands = {"t": Hands(desk, settler, reading, world.read, eyes, Lineage(reading, clock))}
         bells = Bells()
         sound = store.store if isinstance(store, FailingStore) else store
         brake = Brake(await sound.read(pausing.pause_of))
@@ -353,7 +358,7 @@ async def stage(
             book, PlainWords(), hands, clock, Holds(), bells, world.web, rails, brake, told, alarmed, lambda: ["oncall"]
         )
         actor = Actor(kit, STEPS)
-        shown = Stage(store, world, None, desk, bells, actor, alarms, events, switch)  # type: ignore[arg-type]
+        shown = Stage(store, world, None, desk, bells, actor, alarms, events, switch, hands=hands)  # type: ignore[arg-type]
         shown.courses = Courses(
             store,
             actor,
