@@ -274,6 +274,7 @@ class Stage:
     events: list[Event]
     switch: KillSwitch
     permit_reason: str = ""
+    hands: Mapping[str, Hands] = field(default_factory=dict)
 
     async def firing(self, firing_id: str) -> Firing:
         found = await self.store.read(lambda tx: journal.firing_of(tx, firing_id))
@@ -353,7 +354,7 @@ async def stage(
             book, PlainWords(), hands, clock, Holds(), bells, world.web, rails, brake, told, alarmed, lambda: ["oncall"]
         )
         actor = Actor(kit, STEPS)
-        shown = Stage(store, world, None, desk, bells, actor, alarms, events, switch)  # type: ignore[arg-type]
+        shown = Stage(store, world, None, desk, bells, actor, alarms, events, switch, hands=hands)  # type: ignore[arg-type]
         shown.courses = Courses(
             store,
             actor,

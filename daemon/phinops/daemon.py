@@ -46,6 +46,7 @@ from phinops.record.sqlite import Store
 from phinops.recording import InForce, permit_again
 from phinops.reloads import Reloads
 from phinops.report import Report
+from phinops.resolutions import Resolutions
 from phinops.retention import Retention
 from phinops.rulebook import Reload, Rulebook
 from phinops.safeguards import KillSwitch, rails_of, tell_if_open
@@ -145,6 +146,7 @@ class Daemon(Telling):
             parts.store, config.store, lambda: self._in_force().rules, self._pipeline.forget_sets, clock,
             config.timezone, parts.pulse,
         )  # fmt: skip
+        self.resolutions = Resolutions(parts.store, hands, STEPS, self._courses.begin)
         self.kill_switch = KillSwitch(parts.store, parts.brake, config.timezone)
         self._vitals = Vitals(
             parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone,

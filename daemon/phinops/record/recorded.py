@@ -70,13 +70,17 @@ def subject_of(tx: Snapshot, event: Mapping[str, object]) -> str:
 
 def is_own(event_type: str) -> bool:
     """Whether events of this type are made by what rules do, and so have ids that are made up."""
-    return event_type in ("action.settled", "lease.ended", "undo.asked") or event_type.startswith("custom.")
+    return event_type in ("action.settled", "lease.ended") or event_type.startswith("custom.")
 
 
 def decisions_on(tx: Snapshot, event_id: str) -> list[JsonObject]:
-    """What rules decided about the event, in order."""
+    """What rules decided about the event, in order. That something is taken back is no decision of theirs."""
     firings = journal.firings(tx.all("firings_of_event", event_id=event_id))
-    return [decision(each, journal.intents(tx.all("steps_of_firing", firing_id=each.id))) for each in firings]
+    return [
+        decision(each, journal.intents(tx.all("steps_of_firing", firing_id=each.id)))
+        for each in firings
+        if "reverses" not in each.plan
+    ]
 
 
 def decision(firing: Firing, steps: Iterable[Intent]) -> JsonObject:

@@ -56,6 +56,8 @@ def document() -> dict[str, Any]:
             "/api/v1/backup": {"post": _backup()},
             "/api/v1/reload": {"post": _reload()},
             "/api/v1/call": {"post": _call()},
+            "/api/v1/actions/{id}/look": {"post": _look()},
+            "/api/v1/actions/{id}/resolve": {"post": _resolve()},
             "/api/v1/pause": {"post": _switch("Let no write leave until resumed", "paused", "by", "reason")},
             "/api/v1/resume": {"post": _switch("Let writes leave again", "resumed", "by")},
             "/hooks/{name}": {"post": _hook()},
@@ -293,6 +295,32 @@ def _call() -> dict[str, Any]:
     request = {"required": True, "content": {"application/json": {"schema": body}}}
     answer = _json({"type": "object"}, "Dataphin's own reply")
     return _operation("One call to Dataphin", answer, requestBody=request, security=[{"token": []}])
+
+
+_ACTION_ID = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
+
+
+def _known() -> dict[str, Any]:
+    names = ("id", "firing_id", "rule", "step", "api", "target", "project", "outcome", "reason", "firing")
+    return _object(**dict.fromkeys(names, _TEXT))
+
+
+def _look() -> dict[str, Any]:
+    anything = {"type": "object"}
+    found = {"type": "string", "enum": ["applied", "absent", "unclear"]}
+    shape = _known()
+    shape["properties"] |= {"request": anything, "before": anything, "now": anything, "found": found, "unread": _TEXT}
+    summary = "What is known of an action; of one whose fate is not known, how its target looks now, which is read"
+    return _operation(summary, _json(shape), parameters=[_ACTION_ID], security=[{"token": []}])
+
+
+def _resolve() -> dict[str, Any]:
+    body = _object(**{"as": {"type": "string", "enum": ["done", "absent", "abandon"]}})
+    body["properties"] |= {"by": {**_TEXT, "default": "the API"}, "reason": _TEXT}
+    request = {"required": True, "content": {"application/json": {"schema": body}}}
+    summary = "Says what became of an action whose fate is not known; 409 when it is"
+    more = {"parameters": [_ACTION_ID], "requestBody": request, "security": [{"token": []}]}
+    return _operation(summary, _json(_known()), **more)
 
 
 def _hook() -> dict[str, Any]:

@@ -41,6 +41,31 @@ class Reloaded(Protocol):
         ...
 
 
+ResolveAs = Literal["done", "absent", "abandon"]
+"""What a person may say of a write of unknown fate."""
+
+
+class Resolving(Protocol):
+    """Decides what became of writes whose fate could not be read."""
+
+    async def look(self, action_id: str) -> JsonObject | None:
+        """What is known of a write, and how its target looks now if its fate is not known; None: there is none.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
+    async def resolve(self, action_id: str, answer: ResolveAs, by: str, reason: str) -> JsonObject | None:
+        """Record what a person says of it, and let what waited for that go on; None: there is no such write.
+
+        Raises:
+            NotUnknown: it does not have to be decided, or somebody else just did.
+            StoreError: it could not be recorded.
+        """
+        ...
+
+
 class KillSwitch(Protocol):
     """Whether any write may leave. What is asked for is recorded with who asked, and survives restarts.
 
@@ -59,6 +84,11 @@ class KillSwitch(Protocol):
 
 class Service(Protocol):
     """The running daemon, as the API, the metrics and the hooks see it."""
+
+    @property
+    def resolutions(self) -> Resolving:
+        """Decides by hand what reading could not settle."""
+        ...
 
     @property
     def kill_switch(self) -> KillSwitch:

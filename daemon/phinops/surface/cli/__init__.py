@@ -42,7 +42,7 @@ COMMANDS: Mapping[str, Entry] = {
     "status": Entry(f"{_HERE}.status", "status", "What the daemon sees and has spent."),
     "events": Entry(f"{_HERE}.listings", "events", "What changed, newest first."),
     "firings": Entry(f"{_HERE}.listings", "firings", "What was decided and why, newest first."),
-    "actions": Entry(f"{_HERE}.listings", "actions", "What was done and what came of it, newest first."),
+    "actions": Entry(f"{_HERE}.actions", "actions", "What was done and what came of it; decides what is unknown."),
     "undo": Entry(f"{_HERE}.undo", "undo", "Take an action back, if its target is still as it left it."),
     "leases": Entry(f"{_HERE}.listings", "leases", "Pauses that end by themselves, newest first."),
     "approvals": Entry(f"{_HERE}.approvals", "approvals", "What people are asked before a rule goes on."),

@@ -75,7 +75,7 @@ tenant_option = click.option("--tenant", metavar="NAME", help="Which tenant, whe
 
 
 def person() -> str:
-    """Who types this, for the audit: as the system knows them, not as the environment says; behind sudo who that was."""
+    """Who types this, for the audit: as the system knows them, not the environment; behind sudo who that was."""
     user, before = os.getuid(), os.environ.get("SUDO_USER", "")
     if user == 0 and before:
         return before  # only root can have set it otherwise, who may do anything

@@ -85,7 +85,8 @@ def memory(rules: Sequence[Rule]) -> timedelta:
 
 
 def _longest(step: RuleStep) -> timedelta:
-    """How long the step takes at most, as far as its rule says so without a template."""
-    waits = step.params.get("duration") or step.params.get("timeout") if step.kind == "wait" else None
+    """How long the step takes at most, its lease included, as far as its rule says so without a template."""
+    names = ("duration", "timeout") if step.kind == "wait" else ("lease",)
+    waits = next((step.params[name] for name in names if step.params.get(name)), None)
     said = parse_duration(waits) if waits and "{{" not in waits else timedelta()
     return said + (step.verify or timedelta())
