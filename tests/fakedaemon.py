@@ -15,8 +15,9 @@ from phinops.config import Server
 from phinops.event import JsonObject
 from phinops.problem import Problem
 from phinops.record.audit import Wanted
-from phinops.surface.server import bind, build_app, door_for, serving
-from phinops.surface.service import Health, QuotaKey, Samples
+from phinops.surface.listening import bind, serving
+from phinops.surface.server import build_app, door_for
+from phinops.surface.service import Health, QuotaKey, ResolveAs, Samples
 
 STATUS: JsonObject = {
     "ready": True,
@@ -96,11 +97,50 @@ ACCOUNT: JsonObject = {
 }  # fmt: skip
 
 
+LEASE: JsonObject = {
+    "action_id": "act_1", "rule": "freeze", "project_id": "7", "node_id": "n_1", "state": "running", "reason": "",
+    "since": "2026-01-05T08:00:00+08:00", "due": "2026-01-05T10:00:00+08:00", "firing_id": "",
+}  # fmt: skip
+PLAN: JsonObject = {
+    "action": "act_1", "step": "resume_node", "api": "ResumePhysicalNode", "target": "n_1", "project_id": "7",
+    "params": {"ResumeCommand": {"ProjectId": 7, "NodeIdList": ["n_1"]}}, "tenant": "prod", "rule": "freeze",
+}  # fmt: skip
+UNDONE: JsonObject = {
+    "action": "act_1", "firing_id": "fi_2", "state": "done", "reason": "", "undone_by": "act_2", "outcome": "verified",
+}  # fmt: skip
+
+
 @dataclass
 class Reloaded:
     accepted: bool
     problems: tuple[Problem, ...] = ()
     changed: Mapping[str, Any] = field(default_factory=dict)
+
+
+UNKNOWN: JsonObject = {
+    "id": "act_1", "firing_id": "fi_1", "rule": "rerun-once", "step": "rerun_instance", "api": "OperateInstance",
+    "target": "t_1", "project": "7", "outcome": "unknown", "reason": "reading the target found the write unclear",
+    "firing": "needs_decision", "request": {"Operation": "RERUN"}, "before": {"status": "FAILED"},
+    "now": {"status": "RUNNING"}, "found": "applied",
+}  # fmt: skip
+
+
+@dataclass
+class FakeResolutions:
+    """Knows one action, act_1, and keeps what was said of it; `error` is raised instead."""
+
+    said: list[tuple[str, ...]] = field(default_factory=list)
+    error: Exception | None = None
+    known: JsonObject = field(default_factory=lambda: UNKNOWN)
+
+    async def look(self, action_id: str) -> JsonObject | None:
+        return self.known if action_id == "act_1" else None
+
+    async def resolve(self, action_id: str, answer: ResolveAs, by: str, reason: str) -> JsonObject | None:
+        if self.error is not None:
+            raise self.error
+        self.said.append((action_id, answer, by, reason))
+        return {**self.known, "outcome": "accepted", "firing": "running"} if action_id == "act_1" else None
 
 
 @dataclass
@@ -128,9 +168,13 @@ class FakeService:
     health: Health = (True, [])
     reloaded: Reloaded = field(default_factory=lambda: Reloaded(True, changed={"added": ["a"]}))
     error: Exception | None = None
+    answering: Any = None
     hooked: tuple[int, str] = (202, "")
+    copy: str = ""
     asked: list[Any] = field(default_factory=list)
     pools: list[JsonObject] = field(default_factory=lambda: [QUOTA, UNLIMITED])
+    resolutions: FakeResolutions = field(default_factory=FakeResolutions)
+    undone: JsonObject = field(default_factory=lambda: UNDONE)
     account: JsonObject = field(default_factory=lambda: ACCOUNT)
     pages: dict[int, JsonObject] = field(default_factory=lambda: {0: {"newest": None, "next": None, "events": []}})
 
@@ -158,6 +202,21 @@ class FakeService:
             raise self.error
         return [{"kind": "action", "limit": limit, "tenant": tenant}]
 
+    async def leases(self, limit: int, tenant: str = "") -> list[JsonObject]:
+        return [{**LEASE, "limit": limit, "tenant": tenant}]
+
+    async def undo_preview(self, action_id: str) -> JsonObject:
+        self.asked.append(action_id)
+        if self.error is not None:
+            raise self.error
+        return PLAN
+
+    async def undo(self, action_id: str, who: str, why: str, wait: timedelta) -> JsonObject:
+        self.asked.append((action_id, who, why, wait))
+        if self.error is not None:
+            raise self.error
+        return self.undone
+
     async def recorded(self, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
         self.asked.append((tenant, since, after, limit))
         return self.pages[after]
@@ -165,6 +224,11 @@ class FakeService:
     async def audit(self, wanted: Wanted, after: int, limit: int) -> JsonObject:
         self.asked.append((wanted, after, limit))
         return self.pages[after]
+
+    async def backup(self) -> str:
+        if self.error is not None:
+            raise self.error
+        return self.copy
 
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         self.asked.append((name, rule))
@@ -184,7 +248,8 @@ class FakeService:
     async def counts(self) -> JsonObject:
         if self.error is not None:
             raise self.error
-        return {"events": 4, "firings": 3, "actions": {"verified": 2}, "notices": {"sent": 1}, "open": 1, "doubled": 0}
+        totals = {"events": 4, "firings": 3, "open": 1, "doubled": 0, "leases": 2, "approvals": 2}
+        return {**totals, "actions": {"verified": 2}, "notices": {"sent": 1}}
 
     async def reload(self) -> Reloaded:
         return self.reloaded

@@ -70,6 +70,7 @@ class StillLook:
     runs: dict[str, Sequence[Taskrun]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     broken: bool = False
+    log_refused: bool = False
     flows: StillFlows = field(default_factory=StillFlows)
 
     async def instance(self, project_id: str, instance_id: str) -> InstanceView | None:
@@ -92,6 +93,8 @@ class StillLook:
 
     async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
         self._ask(f"runs of {instance_id}")
+        if self.log_refused:
+            raise Refused("GetPhysicalInstanceLog", "DPN.Filter.NoPermission", "no")
         return self.runs.get(instance_id, [])
 
     def _ask(self, *what: str) -> None:

@@ -13,12 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from happenings import FAILED
+from phinops.approval import Approval, Shown
 from phinops.clock import LoopClock
 from phinops.config import StoreSection
 from phinops.decide.rule import Rule
 from phinops.firing import Notice
 from phinops.pulse import Pulse
-from phinops.record import journal, rulesets, windows
+from phinops.record import approvals, journal, reversals, rulesets, windows
 from phinops.record.audit import entries_of, note
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
@@ -93,9 +94,14 @@ def happened(tx: Tx, name: str = "1", **more: Any) -> None:
     step = replace(STEP, action_id=f"act_{name}", firing_id=firing.id)
     journal.intend(tx, step)
     journal.settle(tx, step.action_id, "done", "accepted", result={})
+    asked = Approval(f"ap_{name}", step.action_id, firing.id, 0, "t", "r", "ask", "", Shown(), tx.now, tx.now)
+    approvals.put_approval(tx, asked)
     notice = Notice(f"msg_{name}", "oncall", {})
     journal.put_notice(tx, notice.id, firing.id, 1, notice.notifier, notice.payload)
     tx.run("notice_sent", id=notice.id, now=tx.now)
+    reversals.put_reversal(tx, firing.id, "act_before", "undo", who="ann")
+    tx.run("put_lease", action_id=step.action_id, due=tx.now)
+    tx.run("end_lease", action_id=step.action_id, state="resumed", reason="", now=tx.now)
     journal.end(tx, firing.id, "done")
 
 
@@ -108,7 +114,7 @@ async def test_what_is_over_and_old_goes_with_all_that_belongs_to_it() -> None:
         assert [await here.left(table) for table in ("event", "firing", "step", "outbox")] == [1, 1, 1, 2]
         await here.rounds(0.2)
         assert [await here.left(table) for table in ("event", "firing", "step", "outbox")] == [0, 0, 0, 0]
-        assert len(await here.store.read(lambda tx: entries_of(tx, "fi_1"))) == 3
+        assert len(await here.store.read(lambda tx: entries_of(tx, "fi_1"))) == 5
         await here.rounds(2)
         assert await here.left("audit") == 0
 
@@ -155,8 +161,21 @@ def has_a_notice_on_its_way(tx: Tx) -> None:
     tx._connection.execute("UPDATE outbox SET state = 'ready'")
 
 
+def has_a_lease_that_runs(tx: Tx) -> None:
+    tx._connection.execute("UPDATE node_lease SET state = 'open' WHERE action_id = 'act_1'")
+
+
 @pytest.mark.parametrize(
-    "hold", [is_open, is_to_be_decided, has_an_unknown_write, has_an_open_write, waits, has_a_notice_on_its_way]
+    "hold",
+    [
+        is_open,
+        is_to_be_decided,
+        has_an_unknown_write,
+        has_an_open_write,
+        waits,
+        has_a_notice_on_its_way,
+        has_a_lease_that_runs,
+    ],
 )
 async def test_what_is_open_stays_with_its_event_whatever_its_age(hold: Callable[[Tx], None]) -> None:
     async with kept() as here:

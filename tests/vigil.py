@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import anyio
+import httpx
 
 from phinops.clock import LoopClock
 from phinops.config import Config
@@ -27,13 +29,14 @@ MORNING = datetime(2026, 1, 5, 1, 30, tzinfo=UTC)
 
 @dataclass(slots=True)
 class Vigil:
-    """`calls` are the names of all calls so far, with their priorities."""
+    """`calls` are the names of all calls so far, with their priorities, `posts` the notices that were sent."""
 
     clock: LoopClock
     simulator: Simulator
     config: Config
     store: Store
     calls: list[tuple[str, str]] = field(default_factory=list)
+    posts: list[JsonObject] = field(default_factory=list)
     daemon: Daemon | None = None
     _task: asyncio.Task[None] | None = None
 
@@ -63,10 +66,15 @@ class Vigil:
 
     async def _live(self, opened: asyncio.Event) -> None:
         wire = InProcess(self.simulator, self.clock, 0.06, lambda api, who: self.calls.append((api, who)))
-        async with Daemon.open(self.config, clock=self.clock, store=self.store, transport=wire) as daemon:
+        mail = httpx.MockTransport(self._posted)
+        async with Daemon.open(self.config, clock=self.clock, store=self.store, transport=wire, mail=mail) as daemon:
             self.daemon = daemon
             opened.set()
             await daemon.run()
+
+    def _posted(self, request: httpx.Request) -> httpx.Response:
+        self.posts.append(json.loads(request.content)["data"])
+        return httpx.Response(200)
 
     async def until(self, condition: Callable[[], bool], what: str, within: float = 7200.0) -> None:
         end = self.clock.monotonic() + within

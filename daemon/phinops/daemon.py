@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import anyio
 import structlog
 
+from phinops.answering import Answering
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.lasting import Asked
-from phinops.arrive.schedule import ScheduleSource
 from phinops.carryover import carry_over
 from phinops.channels import Notices
 from phinops.clock import Clock
 from phinops.config import Config
 from phinops.course import Courses
 from phinops.crew import Crew
+from phinops.crons import Crons
 from phinops.decide.language import Language
 from phinops.decide.rule import Cares
 from phinops.doorway import Doorway
-from phinops.errors import StoreError, StoreLost
+from phinops.errors import StoreError
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor, Kit
 from phinops.execute.bells import Bells
@@ -33,6 +34,7 @@ from phinops.execute.send import Transport
 from phinops.execute.steps.table import STEPS
 from phinops.execute.web import Web
 from phinops.firing import Firing
+from phinops.leases import Leases
 from phinops.operator_call import OperatorCalls
 from phinops.pipeline import Pipeline, Taken
 from phinops.pulse import Pulse
@@ -44,24 +46,22 @@ from phinops.record.sqlite import Store
 from phinops.recording import InForce, permit_again
 from phinops.reloads import Reloads
 from phinops.report import Report
+from phinops.resolutions import Resolutions
 from phinops.retention import Retention
 from phinops.rulebook import Reload, Rulebook
 from phinops.safeguards import KillSwitch, rails_of, tell_if_open
 from phinops.second_look import SecondLooks
 from phinops.spoken import SpokenWords
+from phinops.storewatch import StoreWatch
 from phinops.telling import Telling
-from phinops.tenant import Common, Remembered, Serving, limiters, serving
+from phinops.tenant import Common, Serving, limiters, serving
 from phinops.timers import SPENDER, Timers
+from phinops.undo import Undoing
 from phinops.vitals import Health, Vitals
-from phinops.watch import LONGEST_CALL, loop_of, watches_of
+from phinops.watch import LONGEST_CALL, watches_of
 
 log = structlog.get_logger(__name__)
 
-_PROBE_EVERY = 30.0
-"""Seconds between two writes that find out whether the store can be written."""
-
-_SCHEDULE_SILENT = 120.0
-"""Seconds within which the schedule looks at its clock again."""
 
 _DRAIN_GRACE = 5.0
 """Seconds beyond the longest time-out that a stop waits for writes that are under way."""
@@ -96,15 +96,15 @@ class Daemon(Telling):
         self._parts = parts
         self._clock = clock = parts.common.clock
         self._stop = anyio.Event()
-        self._doubt = anyio.Event()
         self._left: list[tuple[Firing, Event]] = []
         self.report = Report(clock)
         words = SpokenWords(parts.rulebook.language, clock)
         hands = {name: each.hands for name, each in parts.servings.items()}
         self._bells = Bells()
+        self.answering = Answering(parts.store, self._bells, clock, config.timezone)
         kit = Kit(
             parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.rails, parts.brake,
-            self._take_own, parts.notices.tell,
+            self._take_own, parts.notices.tell, lambda: parts.notices.names,
         )  # fmt: skip
         actor = Actor(kit, STEPS)
         glasses = {name: each.glass for name, each in parts.servings.items()}
@@ -113,7 +113,6 @@ class Daemon(Telling):
             parts.store, parts.rulebook.language, self._in_force, self._courses, clock, self._tell
         )
         self._reloads = Reloads(config, parts.rulebook, self._pipeline, parts.notices, parts.store, clock)
-        self._doorway = Doorway(config, lambda: self._reloads.config.hooks, clock, self.take)
         self._timers = Timers(
             parts.store,
             self._pipeline,
@@ -124,16 +123,30 @@ class Daemon(Telling):
             lambda silent: parts.pulse.beat(SPENDER, silent),
         )
         self._calls = OperatorCalls(parts.store, parts.common)
+        self._leases = Leases(
+            parts.store, self._pipeline, self._courses, parts.notices, tuple(parts.servings), clock, config.timezone,
+            lambda silent: parts.pulse.beat("leases", silent),
+        )  # fmt: skip
+        parts.book.on_lease(self._leases.woken)
+        self._undoing = Undoing(parts.common, parts.servings, self._pipeline, self._courses)
         polled = parts.servings.values() if parts.polls else ()
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
-        self._schedules = {name: self._schedule(name) for name in parts.servings}
+        self._doorway = Doorway(config, lambda: self._reloads.config.hooks, self._watches, clock, self.take, parts.crew)
+        self._crons = Crons(
+            parts.servings, parts.store, lambda: self._in_force().rules, self.take, clock, config.timezone, parts.pulse
+        )
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
+        everybody = ", ".join(parts.servings)
+        self._store_watch = StoreWatch(
+            parts.store, lambda alarm: parts.notices.tell(everybody, alarm), self._tell_quarantine, clock, parts.pulse
+        )
         settlers = {name: each.settler for name, each in hands.items()}
         self._looks = SecondLooks(parts.store, settlers, STEPS, clock, parts.pulse, parts.notices)
         self._retention = Retention(
             parts.store, config.store, lambda: self._in_force().rules, self._pipeline.forget_sets, clock,
             config.timezone, parts.pulse,
         )  # fmt: skip
+        self.resolutions = Resolutions(parts.store, hands, STEPS, self._courses.begin)
         self.kill_switch = KillSwitch(parts.store, parts.brake, config.timezone)
         self._vitals = Vitals(
             parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone,
@@ -170,10 +183,16 @@ class Daemon(Telling):
             # The limiters first: they leave a second empty from here on, in which the rules can be read.
             limiter_of = await stack.enter_async_context(limiters(config.tenants, store, clock, config.timezone))
             rules = rulebook or Rulebook(config, Language(config.timezone), shadow=shadow)
-            notices = Notices(config.notifiers, store, await stack.enter_async_context(Post(transport=mail)), clock)
+            post = await stack.enter_async_context(Post(transport=mail))
+            notices = Notices(config.notifiers, store, post, clock, config.server.public_url)
             web = await stack.enter_async_context(Web(transport=mail))
             crew, pulse, rails = Crew(), Pulse(clock), rails_of(config)
-            book = Book(store, notices.wake, lambda failed: tell_if_open(failed, rails, crew, notices.tell))
+            book = Book(
+                store,
+                notices.wake,
+                lambda failed: tell_if_open(failed, rails, crew, notices.tell),
+                notices.tell_unrecorded,
+            )
             common = Common(
                 store=store,
                 journal=book,
@@ -215,11 +234,10 @@ class Daemon(Telling):
         async with anyio.create_task_group() as loops:
             for watch in self._watches:
                 loops.start_soon(watch.run)
-            for name, schedule in self._schedules.items():
-                loops.start_soon(schedule.run, self._polling(schedule, name))
             notices = self._parts.notices
             for loop in (
-                self._timers.run, notices.run, self._watch_store, self._quotas.run, self._looks.run, self._retention.run
+                *self._crons.loops(), self._timers.run, self._leases.run, notices.run, self._store_watch.run,
+                self._quotas.run, self._looks.run, self._retention.run,
             ):  # fmt: skip
                 loops.start_soon(loop)
             await self._stop.wait()
@@ -251,7 +269,7 @@ class Daemon(Telling):
         try:
             return await self._timers.take(arrival)
         except StoreError:
-            self._doubt.set()
+            self._store_watch.doubt()
             raise
 
     async def _take_own(self, event: Event) -> None:
@@ -262,6 +280,7 @@ class Daemon(Telling):
     def _tell(self, events: Sequence[Event]) -> None:
         self.report.saw(events)
         self._bells.saw(events)
+        self._leases.saw(events)
 
     def _in_force(self) -> InForce:
         """Asked anew for each arrival: a reload puts others in force."""
@@ -269,20 +288,6 @@ class Daemon(Telling):
 
     def _cares(self, family: str) -> Cares | None:
         return self._in_force().rules.cares(family)
-
-    def _crons(self) -> dict[str, str]:
-        return {rule.id: rule.cron for rule in self._in_force().rules if rule.cron}
-
-    def _schedule(self, tenant: str) -> ScheduleSource:
-        memory = Remembered(self._parts.store, tenant)
-        return ScheduleSource(tenant, memory, self._crons, zone=self._config.timezone, clock=self._clock)
-
-    def _polling(self, schedule: ScheduleSource, tenant: str) -> Callable[[datetime], Awaitable[object]]:
-        async def once(now: datetime) -> None:
-            self._parts.pulse.beat(loop_of(tenant, schedule.name), _SCHEDULE_SILENT)
-            await self.take(await schedule.poll(now))
-
-        return once
 
     async def hook(self, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         """Take a posted message in: the HTTP status, 202 when it is recorded, and the reason otherwise."""
@@ -302,6 +307,14 @@ class Daemon(Telling):
             raise ValueError(f"there is no tenant «{name}»; there are {', '.join(self._parts.servings)}")
         return await self._calls.call(self._parts.servings[name], api, params, wait)
 
+    async def undo_preview(self, action_id: str) -> JsonObject:
+        """What `undo` would send, with the target read; raises as `Undoing.preview` does."""
+        return await self._undoing.preview(action_id)
+
+    async def undo(self, action_id: str, who: str, why: str, wait: timedelta) -> JsonObject:
+        """Take an action back for a person; raises as `Undoing.undo` does."""
+        return await self._undoing.undo(action_id, who, why, wait)
+
     # What is in force
 
     async def reload(self, config: Config | None = None) -> Reload:
@@ -311,37 +324,20 @@ class Daemon(Telling):
         """
         asked = _asked(self._parts.rulebook)
         found = await self._reloads.reload(config)
-        self._doubt.set()
+        self._store_watch.doubt()
         if "refused" not in found.changed:
             self._rules_changed(more=bool(_asked(self._parts.rulebook) - asked))
         return found
 
     def _rules_changed(self, *, more: bool) -> None:
         """Sources and timers look at what is asked of them now; `more` says that it is more than before."""
-        for schedule in self._schedules.values():
-            schedule.changed()
+        self._crons.changed()
         for watch in self._watches:
             watch.pacer.nudge(look=more and watch.source.name == "instances")
         self._timers.changed()
 
-    async def _watch_store(self) -> None:
-        """Find out whether the store can be written, now and then and whenever there is doubt.
-
-        Raises:
-            StoreLost: another process has taken the store over: whatever acts must end.
-        """
-        while True:
-            self._parts.pulse.beat("store", _PROBE_EVERY)
-            self._doubt = anyio.Event()
-            try:
-                await self._parts.store.probe()
-                await self._reloads.tell_quarantine(tuple(self._parts.servings), self._take_own)
-            except StoreLost:
-                raise
-            except StoreError:
-                pass  # the store has said so in the log, and readiness tells it
-            with anyio.move_on_after(self._clock.real(_PROBE_EVERY)):
-                await self._doubt.wait()
+    async def _tell_quarantine(self) -> None:
+        await self._reloads.tell_quarantine(tuple(self._parts.servings), self._take_own)
 
     # How it is
 

@@ -64,6 +64,10 @@ class QuotaSpent(PhinopsError):
     """The quota day has no call left for this priority, or the turn did not come before the deadline."""
 
 
+class NotUndone(PhinopsError):
+    """An action cannot be taken back; the text says why, for people."""
+
+
 class ApiError(PhinopsError):
     """Dataphin did not do what was asked. Every field but `api` may be empty when no answer came."""
 

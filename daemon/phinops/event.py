@@ -152,7 +152,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An action of ours that was settled."""
+    """An action of ours that was settled, or is taken back."""
 
     id: str = ""
     step: str = ""
@@ -250,6 +250,8 @@ ADDS: Mapping[str, tuple[str, ...]] = {
     "impact.closed": ("api", "impact"),
     "schedule.fired": ("schedule",),
     "action.settled": ("action",),
+    "lease.ended": ("action",),
+    "undo.asked": ("action",),
     "source.stale": ("health",),
     "source.recovered": ("health",),
     "quota.low": ("quota",),

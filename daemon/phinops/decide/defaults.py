@@ -84,7 +84,7 @@ Course = Literal["RUNNING", "SUCCESS", "FAILED"]
 
 BESIDE: Mapping[str, tuple[str, ...]] = {
     "instance": ("downstream", "gone"),
-    "node": ("downstream", "gone", *FLOWS),
+    "node": ("downstream", "gone", "touched", *FLOWS),
     "alert": ("gone",),
 }
 """What the state of a part may say beside the fields of the event model."""
@@ -92,6 +92,10 @@ BESIDE: Mapping[str, tuple[str, ...]] = {
 _BESIDE: Mapping[str, JsonObject] = {
     "downstream": {"type": "integer", "minimum": 0, "default": 0, "description": "how many nodes hang below it"},
     "gone": {"type": "boolean", "description": "true: Dataphin does not know it any more"},
+    "touched": {
+        "type": "boolean",
+        "description": "true: somebody has changed it just now, which its operation log shows",
+    },
     "backfill": {"enum": [*typing.get_args(Course)], "description": "what has become of its newest backfill"},
     "manual_run": {"enum": [*typing.get_args(Course)], "description": "what has become of its newest manual run"},
 }

@@ -12,7 +12,7 @@ from phinops.decide.rule import Rule, RuleStep, StepKind
 from phinops.event import STATE_EVENTS
 from phinops.problem import Problem
 
-SETTLED = "action.settled"
+SETTLED, LEASE_ENDED = "action.settled", "lease.ended"
 
 _RUN_AGAIN = frozenset(STATE_EVENTS.values())
 CAUSES: Mapping[str, frozenset[str]] = {
@@ -85,6 +85,8 @@ def _causes(rule: Rule, kinds: Mapping[str, StepKind]) -> list[str]:
     """The types of events that the rule's steps bring about whenever it fires, in the order of the steps."""
     found: dict[str, None] = {}
     for step in rule.steps:
+        if step.kind == "approve" and not step.condition:
+            break  # what people are asked for each time does not go on by itself
         if not _may_change(step.condition, rule.types):
             found |= dict.fromkeys(sorted(_caused_by(step, rule, kinds)))
     return list(found)
@@ -96,6 +98,8 @@ def _caused_by(step: RuleStep, rule: Rule, kinds: Mapping[str, StepKind]) -> set
     events = set(CAUSES.get(step.kind, ()))
     if step.kind in _ENDS:
         events -= set(rule.types)
+    if step.params.get("lease"):
+        events.add(LEASE_ENDED)
     return events | ({SETTLED} if _writes(step, kinds) else set())
 
 

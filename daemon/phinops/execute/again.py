@@ -15,11 +15,9 @@ def may_be_repeated(step: Step, result: StepResult) -> bool:
     """Whether doing it again may help, and can do no harm: never where it is not known what was done.
 
     Only of a write that was followed are `failed` and `timed_out` ends; of a wait they are its answer. What may still
-    be under way is not begun a second time beside it.
+    be under way is not begun a second time beside it. Each kind of step says which outcomes these are.
     """
-    if result.outcome == "timed_out" and step.overlaps:
-        return False
-    return result.outcome == "refused" or (step.verifiable and result.outcome in ("failed", "timed_out"))
+    return result.outcome in step.repeatable
 
 
 def pause(tries: int) -> timedelta:

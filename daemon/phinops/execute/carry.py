@@ -219,8 +219,11 @@ class Carrier:
             errand.seen_all = await self._outwait(errand.walk, latest)
             look = self._hands[errand.walk.firing.tenant].look
             errand.before = await errand.walk.step.baseline(look, errand.write, None)
+            if errand.walk.wanted and (reason := await errand.walk.wanted(look)):
+                raise Needless(f"nothing was sent to {errand.write.target.id}: {reason}")
             errand.seen_at = self._clock.monotonic()
-        self._check_standing(errand, latest)
+        if errand.walk.wanted is None:
+            self._check_standing(errand, latest)
 
     def _check_standing(self, errand: _Errand, latest: Sequence[Intent]) -> None:
         """Raises Needless or BadStep when the target is not as the rule decided that it should be written to."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
+from pydantic import BaseModel
+
 from phinops.event import Event, JsonObject
 from phinops.execute.journal import Journal
-from phinops.execute.steps.kind import BadStep, Step, Target, Write
+from phinops.execute.leave import Leave
+from phinops.execute.steps.kind import BadStep, Look, Step, Target, Write, checked
 from phinops.execute.stop import Stop
 from phinops.firing import INWARD, Ask, Firing, Intent, Notice, Outcome, StepResult, TargetLimit
 
@@ -50,6 +53,10 @@ class Words(Protocol):
         ...
 
 
+Wanted = Callable[[Look], Awaitable[str]]
+"""Why a write is not wanted any more as its target is now, or "". Raises the client's errors."""
+
+
 class Unwanted(BadStep):
     """The step's `write` is known, and is not to be carried out: it is refused, or skipped where it is not needed."""
 
@@ -75,7 +82,11 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """One step of one firing while it is being done. `wrote`: an earlier try of it may have changed its target."""
+    """One step of one firing while it is being done. `wrote`: an earlier try of it may have changed its target.
+
+    `wanted` is asked whenever the target is looked at before its write leaves. `leave` is what people said of it, None
+    where nobody was asked.
+    """
 
     firing: Firing
     planned: Planned
@@ -83,6 +94,8 @@ class Walk:
     scene: Scene
     stop: Stop = field(default_factory=Stop)
     wrote: bool = False
+    wanted: Wanted | None = None
+    leave: Leave | None = None
 
     @property
     def limits(self) -> Mapping[str, Any]:
@@ -106,12 +119,21 @@ class Walk:
             target_kind=write.target.kind,
             target_id=write.target.id,
             project_id=write.target.project_id,
-            request={"params": write.params, "batch": write.batch, **({"given": write.given} if write.given else {})},
+            request={"params": write.params, "batch": write.batch, **_more(write)},
             probe={},
             state=state,
             outcome=outcome or "",
             result={"reason": reason} if reason else {},
         )
+
+    def hold_to(self, write: Write) -> None:
+        """Look whether people were shown this very write, where they were asked.
+
+        Raises:
+            Unwanted: it is not what they said yes to.
+        """
+        if self.leave and (wrong := self.leave.objection(write)):
+            raise Unwanted(wrong, write)
 
     def marked(self, attempt: int, write: Write) -> Write:
         """The write as this attempt at this step sends it."""
@@ -156,6 +178,22 @@ class Doer(Protocol):
         ...
 
 
+def is_false(words: Words, planned: Planned, scene: Scene) -> bool:
+    """Whether the step's condition is false, and not one that has no value."""
+    return bool(planned.condition) and words.holds(f"!(\n{planned.condition}\n)", scene)[0]
+
+
+def params_of(words: Words, step: Step, planned: Planned, scene: Scene) -> BaseModel:
+    """The step's parameters with their templates filled in.
+
+    Raises:
+        BadStep: one cannot be rendered for this event, or gives what the step does not take.
+    """
+    as_written = {name: planned.params[name] for name in step.conditions if name in planned.params}
+    rest = {name: value for name, value in planned.params.items() if name not in as_written}
+    return checked(step, {**words.render(rest, scene), **as_written})
+
+
 def planned_step(n: int, document: Mapping[str, Any]) -> Planned:
     """A step of a plan from the JSON that the firing keeps."""
     within = document.get("verify_s")
@@ -175,7 +213,22 @@ def write_of(intent: Intent) -> Write:
     """The write that an intent recorded."""
     target: Any = Target(intent.target_kind, intent.target_id, intent.project_id)  # type: ignore[arg-type]
     request = intent.request
-    return Write(intent.kind, intent.api, target, request["params"], request.get("batch", ""), request.get("given", {}))
+    lease = request.get("lease_s")
+    return Write(
+        intent.kind,
+        intent.api,
+        target,
+        request["params"],
+        request.get("batch", ""),
+        request.get("given", {}),
+        None if lease is None else timedelta(seconds=lease),
+    )
+
+
+def _more(write: Write) -> JsonObject:
+    """What not every write has."""
+    given: JsonObject = {"given": write.given} if write.given else {}
+    return {**given, "lease_s": write.lease.total_seconds()} if write.lease else given
 
 
 async def recorded(journal: Journal, row: Intent, notices: Sequence[Notice] = ()) -> StepResult:

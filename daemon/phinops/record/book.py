@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from phinops.approval import Approval
+from phinops.errors import StoreUnwritable
 from phinops.event import Event, JsonObject
 from phinops.firing import (
+    Aftermath,
     Ask,
     Firing,
     FiringState,
@@ -20,7 +23,7 @@ from phinops.firing import (
     StepResult,
     WriteFacts,
 )
-from phinops.record import breakers, history, journal, looks, pausing
+from phinops.record import approvals, breakers, history, journal, leases, looks, pausing, reversals
 from phinops.record.breakers import Failed
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
@@ -31,7 +34,8 @@ _HOUR = timedelta(hours=1)
 class Book:
     """The journal of one store.
 
-    `noticed` is told when the outbox has something new, `failed` of writes that Dataphin refused or that were not done.
+    `noticed` is told when the outbox has something new, `failed` of writes that Dataphin refused or that were not done;
+    `unrecorded` gets the notices that the outbox could not take, for people are told all the same.
     """
 
     def __init__(
@@ -39,10 +43,17 @@ class Book:
         store: Store,
         noticed: Callable[[], None] = lambda: None,
         failed: Callable[[Failed], None] = lambda _: None,
+        unrecorded: Callable[[Sequence[Notice]], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._noticed = noticed
         self._failed = failed
+        self._unrecorded = unrecorded
+        self._leased: Callable[[], None] = lambda: None
+
+    def on_lease(self, leased: Callable[[], None]) -> None:
+        """Have `leased` told of every lease that is taken or made longer."""
+        self._leased = leased
 
     async def start(self, firing_id: str) -> None:
         await self._store.write(lambda tx: journal.start(tx, firing_id))
@@ -54,8 +65,22 @@ class Book:
         await self._store.write(lambda tx: journal.advance(tx, firing_id, cursor, results))
 
     async def put_step(self, step: Intent, notices: Sequence[Notice] = ()) -> None:
-        def op(tx: Tx) -> None:
+        def put(tx: Tx) -> None:
             journal.put_step(tx, step)
+            if step.state == "skipped":
+                leases.found_paused(tx, step)
+
+        try:
+            await self._put(put, step, notices)
+        except StoreUnwritable:
+            self._unrecorded(notices)
+            raise
+        if step.state == "skipped":
+            self._leased()
+
+    async def _put(self, put: Callable[[Tx], None], step: Intent, notices: Sequence[Notice]) -> None:
+        def op(tx: Tx) -> None:
+            put(tx)
             for notice in notices:
                 journal.put_notice(tx, notice.id, step.firing_id, step.n, notice.notifier, notice.payload)
 
@@ -69,8 +94,36 @@ class Book:
     async def close_wait(self, action_id: str, outcome: Outcome, reason: str, now: Event | None) -> None:
         await self._store.write(lambda tx: journal.close_wait(tx, action_id, outcome, reason, now))
 
+    async def ask_people(self, step: Intent, approval: Approval, notices: Sequence[Notice], now: Event | None) -> None:
+        def put(tx: Tx) -> None:
+            journal.open_wait(tx, step)
+            approvals.put_approval(tx, approval)
+            if now is not None:
+                journal.keep_now(tx, step.firing_id, now)
+
+        await self._put(put, step, notices)
+
+    async def approval(self, approval_id: str) -> Approval | None:
+        return await self._store.read(lambda tx: approvals.approval_of(tx, approval_id))
+
+    async def approval_at(self, firing_id: str, n: int) -> Approval | None:
+        return await self._store.read(lambda tx: approvals.approval_at(tx, firing_id, n))
+
+    async def expire(self, approval_id: str) -> bool:
+        return await self._store.write(lambda tx: approvals.expire(tx, approval_id))
+
+    async def close_approval(self, approval: Approval, outcome: Outcome, reason: str) -> None:
+        def op(tx: Tx) -> None:
+            journal.close_wait(tx, approval.action_id, outcome, reason, None)
+            approvals.settle(tx, approval.id, outcome, reason)
+
+        await self._store.write(op)
+
     async def intend(self, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | None]:
-        return await self._store.write(lambda tx: intend(tx, asks, guard))
+        found = await self._store.write(lambda tx: intend(tx, asks, guard))
+        if any(ask.intent.request.get("lease_s") is not None for ask in asks):
+            self._leased()
+        return found
 
     async def settle(
         self,
@@ -108,6 +161,9 @@ class Book:
     async def tries_of(self, firing_id: str, n: int) -> Sequence[str]:
         return await self._store.read(lambda tx: journal.tries_of(tx, firing_id, n))
 
+    async def aftermath(self, action_id: str, besides: str) -> Aftermath | None:
+        return await self._store.read(lambda tx: reversals.aftermath(tx, action_id, besides))
+
     async def firing(self, firing_id: str) -> Firing | None:
         return await self._store.read(lambda tx: journal.firing_of(tx, firing_id))
 
@@ -121,6 +177,7 @@ def intend(tx: Tx, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | No
         if objection is None:
             journal.intend(tx, ask.intent)
             breakers.asked(tx, ask.intent, ask.rule)
+            leases.take(tx, ask.intent)
         elif not objection.passing:
             result = {"reason": objection.reason}
             journal.put_step(tx, replace(ask.intent, state="failed", outcome="refused", result=result))

@@ -8,6 +8,7 @@ from phinops.event import from_json
 from phinops.firing import Firing, Intent, Seen
 from phinops.record import journal
 from phinops.record.documents import from_text
+from phinops.record.leases import Lease, open_leases
 from phinops.record.moments import from_micros
 from phinops.record.timing import Received
 from phinops.record.tx import Snapshot
@@ -17,13 +18,14 @@ from phinops.record.windows import Window, every_open
 @dataclass(frozen=True, slots=True)
 class Chronicle:
     """Events with when they were received, firings and attempts at steps, each in the order of their birth; `counted`
-    is what counts in open windows.
+    is what counts in open windows, `leases` those that are not over.
     """
 
     events: tuple[Received, ...] = ()
     firings: tuple[Firing, ...] = ()
     steps: tuple[Intent, ...] = ()
     counted: tuple[tuple[Window, Seen], ...] = ()
+    leases: tuple[Lease, ...] = ()
 
 
 def chronicle(tx: Snapshot) -> Chronicle:
@@ -36,4 +38,5 @@ def chronicle(tx: Snapshot) -> Chronicle:
         tuple(journal.firings(tx.all("every_firing"))),
         tuple(journal.intents(tx.all("every_step"))),
         tuple(every_open(tx)),
+        tuple(open_leases(tx)),
     )

@@ -98,17 +98,12 @@ def firing_of(tx: Snapshot, firing_id: str) -> Firing | None:
 
 def open_firings(tx: Snapshot) -> list[Firing]:
     """Everything that goes on by itself, oldest first."""
-    return firings_from(tx.all("open_firings"))
-
-
-def firings_from(rows: Iterable[Row]) -> list[Firing]:
-    """Firing rows as values."""
-    return [_firing(row) for row in rows]
+    return firings(tx.all("open_firings"))
 
 
 def firings_on(tx: Snapshot, event_id: str) -> list[Firing]:
     """What rules made of an event, oldest first; skipped firings are among them."""
-    return firings_from(tx.all("firings_on", event_id=event_id))
+    return firings(tx.all("firings_on", event_id=event_id))
 
 
 def move(tx: Tx, firing_id: str, state: FiringState, reason: str = "", wake_at: datetime | None = None) -> None:
@@ -132,6 +127,7 @@ def end(tx: Tx, firing_id: str, state: FiringState, reason: str = "") -> bool:
     changed = tx.run("end_firing", id=firing_id, state=state, reason=reason, now=to_micros(tx.now))
     if changed:
         tx.run("end_waits", firing_id=firing_id, now=to_micros(tx.now))
+        tx.run("void_approvals", firing_id=firing_id, why=reason)
         note(tx, "firing.ended", firing_id, state=state, reason=reason)
     return bool(changed)
 
@@ -244,6 +240,12 @@ def last_step(tx: Snapshot, firing_id: str, n: int) -> Intent | None:
     return _intent(row) if row else None
 
 
+def action_of(tx: Snapshot, action_id: str) -> Intent | None:
+    """One attempt by its id, or None."""
+    row = tx.one("get_step", action_id=action_id)
+    return _intent(row) if row else None
+
+
 def put_notice(tx: Tx, notice_id: str, firing_id: str | None, n: int, notifier: str, payload: JsonObject) -> None:
     """Queue a notice, without a firing when it is the daemon's own; its id stays the same over every try."""
     tx.run(
@@ -266,7 +268,7 @@ def abandon_operator_calls(tx: Tx) -> int:
 
 
 def counts(tx: Snapshot) -> JsonObject:
-    """Totals for summaries and metrics: events, firings, actions by outcome, notices by state, writes open, doubled."""
+    """Totals: events, firings, actions by outcome, notices by state, writes open and doubled, leases, questions."""
     totals = tx.one("table_counts") or {}
     actions: dict[str, int] = {}
     for row in tx.all("outcome_counts"):
@@ -280,6 +282,8 @@ def counts(tx: Snapshot) -> JsonObject:
         "actions": actions,
         "notices": notices,
         "open": _count(tx.one("open_intents")),
+        "approvals": _count(tx.one("open_approvals")),
+        "leases": _count(tx.one("count_leases")),
         "doubled": _count(tx.one("doubled_actions")),
     }
 

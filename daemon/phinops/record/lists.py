@@ -25,7 +25,8 @@ def list_actions(tx: Snapshot, limit: int, tenant: str = "", zone: tzinfo = UTC)
 
     `step` is the step's kind, `target` the id of what it was done to, `time` when it was intended. `outcome` is ""
     until there is one, and `absent` for an attempt that is known not to have happened: the next one is a new row.
-    `doubled` is there, and says how often it was done, where a second look found that to be more often than meant.
+    Where there is such: `reverses` is the action that it takes back, `undone_by` the one that has taken it back, and
+    `doubled` says how often it was done, where a second look found that to be more often than meant.
     """
     return [_action(row, zone) for row in tx.all("list_actions", limit=limit, tenant=tenant)]
 
@@ -72,5 +73,5 @@ def _action(row: Row, zone: tzinfo) -> JsonObject:
         "outcome": row["outcome"] or ("absent" if row["state"] == "absent" else ""),
         "request_id": row["request_id"],
         "time": from_micros(row["t_intent"]).astimezone(zone).isoformat(),
-        **({"doubled": row["doubled"]} if row["doubled"] else {}),
+        **{name: row[name] for name in ("reverses", "undone_by", "doubled") if row[name]},
     }

@@ -1,7 +1,7 @@
 """What retention lets go of, in small steps: each op looks at a few rows of one table, in the order of their birth.
 
 What is open stays, whatever its age: firings that are not over or that a person has to decide, writes of unknown fate,
-notices on their way, events of open windows; and with them what they refer to.
+notices on their way, events of open windows, leases that run; and with them what they refer to.
 """
 
 from __future__ import annotations
@@ -47,13 +47,16 @@ class Sweep(Protocol):
 
 
 def sweep_firings(tx: Tx, horizon: Horizon, after: int, /) -> Swept:
-    """Firings that are over, with their attempts, their notices and their places in windows."""
+    """Firings that are over, with their attempts, their notices, places in windows, leases and questions."""
     longer = _moments(horizon)
     rows = tx.all("next_firings", before=horizon.before, longer=longer, after=after, limit=AT_A_TIME)
     gone: dict[str, int] = {}
     if ids := _over(rows):
         gone["notices"] = tx.run("forget_notices_of", firings=ids)
         tx.run("forget_places_of", firings=ids)
+        tx.run("forget_approvals_of", firings=ids)
+        tx.run("forget_leases_of", firings=ids)
+        tx.run("forget_reversals_of", firings=ids)
         gone["actions"] = tx.run("forget_steps_of", firings=ids)
         gone["firings"] = tx.run("forget_firings", firings=ids)
     return Swept(gone, _going_on(rows))

@@ -16,7 +16,7 @@ def take_turn(tx: Tx, tenant: str, rule: str, key: str) -> tuple[Firing, Event] 
     here = {"tenant": tenant, "rule": rule, "key": key}
     if tx.one("holders_of", **here, **{"except": ""}):
         return None
-    firing = next(iter(journal.firings_from(tx.all("queued_firings", **here))), None)
+    firing = next(iter(journal.firings(tx.all("queued_firings", **here))), None)
     event = journal.event_of(tx, firing.event_id) if firing else None
     if firing is None or event is None:
         return None

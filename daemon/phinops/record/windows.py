@@ -10,7 +10,7 @@ from phinops import event as events
 from phinops.event import Event, JsonObject
 from phinops.firing import Firing, Seen
 from phinops.record.documents import from_text, to_text
-from phinops.record.journal import firings_from
+from phinops.record.journal import firings
 from phinops.record.moments import from_micros
 from phinops.record.tx import Row, Snapshot, Tx
 
@@ -99,7 +99,7 @@ def places_of(tx: Snapshot, event_id: str) -> list[Place]:
 def waiting_for_absence(tx: Snapshot, window: Window) -> list[Firing]:
     """The firings of the key that begin unless something comes, oldest first."""
     here = {name: value for name, value in window.here.items() if name != "pattern"}
-    return firings_from(tx.all("waiting_for_absence", **here))
+    return firings(tx.all("waiting_for_absence", **here))
 
 
 def join(tx: Tx, firing_id: str, event: Event) -> None:

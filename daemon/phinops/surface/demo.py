@@ -24,7 +24,7 @@ from phinops.daemon import Daemon
 from phinops.event import JsonObject
 from phinops.simulate import Simulator, serve
 from phinops.surface.examples import example_rules
-from phinops.surface.server import serving
+from phinops.surface.listening import serving
 from phinops.surface.watch import Sight, Watch
 
 _ALL = 1_000_000

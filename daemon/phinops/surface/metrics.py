@@ -55,6 +55,8 @@ FAMILIES: Mapping[str, Family] = {
     "firings_recorded": Family("gauge", "Decisions of rules that the store holds."),
     "actions": Family("gauge", "Writes that the store holds, by how they ended.", ("outcome",)),
     "actions_unsettled": Family("gauge", "Writes whose outcome is still open."),
+    "approvals_open": Family("gauge", "Questions to people that wait for an answer."),
+    "leases": Family("gauge", "Nodes that are paused and will be resumed by themselves."),
     "actions_doubled": Family("gauge", "Writes that a second look found done more often than meant."),
     "notices": Family("gauge", "Notices that the store holds, by what became of them.", ("state",)),
     "store_bytes": Family("gauge", "Bytes of the store that hold something, and those that are free.", ("part",)),
@@ -77,6 +79,8 @@ def samples_of_counts(counts: JsonObject) -> Series:
         "firings_recorded": [({}, float(counts["firings"]))],
         "actions": [({"outcome": name}, float(count)) for name, count in counts["actions"].items()],
         "actions_unsettled": [({}, float(counts["open"]))],
+        "approvals_open": [({}, float(counts["approvals"]))],
+        "leases": [({}, float(counts["leases"]))],
         "actions_doubled": [({}, float(counts["doubled"]))],
         "notices": [({"state": name}, float(count)) for name, count in counts["notices"].items()],
     }

@@ -271,11 +271,7 @@ def _kind(kind: StepKind) -> Schema:
 
 def _parameters(kind: StepKind) -> Schema:
     schema = _Inlined(kind.params).schema
-    own = {
-        key: written(key, each)
-        for key, each in schema["properties"].items()
-        if not (kind.name == "pause_node" and key == "lease")
-    }
+    own = {key: written(key, each) for key, each in schema["properties"].items()}
     return {**schema, "properties": own}
 
 

@@ -206,3 +206,44 @@ async def test_without_a_baseline_nothing_is_called_absent() -> None:
 async def test_a_failed_look_is_passed_on() -> None:
     with pytest.raises(Transient):
         await RERUN.probe(StillLook(broken=True), rerun_of("t_1"), {"status": "FAILED"})
+
+
+WAITS = Instance(id="t_1", status="WAITING", paused=False)
+HELD = replace(WAITS, paused=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (WAITS, HELD, ""),
+        (WAITS, WAITS, "the instance is not paused any more"),
+        (WAITS, None, "Dataphin does not know the instance any more"),
+        (HELD, HELD, "the instance was paused before"),
+        (WAITS, replace(HELD, status="FAILED"), "the instance is FAILED now and was WAITING"),
+        (WAITS, replace(HELD, started_at=NOON), "another run of the instance has begun"),
+    ],
+)
+async def test_a_pause_is_taken_back_only_while_the_instance_is_as_it_left_it(
+    before: Instance, now: Instance | None, said: str
+) -> None:
+    step = STEPS["pause_instance"]
+    write = replace(rerun_of("t_1"), step=step.name)
+    baseline = await step.baseline(StillLook({"t_1": before}), write, None)
+    found = await step.reverse.altered(StillLook({"t_1": now} if now else {}), write, baseline, 1)
+    assert said in found if said else found == ""
+
+
+async def test_a_resumption_is_taken_back_only_while_the_instance_has_not_begun() -> None:
+    step = STEPS["resume_instance"]
+    baseline = await step.baseline(StillLook({"t_1": HELD}), rerun_of("t_1"), None)
+    for now, said in ((WAITS, ""), (HELD, "paused again"), (replace(WAITS, status="RUNNING"), "is RUNNING now")):
+        found = await step.reverse.altered(StillLook({"t_1": now}), rerun_of("t_1"), baseline, 1)
+        assert said in found if said else found == ""
+    assert "not known" in await step.reverse.altered(StillLook({"t_1": WAITS}), rerun_of("t_1"), {}, 1)
+
+
+def test_every_step_has_a_reverse_that_there_is_or_says_why_not() -> None:
+    for step in STEPS.values():
+        back = STEPS.get(step.reverse.step)
+        assert bool(back) is not bool(step.reverse.why), step.name
+        assert back is None or back.reverse.step == step.name

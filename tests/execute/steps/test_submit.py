@@ -313,6 +313,18 @@ async def test_a_fix_is_told_by_one_more_run_of_the_instance() -> None:
     assert await FIX.probe(look, write, {}) == "unclear"
 
 
+async def test_without_a_log_a_record_that_stands_still_proves_nothing() -> None:
+    look = StillLook(log_refused=True)
+    write, before = await fixed(look)
+    assert "runs" not in before
+    assert await FIX.probe(look, write, before) == "unclear"
+    assert await FIX.effects(look, write, before) is None
+    assert await FIX.progress(look, write, before) == "pending"
+    look.shown_instances["t_1"] = Instance(id="t_1", status="SUCCESS", started_at=after(9), ended_at=after(10))
+    assert await FIX.probe(look, write, before) == "applied"
+    assert await FIX.progress(look, write, before) == "verified"
+
+
 async def test_an_instance_that_is_gone_is_not_fixed() -> None:
     look = StillLook()
     write, before = await fixed(look)

@@ -33,6 +33,7 @@ rules:
       - id: run
         run_manual_node: { node_id: n_7, project_id: 7, biz_date: "{{ bizdate(now) }}" }
         verify: { within: 1h }
+        retry: 1
       - notify: { to: oncall, message: "run {{ steps.run.outcome }}" }
   - id: mend
     on: instance.failed
@@ -72,11 +73,8 @@ steps:
   - event: {CAME}
   - state: {{ node: {{ id: n_9, backfill: FAILED }} }}
   - advance: 5s
-  - expect: {{ actions: [ {{ backfill: {{}} }} ], notifications: [] }}
-  - advance: 10s
-  - state: {{ node: {{ id: n_9, backfill: SUCCESS }} }}
-  - advance: 5m
-  - expect: {{ actions: [ {{ backfill: {{}} }} ], notifications: [ {{ to: oncall, message: fill verified }} ] }}
+  - advance: 1h
+  - expect: {{ actions: [ {{ backfill: {{}} }} ], notifications: [ {{ to: oncall, message: fill failed }} ] }}
 """
 TOO_LONG = f"""
 steps:
@@ -109,9 +107,20 @@ steps:
   - event: { type: hook.go }
   - advance: 10m
   - expect: { actions: [ { run_manual_node: { node_id: n_7, biz_date: 2026-01-04 } } ], notifications: [] }
-  - state: { node: { id: n_7, manual_run: FAILED } }
+  - state: { node: { id: n_7, manual_run: SUCCESS } }
   - advance: 2m
-  - expect: { notifications: [ { to: oncall, message: run failed } ] }
+  - expect: { notifications: [ { to: oncall, message: run verified } ] }
+"""
+BY_HAND_AGAIN = """
+steps:
+  - event: { type: hook.go }
+  - state: { node: { id: n_7, manual_run: FAILED } }
+  - advance: 5s
+  - expect: { actions: [ { run_manual_node: {} } ], notifications: [] }
+  - advance: 10s
+  - state: { node: { id: n_7, manual_run: SUCCESS } }
+  - advance: 2m
+  - expect: { actions: [ { run_manual_node: {} } ], notifications: [ { to: oncall, message: run verified } ] }
 """
 BY_HAND_LOST = """
 steps:
@@ -168,7 +177,7 @@ def test_a_backfill_is_followed_until_a_state_says_its_end(tmp_path: Path, downs
 
 
 @pytest.mark.parametrize("test", [FAILED, TOO_LONG, LOST_FOR_GOOD])
-def test_a_backfill_is_repeated_when_it_failed_and_not_when_it_may_still_run(tmp_path: Path, test: str) -> None:
+def test_a_backfill_that_may_still_run_is_not_repeated(tmp_path: Path, test: str) -> None:
     assert tried(tmp_path, test) == []
 
 
@@ -180,8 +189,8 @@ def test_a_backfill_whose_answer_was_lost_shows_by_its_instances(
     assert tried(tmp_path, LOST.replace("FAULT", fault).replace("OUTCOME", outcome), downstream) == []
 
 
-@pytest.mark.parametrize("test", [BY_HAND, BY_HAND_LOST, BY_HAND_NEVER])
-def test_a_manual_run_is_followed_and_looked_for(tmp_path: Path, test: str) -> None:
+@pytest.mark.parametrize("test", [BY_HAND, BY_HAND_AGAIN, BY_HAND_LOST, BY_HAND_NEVER])
+def test_a_manual_run_is_followed_looked_for_and_repeated_when_it_failed(tmp_path: Path, test: str) -> None:
     assert tried(tmp_path, test) == []
 
 

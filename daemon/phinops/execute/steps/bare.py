@@ -11,12 +11,14 @@ from pydantic import BaseModel
 from phinops.errors import Refused
 from phinops.event import Event, JsonObject
 from phinops.execute.steps.kind import (
+    REFUSED,
     WANTED,
     ItemAnswer,
     Look,
     Path,
     Probe,
     Progress,
+    Reverse,
     Setting,
     Standing,
     Target,
@@ -24,6 +26,7 @@ from phinops.execute.steps.kind import (
 )
 
 NOWHERE = Target("", "")
+INSIDE = Reverse(why="it changes nothing in Dataphin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class BareStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = False
     idempotent: bool = False
-    overlaps: bool = False
+    reverse: Reverse = INSIDE
+    repeatable: frozenset[str] = REFUSED
     countable: bool = False
 
     def writes(self, params: Any) -> bool:

@@ -21,6 +21,7 @@ from phinops.execute.steps.kind import (
     ItemAnswer,
     Look,
     Path,
+    Reverse,
     Setting,
     Step,
     Target,
@@ -32,6 +33,9 @@ from phinops.masking import masked
 
 REPLY_LIMIT = 16 * 1024
 """Bytes of JSON of a reply that are kept with the step."""
+
+
+_NOT_KNOWN = Reverse(why="phinops does not know what takes a call back: make the call that does with `phinops call`")
 
 
 class CallParams(Params):
@@ -49,6 +53,7 @@ class CallStep(BareStep):
     params: type[BaseModel] = CallParams
     scalar: str = "call"
     beside: frozenset[str] = frozenset({"with"})
+    reverse: Reverse = _NOT_KNOWN
 
     def writes(self, params: CallParams) -> bool:
         return not is_read(params.call)

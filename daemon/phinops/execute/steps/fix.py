@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, WithJsonSchema
 
 from phinops.catalog.catalog import nearest
-from phinops.errors import Refused
+from phinops.errors import Malformed, Refused
 from phinops.event import Event, JsonObject
 from phinops.execute.steps import verdict
-from phinops.execute.steps.kind import InstanceView, Look, Probe, Progress, Standing, Step, Taskrun, Write
+from phinops.execute.steps.kind import InstanceView, Look, Probe, Progress, Standing, Step, Target, Taskrun, Write
+from phinops.execute.steps.runs import logged_runs
 from phinops.execute.steps.submit import MOST, SubmitStep
 from phinops.execute.steps.target import instance_of
 from phinops.execute.steps.values import Flag, Id, Params, ProjectId, is_template
@@ -62,9 +63,10 @@ class FixStep(SubmitStep):
         view = await look.instance(write.target.project_id, write.target.id)
         if view is None:
             return {}
-        runs = await look.taskruns(write.target.project_id, write.target.id)
-        below = await _below(look, view, write.given["range"])
-        return {**verdict.to_json(verdict.record_of(view.instance)), "runs": verdict.counted(runs), "below": below}
+        runs = await logged_runs(look, write.target)
+        before = verdict.to_json(verdict.record_of(view.instance))
+        counted = {} if runs is None else {"runs": verdict.counted(runs)}
+        return {**before, **counted, "below": await _below(look, view, write.given["range"])}
 
     def standing(self, write: Write, decided: Mapping[str, Any], now: Mapping[str, Any]) -> Standing:
         if not now:
@@ -73,12 +75,10 @@ class FixStep(SubmitStep):
 
     async def probe(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Probe:
         view = await look.instance(write.target.project_id, write.target.id)
-        since = await _runs_since(look, write, baseline)
-        if view is None or since is None:
+        if view is None or not baseline:
             return "unclear"
-        return (
-            "applied" if since else verdict.rerun_probe(verdict.from_json(baseline), verdict.record_of(view.instance))
-        )
+        since = await _runs_since(look, write, baseline)
+        return fix_probe(verdict.from_json(baseline), verdict.record_of(view.instance), since)
 
     async def effects(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> int | None:
         since = await _runs_since(look, write, baseline)
@@ -105,6 +105,16 @@ class FixStep(SubmitStep):
             return "pending"  # it is not known what else must end
         records = {each: verdict.record_of(views[each].instance) for each in below if each in views}
         return await _those_below(look, project, records, now.started_at)
+
+
+def fix_probe(before: Record, now: Record, since: Sequence[Taskrun] | None) -> Probe:
+    """Applied when the log has new runs (`since`; None: it does not tell) or the record shows one; absent when neither
+    does: a record may stand still though it runs.
+    """
+    if since:
+        return "applied"
+    found = verdict.rerun_probe(before, now)
+    return "unclear" if found == "absent" and since is None else found
 
 
 def run_end(run: Record) -> Progress:
@@ -137,7 +147,7 @@ async def _those_below(look: Look, project: str, records: Mapping[str, Record], 
     if "pending" in came.values():
         return "pending"
     for each in reversed([one for one, how in came.items() if how == "unmoved"]):
-        runs = await look.taskruns(project, each)
+        runs = await logged_runs(look, Target("instance", each, project))
         ended = run_since(_record(runs[-1]), since) if runs else "pending"
         if ended != "verified":
             return "failed" if ended == "failed" else "pending"
@@ -148,7 +158,7 @@ async def _below(look: Look, view: InstanceView, wanted: str) -> list[str] | Non
     """The ids of the instances in the range, nearest first; None where they are not to be had, or too many."""
     try:
         found = await look.flows.below(view.instance.id, view.node.type)
-    except Refused:
+    except (Refused, Malformed):
         return None
     states = {"failed": frozenset({"FAILED"}), "final": ENDED}.get(wanted)
     ids = [each.id for each in found if states is None or each.status in states]
@@ -158,8 +168,8 @@ async def _below(look: Look, view: InstanceView, wanted: str) -> list[str] | Non
 async def _runs_since(look: Look, write: Write, baseline: Mapping[str, Any]) -> Sequence[Taskrun] | None:
     """The runs of the instance that were not in its log before; None where that cannot be told."""
     known = verdict.counted_in(baseline)
-    runs = await look.taskruns(write.target.project_id, write.target.id)
-    return verdict.runs_since(verdict.from_json(baseline), known, runs) if known else None
+    runs = await logged_runs(look, write.target) if known else None
+    return None if runs is None else verdict.runs_since(verdict.from_json(baseline), known, runs)
 
 
 def _record(run: Taskrun) -> Record:

@@ -12,8 +12,9 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from pydantic import BaseModel, Field, field_validator
 
 from phinops.config.fields import is_loopback
-from phinops.execute.steps.bare import BareStep
-from phinops.execute.steps.kind import BadStep, Path, Setting, Step, Target
+from phinops.event import Event
+from phinops.execute.steps.bare import BareStep, bare_write
+from phinops.execute.steps.kind import BadStep, Look, Path, Reverse, Setting, Step, Target, Write
 from phinops.execute.steps.values import OR_EMPTY, Params, Text, is_template
 from phinops.masking import SECRET
 
@@ -67,15 +68,22 @@ class Request:
         return Target("http", f"{self.method} {self.url.partition('?')[0].partition('#')[0]}")
 
 
+_OUTSIDE = Reverse(why="what was requested by HTTP is for those to take back who answered")
+
+
 @dataclass(frozen=True, slots=True)
 class HttpStep(BareStep):
     """The step `http`. Whether a write that got no answer arrived is not known, and is never tried by sending again."""
 
     name: str = "http"
     params: type[BaseModel] = HttpParams
+    reverse: Reverse = _OUTSIDE
 
     def writes(self, params: HttpParams) -> bool:
         return params.verb not in READING
+
+    async def write(self, params: HttpParams, event: Event, look: Look) -> Write:
+        return bare_write(self.name, params, request_of(params).target)
 
     def problems(self, params: HttpParams, setting: Setting) -> list[tuple[Path, str]]:
         found: list[tuple[Path, str]] = [(("url",), each) for each in _url_mistakes(params.url)]

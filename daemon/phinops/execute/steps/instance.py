@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
-from phinops.errors import Malformed, Refused
+from phinops.errors import Refused
 from phinops.event import Event, JsonObject
 from phinops.execute.steps import verdict
 from phinops.execute.steps.answers import item_answers, merged_ids, says_met
 from phinops.execute.steps.kind import (
+    NO_GOOD,
     ItemAnswer,
     Look,
     Path,
     Probe,
     Progress,
+    Reverse,
     Setting,
     Standing,
     Step,
     Target,
-    Taskrun,
     Write,
 )
+from phinops.execute.steps.runs import logged_runs
 from phinops.execute.steps.target import instance_of
 from phinops.execute.steps.values import Id, Params, ProjectId
 
@@ -49,6 +52,7 @@ class InstanceStep:
     probe_rule: verdict.ProbeRule
     progress_rule: verdict.ProgressRule
     standing_rule: verdict.StandingRule
+    reverse: Reverse
     met_codes: frozenset[str] = frozenset()
     params: type[InstanceParams] = InstanceParams
     target: Literal["instance", "node"] | None = "instance"
@@ -57,7 +61,7 @@ class InstanceStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = True
     idempotent: bool = True
-    overlaps: bool = False
+    repeatable: frozenset[str] = NO_GOOD
     countable: bool = False
 
     def writes(self, params: InstanceParams) -> bool:
@@ -103,7 +107,7 @@ class InstanceStep:
             now = await self._record(look, write.target)
         if now is None:
             return {}
-        runs = None if not self.countable or verdict.times_tell(now) else await self._runs(look, write.target)
+        runs = None if not self.countable or verdict.times_tell(now) else await logged_runs(look, write.target)
         return verdict.to_json(now) if runs is None else {**verdict.to_json(now), "runs": verdict.counted(runs)}
 
     def standing(self, write: Write, decided: Mapping[str, Any], now: Mapping[str, Any]) -> Standing:
@@ -119,7 +123,7 @@ class InstanceStep:
         found = self.probe_rule(before, now)
         if found != "unclear" or not self.countable:
             return found
-        runs = await self._runs(look, write.target)
+        runs = await logged_runs(look, write.target)
         return "unclear" if runs is None else verdict.runs_probe(before, verdict.counted_in(baseline), runs)
 
     async def progress(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> Progress:
@@ -127,22 +131,14 @@ class InstanceStep:
         return self.progress_rule(verdict.from_json(baseline), now) if now else "pending"
 
     async def effects(self, look: Look, write: Write, baseline: Mapping[str, Any]) -> int | None:
-        runs = await self._runs(look, write.target) if self.countable and baseline else None
+        runs = await logged_runs(look, write.target) if self.countable and baseline else None
         if runs is None:
             return None
         since = verdict.runs_since(verdict.from_json(baseline), verdict.counted_in(baseline), runs)
         return None if since is None else verdict.asked_for(since)
 
-    async def _runs(self, look: Look, target: Target) -> Sequence[Taskrun] | None:
-        """The log of runs; None where Dataphin will not show it, or shows what is none."""
-        try:
-            return await look.taskruns(target.project_id, target.id)
-        except (Refused, Malformed):
-            return None
-
     async def _record(self, look: Look, target: Target) -> verdict.Record | None:
-        view = await look.instance(target.project_id, target.id)
-        return verdict.record_of(view.instance) if view else None
+        return await _record(look, target)
 
     def _command(self, project_id: str, ids: Sequence[str]) -> JsonObject:
         instances = [{"Id": instance_id} for instance_id in ids]
@@ -155,6 +151,30 @@ class InstanceStep:
         }
 
 
+async def _record(look: Look, target: Target) -> verdict.Record | None:
+    view = await look.instance(target.project_id, target.id)
+    return verdict.record_of(view.instance) if view else None
+
+
+async def _altered(paused: bool, look: Look, write: Write, baseline: Mapping[str, Any], sends: int) -> str:
+    """What of the instance is not as a write left it that sets the flag so and nothing else."""
+    now = await _record(look, write.target)
+    return altered(verdict.from_json(baseline), now, paused=paused) if baseline else "what it was before is not known"
+
+
+def altered(before: verdict.Record, now: verdict.Record | None, *, paused: bool) -> str:
+    """What of the record is not as a write leaves the one before that sets the pause flag so; "" where nothing is."""
+    if now is None:
+        return "Dataphin does not know the instance any more"
+    if before.paused is paused:
+        return f"the instance was {'paused' if paused else 'not paused'} before: there is nothing to take back"
+    if now.paused is not paused:
+        return f"the instance is {'not paused any more' if paused else 'paused again'}"
+    if now.status != before.status:
+        return f"the instance is {now.status} now and was {before.status}"
+    return "" if now.started_at == before.started_at else "another run of the instance has begun"
+
+
 INSTANCE_STEPS: tuple[Step, ...] = (
     InstanceStep(
         "rerun_instance",
@@ -162,6 +182,10 @@ INSTANCE_STEPS: tuple[Step, ...] = (
         verdict.rerun_probe,
         verdict.rerun_progress,
         verdict.rerun_standing,
+        Reverse(
+            why="a run writes over its data from the beginning: terminate_instance ends one that is under way, and "
+            "only another run makes good what it wrote"
+        ),
         frozenset({"TaskToRerunNotFinished", "TaskRunning"}),
         idempotent=False,
         countable=True,
@@ -172,6 +196,7 @@ INSTANCE_STEPS: tuple[Step, ...] = (
         verdict.terminate_probe,
         verdict.terminate_progress,
         verdict.terminate_standing,
+        Reverse(why="a run that was ended cannot go on: rerun_instance begins a new one"),
         frozenset({"TaskToKillHasFinished"}),
     ),
     InstanceStep(
@@ -180,14 +205,26 @@ INSTANCE_STEPS: tuple[Step, ...] = (
         verdict.set_success_probe,
         verdict.set_success_progress,
         verdict.set_success_standing,
+        Reverse(
+            why="what hangs below may have begun because of it, and no call makes a success a failure: rerun_instance "
+            "runs the instance again"
+        ),
     ),
-    InstanceStep("pause_instance", "PAUSE", verdict.pause_probe, verdict.pause_progress, verdict.pause_standing),
+    InstanceStep(
+        "pause_instance",
+        "PAUSE",
+        verdict.pause_probe,
+        verdict.pause_progress,
+        verdict.pause_standing,
+        Reverse("resume_instance", partial(_altered, True)),
+    ),
     InstanceStep(
         "resume_instance",
         "RESUME",
         verdict.resume_probe,
         verdict.resume_progress,
         verdict.resume_standing,
+        Reverse("pause_instance", partial(_altered, False)),
         frozenset({"TaskToResumeNotPaused"}),
     ),
 )

@@ -8,9 +8,9 @@ values of the service.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ValidationError
@@ -27,6 +27,10 @@ TargetKind = Literal["instance", "node", "api", "http", ""]
 Probe = Literal["applied", "absent", "unclear"]
 Progress = Literal["pending", "verified", "failed"]
 Path = tuple[str | int, ...]
+
+REFUSED = frozenset({"refused"})
+NO_GOOD = REFUSED | {"failed", "timed_out"}
+"""Outcomes after which a step may be worth another try."""
 
 
 class BadStep(PhinopsError):
@@ -54,7 +58,7 @@ class Write:
 
     `params` are the API's own, without OpTenantId and Env. Writes with the same `batch` may be merged into
     one call of at most `BATCH_LIMIT`; with "" the write travels alone. `given` are the step's parameters in the words
-    of rule files, of steps whose call says them in others.
+    of rule files, of steps whose call says them in others. `lease`: after so long phinops takes it back by itself.
     """
 
     step: str
@@ -63,6 +67,7 @@ class Write:
     params: JsonObject
     batch: str = ""
     given: JsonObject = field(default_factory=dict)
+    lease: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +159,29 @@ class Look(Protocol):
         ...
 
 
+Altered = Callable[[Look, Write, Mapping[str, Any], int], Awaitable[str]]
+"""Reads the target of a done write: what of it is not as the write left it, for people, or "".
+
+It is given the write, its baseline, and how often it may have been sent. Raises the client's errors.
+"""
+
+
+async def _never_restored(look: Look, write: Write, baseline: Mapping[str, Any], sends: int) -> str:
+    return "nothing takes it back"
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """How a done write is taken back: by the step of the kind `step`, if its target is still as the write left it.
+
+    Where nothing truly restores what was, `step` is "" and `why` says why, and what a person can do.
+    """
+
+    step: str = ""
+    altered: Altered = _never_restored
+    why: str = ""
+
+
 class Setting(Protocol):
     """What `check` knows beyond the rule itself. None: without a config it was not checked."""
 
@@ -237,8 +265,8 @@ class Step(Protocol):
         ...
 
     @property
-    def overlaps(self) -> bool:
-        """Whether doing it again begins something new beside what is still under way."""
+    def repeatable(self) -> frozenset[str]:
+        """The outcomes after which doing it once more may help, and begins nothing beside what is still under way."""
         ...
 
     def items(self, body: Mapping[str, Any], ids: Sequence[str]) -> Mapping[str, ItemAnswer]:
@@ -280,6 +308,11 @@ class Step(Protocol):
 
         Beside what the target looked like, `baseline` has what `result` kept of the reply, if one came.
         """
+        ...
+
+    @property
+    def reverse(self) -> Reverse:
+        """How a done write is taken back, or why it cannot be."""
         ...
 
     @property

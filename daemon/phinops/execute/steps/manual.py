@@ -8,7 +8,7 @@ from typing import Any
 
 from phinops.event import Event, Instance, JsonObject
 from phinops.execute.steps.flow import Days
-from phinops.execute.steps.kind import Look, Probe, Progress, Step, Write
+from phinops.execute.steps.kind import REFUSED, Look, Probe, Progress, Step, Write
 from phinops.execute.steps.submit import SUBMITTED, SubmitStep, end_of, ids_of, instances_of, new_since
 from phinops.execute.steps.target import node_of
 from phinops.execute.steps.values import Day, Id, Params, ProjectId
@@ -75,4 +75,5 @@ RUN_MANUAL_NODE: Step = ManualStep(
     field="FlowId",
     command="ExecuteCommand",
     text="FlowName",
+    repeatable=REFUSED | {"failed"},  # one instance, and it has ended,
 )

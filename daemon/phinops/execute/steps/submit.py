@@ -8,15 +8,31 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from phinops.errors import Refused
+from phinops.errors import Malformed, Refused
 from phinops.event import Instance, JsonObject
 from phinops.execute.steps.answers import lone_params
 from phinops.execute.steps.flow import Days, Schedule
-from phinops.execute.steps.kind import WANTED, ItemAnswer, Look, Path, Progress, Setting, Standing, Write
+from phinops.execute.steps.kind import (
+    REFUSED,
+    WANTED,
+    ItemAnswer,
+    Look,
+    Path,
+    Progress,
+    Reverse,
+    Setting,
+    Standing,
+    Write,
+)
 from phinops.vendor import read_text
 
 SUBMITTED = "submitted"
 """Under this name a step's row keeps the id that the reply gave: of a flow, or of the job that makes one."""
+
+_WRITTEN = Reverse(
+    why="its runs write over their data: terminate_instance ends those that are under way, and only other runs make "
+    "good what they wrote"
+)
 
 MOST = 500
 """Instances that are compared at most, or followed."""
@@ -27,7 +43,8 @@ class SubmitStep:
     """A call that submits something on one target. Its reply has the id of that under `field`; below `command` the
     service keeps a text of ours under `text`, "" where it keeps none.
 
-    Two submissions are two, also where the first is still under way.
+    Two submissions are two, and the first may run on after its outcome is known: a day or an instance has failed, say,
+    and others have not ended. So none is repeated by itself but one that was refused.
     """
 
     name: str
@@ -42,8 +59,9 @@ class SubmitStep:
     conditions: frozenset[str] = frozenset()
     verifiable: bool = True
     idempotent: bool = False
-    overlaps: bool = True
+    repeatable: frozenset[str] = REFUSED
     countable: bool = True
+    reverse: Reverse = _WRITTEN
 
     def writes(self, params: Any) -> bool:
         return True
@@ -85,7 +103,7 @@ async def instances_of(look: Look, write: Write, schedule: Schedule, days: Days)
     """
     try:
         return await look.flows.of_node(write.target.project_id, write.target.id, schedule, days, MOST)
-    except Refused:
+    except (Refused, Malformed):
         return None  # not every installation lists every kind
 
 

@@ -12,8 +12,9 @@ SELECT started_at AS at FROM firing
  ORDER BY started_at DESC LIMIT 1;
 
 -- started_since --
--- How often the rule began on any key since a moment.
-SELECT count(*) AS n FROM firing WHERE rule = :rule AND started_at > :since AND id <> :except;
+-- How often the rule began on any key since a moment; the end of a lease is no decision of the rule's.
+SELECT count(*) AS n FROM firing
+ WHERE rule = :rule AND started_at > :since AND id <> :except AND id NOT IN (SELECT firing_id FROM reversal);
 
 -- causes_of_firings --
 -- The actions that caused what the rule fired on, on this key of the tenant, since a moment; of several, each.
@@ -51,7 +52,7 @@ SELECT action_id, state FROM step
 -- writes_since --
 -- How many writes have left, or may have left, since a moment, whoever asked.
 SELECT count(*) AS n FROM step
- WHERE t_intent > :since AND state IN ('intent', 'done', 'unknown') AND outcome <> 'shadow'
+ WHERE t_intent > :since AND state IN ('intent', 'done', 'unknown', 'abandoned') AND outcome <> 'shadow'
    AND kind NOT IN ('notify', 'read', 'wait', 'emit');
 
 -- targets_since --
@@ -59,14 +60,15 @@ SELECT count(*) AS n FROM step
 SELECT DISTINCT s.target_kind AS target_kind, s.target_id AS target_id
   FROM step AS s CROSS JOIN firing AS f ON f.id = s.firing_id
  WHERE f.rule = :rule AND s.t_intent > :since AND s.target_id <> ''
-   AND s.target_kind <> 'http' AND s.state IN ('intent', 'done', 'unknown') AND s.outcome <> 'shadow'
+   AND s.target_kind <> 'http' AND s.state IN ('intent', 'done', 'unknown', 'abandoned') AND s.outcome <> 'shadow'
    AND s.kind NOT IN ('notify', 'read', 'wait', 'emit');
 
 -- writes_on --
 -- The newest writes of ours on a target since a moment, newest first.
 SELECT * FROM step
  WHERE tenant = :tenant AND target_id = :target_id AND t_intent > :since
-   AND state IN ('intent', 'done', 'unknown') AND outcome <> 'shadow' AND kind NOT IN ('notify', 'read', 'wait', 'emit')
+   AND state IN ('intent', 'done', 'unknown', 'abandoned') AND outcome <> 'shadow'
+   AND kind NOT IN ('notify', 'read', 'wait', 'emit')
  ORDER BY seq DESC LIMIT 20;
 
 -- recoveries --

@@ -5,7 +5,9 @@ SELECT f.seq AS seq, f.id AS id, f.created_at < :before AS old,
         AND NOT EXISTS (SELECT 1 FROM json_each(:longer) AS l WHERE l.key = f.rule AND f.ended_at >= l.value)
         AND NOT EXISTS (SELECT 1 FROM step AS s
                          WHERE s.firing_id = f.id AND s.state IN ('intent', 'unknown', 'waiting'))
-        AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.firing_id = f.id AND o.state = 'ready')) IS TRUE AS over
+        AND NOT EXISTS (SELECT 1 FROM step AS s JOIN node_lease AS n ON n.action_id = s.action_id
+                         WHERE s.firing_id = f.id AND n.state = 'open')
+        AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.firing_id = f.id AND o.state IN ('ready', 'merged'))) IS TRUE AS over
   FROM firing AS f WHERE f.seq > :after ORDER BY f.seq LIMIT :limit;
 
 -- forget_notices_of --
@@ -15,6 +17,19 @@ DELETE FROM outbox WHERE firing_id IN (SELECT value FROM json_each(:firings));
 -- forget_places_of --
 -- Drops the places that events had in firings.
 DELETE FROM counted WHERE firing_id IN (SELECT value FROM json_each(:firings)) AND firing_id IS NOT NULL;
+
+-- forget_approvals_of --
+-- Drops what firings asked people.
+DELETE FROM approval WHERE firing_id IN (SELECT value FROM json_each(:firings));
+
+-- forget_leases_of --
+-- Drops the leases of pauses.
+DELETE FROM node_lease WHERE action_id IN (
+    SELECT action_id FROM step WHERE firing_id IN (SELECT value FROM json_each(:firings)));
+
+-- forget_reversals_of --
+-- Drops what firings were to take back.
+DELETE FROM reversal WHERE firing_id IN (SELECT value FROM json_each(:firings));
 
 -- forget_steps_of --
 -- Drops the attempts at the steps of firings.
@@ -48,7 +63,7 @@ DELETE FROM event WHERE id IN (SELECT value FROM json_each(:events));
 
 -- next_notices --
 -- Notices of the daemon's own by number: whether each is old, and whether it is over.
-SELECT seq, id, created_at < :before AS old, (created_at < :before AND state <> 'ready') AS over
+SELECT seq, id, created_at < :before AS old, (created_at < :before AND state IN ('sent', 'dead')) AS over
   FROM outbox WHERE firing_id IS NULL AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- forget_notices --

@@ -1,4 +1,4 @@
-"""`phinops events`, `firings` and `actions`: what was seen, decided and done."""
+"""`phinops events`, `firings`, `actions` and `leases`: what was seen, decided, done, and ends by itself."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def firings(config_path: Path | None, tenant: str | None, limit: int, as_json: b
         "TIME": "time", "RULE": "rule", "MODE": "mode", "STATE": "state", "EVENT": "event_id", "REASON": "reason",
         "ID": "id",
     }  # fmt: skip
-    _show("firings", config_of(config_path), tenant, limit, as_json, columns)
+    show("firings", config_of(config_path), tenant, limit, as_json, columns)
 
 
 @click.command()
@@ -63,21 +63,22 @@ def firings(config_path: Path | None, tenant: str | None, limit: int, as_json: b
 @tenant_option
 @limit_option
 @json_option
-def actions(config_path: Path | None, tenant: str | None, limit: int, as_json: bool) -> None:
-    """What was done and what came of it, newest first.
+def leases(config_path: Path | None, tenant: str | None, limit: int, as_json: bool) -> None:
+    """Pauses of nodes that end by themselves, and how those ended that are over, newest first.
 
     \b
     Example:
-      phinops actions --json
+      phinops leases
     """
     columns = {
-        "TIME": "time", "STEP": "step", "TARGET": "target", "OUTCOME": "outcome", "API": "api", "ID": "id",
-        "TOO OFTEN": "doubled",
+        "NODE": "node_id", "PROJECT": "project_id", "STATE": "state", "DUE": "due", "SINCE": "since", "RULE": "rule",
+        "ACTION": "action_id", "REASON": "reason",
     }  # fmt: skip
-    _show("actions", config_of(config_path), tenant, limit, as_json, columns)
+    show("leases", config_of(config_path), tenant, limit, as_json, columns)
 
 
-def _show(kind: str, config: Config, tenant: str | None, limit: int, as_json: bool, columns: Mapping[str, str]) -> None:
+def show(kind: str, config: Config, tenant: str | None, limit: int, as_json: bool, columns: Mapping[str, str]) -> None:
+    """Print the newest of a kind, in columns or as JSON."""
     rows = _rows(kind, config, tenant, limit)
     if as_json:
         print_json(rows)
@@ -96,6 +97,7 @@ def _rows(kind: str, config: Config, tenant: str | None, limit: int) -> Rows:
 
 def _from_store(kind: str, config: Config, tenant: str, limit: int, silence: NobodyAnswers) -> Rows:
     from phinops.record import lists
+    from phinops.record.leases import list_leases
     from phinops.record.sqlite import Store
     from phinops.surface import logs
 
@@ -105,6 +107,7 @@ def _from_store(kind: str, config: Config, tenant: str, limit: int, silence: Nob
         "events": lambda tx: lists.list_events(tx, limit, tenant),
         "firings": lambda tx: lists.list_firings(tx, limit, tenant, zone),
         "actions": lambda tx: lists.list_actions(tx, limit, tenant, zone),
+        "leases": lambda tx: list_leases(tx, limit, tenant, zone),
     }
 
     async def read() -> Rows:

@@ -52,7 +52,7 @@ def simulate(
 async def _simulate(port: int, edition: Edition, scenario: str, seed: int, keys: Path | None) -> None:
     from phinops.clock import SystemClock
     from phinops.simulate import serve
-    from phinops.surface.server import CannotListen
+    from phinops.surface.listening import CannotListen
     from phinops.surface.signals import obey_signals
 
     stopped = anyio.Event()

@@ -115,7 +115,18 @@ def _operate(question: Question) -> JsonObject:
 
 def _operate_nodes(question: Question) -> JsonObject:
     command = question.params.get("PauseCommand") or question.params["ResumeCommand"]
+    for id in command["NodeIdList"]:
+        question.tenant.told_to_pause(str(id), question.now, paused="PauseCommand" in question.params)
     return {"NodeOperateResultList": [{"NodeId": str(id), "Status": "SUCCESS"} for id in command["NodeIdList"]]}
+
+
+def _operation_log(question: Question) -> JsonObject:
+    lines = question.tenant.logs.get(str(question.params["NodeId"]), ())
+    rows = [
+        {"OperationType": line.type, "OperationTime": f"{line.at:%Y-%m-%d %H:%M:%S}", "Operator": line.by}
+        for line in reversed(lines)
+    ]
+    return {"OperationLogList": rows}
 
 
 def _node_of(tenant: Tenant, run: Run) -> Node:
@@ -133,7 +144,7 @@ _ANSWERERS: Mapping[str, Callable[[Question], JsonObject]] = {
     "ListInstances": _instances,
     "GetPhysicalNode": _node,
     "ListNodes": _nodes,
-    "GetPhysicalNodeOperationLog": lambda _: {"OperationLogList": []},
+    "GetPhysicalNodeOperationLog": _operation_log,
     "GetAlertEvent": _alert,
     "GetDataServiceApiErrorImpact": _impact,
     "GetInstanceDownStream": _below_instance,

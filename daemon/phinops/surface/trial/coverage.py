@@ -82,7 +82,7 @@ class Coverage:
                 tried[step.firing_id].add(step.n)
         for firing in record.firings:
             rule_of = rules.get(firing.rule)
-            if rule_of is None or firing.state == "skipped":
+            if rule_of is None or firing.state == "skipped" or "reverses" in firing.plan:
                 continue
             key = (rule_of.file, rule_of.id)
             self._fired.add(key)

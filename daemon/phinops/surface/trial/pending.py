@@ -1,4 +1,6 @@
-"""What waits at a moment of a trial: firings for a time, their turn or an answer, windows for more events."""
+"""What waits at a moment of a trial: firings for a time, their turn or an answer, windows for more
+events, leases for their end.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +40,10 @@ def pending(now: Chronicle, rules: RuleSet, at: datetime) -> Iterator[Pending]:
         else:
             yield from _under_way(firing, newest.get(firing.id))
     yield from _windows(now, rules, at)
+    keys = {step.action_id: firing.key for step in now.steps for firing in now.firings if firing.id == step.firing_id}
+    for lease in now.leases:
+        if lease.pause == "done" and not lease.resuming:
+            yield Pending(lease.rule, "lease", keys[lease.action_id], lease.due)
 
 
 def _windows(now: Chronicle, rules: RuleSet, at: datetime) -> Iterator[Pending]:
@@ -60,7 +66,7 @@ def _under_way(firing: Firing, step: Intent | None) -> Iterator[Pending]:
     if step is None:
         return
     if step.state == "waiting":
-        yield Pending(firing.rule, "wait", firing.key, step.verify_until)
+        yield Pending(firing.rule, "approve" if step.kind == "approve" else "wait", firing.key, step.verify_until)
     elif step.state == "intent" or (step.outcome == "accepted" and step.verify_until):
         yield Pending(firing.rule, "verify", firing.key, step.verify_until)
     elif firing.wake_at is not None:

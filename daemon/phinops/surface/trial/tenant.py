@@ -18,6 +18,8 @@ Item = TypeVar("Item")
 
 ENDED = ("SUCCESS", "FAILED")
 
+_OPERATIONS = {True: "PAUSE_TASK", False: "RESUME_TASK"}
+
 UNSEEN = timedelta(minutes=1)
 """How long a run took whose beginning nobody saw."""
 
@@ -45,6 +47,15 @@ class Known(Generic[Item]):
     raw: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a node's operation log. `by` is phinops or somebody else."""
+
+    type: str
+    at: datetime
+    by: str
+
+
 @dataclass(slots=True)
 class Flow:
     """A backfill or a manual run of a node for the business dates `days`; its `status` is that of all its instances, ""
@@ -65,8 +76,8 @@ class Flow:
 
 @dataclass(slots=True)
 class Tenant:
-    """What Dataphin knows, by id; `errors` are those of an API within a window. `last` is the id of each kind that was
-    spoken of last.
+    """What Dataphin knows, by id; `errors` are those of an API within a window, `logs` the operation logs of nodes,
+    oldest line first. `last` is the id of each kind that was spoken of last.
     """
 
     zone: tzinfo
@@ -75,6 +86,7 @@ class Tenant:
     alerts: dict[str, Known[Alert]] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
     below: dict[str, int] = field(default_factory=dict)
+    logs: dict[str, list[Line]] = field(default_factory=dict)
     flows: list[Flow] = field(default_factory=list)
     last: dict[str, str] = field(default_factory=dict)
 
@@ -110,6 +122,10 @@ class Tenant:
         """A run was asked for: what is said of the instance next, without a start, is said of that run."""
         if instance_id in self.runs:
             self.runs[instance_id].rerun_at = at
+
+    def told_to_pause(self, node_id: str, at: datetime, *, paused: bool) -> None:
+        """A node is to be paused or resumed, which its log says; its flag shows it when somebody says so."""
+        self.logs.setdefault(node_id, []).append(Line(_OPERATIONS[paused], at, "phinops"))
 
     def submitted(self, kind: str, node: str, first: date, last: date, status: str) -> Flow:
         """A node was told to run for the business dates from the first to the last."""
@@ -151,11 +167,22 @@ class Tenant:
         elif part == "instance":
             self._instance(id, given, now)
         elif part == "node":
+            self._touched(id, given, now)
             known = self.nodes.get(id) or Known(Node(id, PARTS["node"]["name"], paused=False))
             self.nodes[id] = replace(known, item=replace(known.item, **fitted(Node, {**given, "id": id}, self.zone)))
         else:
             alert = self.alerts.get(id) or Known(Alert(id))
             self.alerts[id] = replace(alert, item=replace(alert.item, **fitted(Alert, {**given, "id": id}, self.zone)))
+
+    def _touched(self, id: str, given: Mapping[str, Any], now: datetime) -> None:
+        """Whatever is said of a node's flag that phinops has not made so was made so by somebody else."""
+        log = self.logs.setdefault(id, [])
+        paused = given.get("paused")
+        said = next((line.type for line in reversed(log) if line.type in _OPERATIONS.values()), _OPERATIONS[False])
+        if paused is not None and said != _OPERATIONS[paused]:
+            log.append(Line(_OPERATIONS[paused], now, "somebody"))
+        if given.get("touched"):
+            log.append(Line("UPDATE_NODE", now, "somebody"))
 
     def _instance(self, id: str, given: Mapping[str, Any], now: datetime) -> None:
         run = self.runs.get(id) or Run(Instance(id), self.last.get("node", ""))
