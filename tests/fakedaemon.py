@@ -17,7 +17,7 @@ from phinops.problem import Problem
 from phinops.record.audit import Wanted
 from phinops.surface.listening import bind, serving
 from phinops.surface.server import build_app, door_for
-from phinops.surface.service import Health, QuotaKey, Samples
+from phinops.surface.service import Health, QuotaKey, ResolveAs, Samples
 
 STATUS: JsonObject = {
     "ready": True,
@@ -117,6 +117,32 @@ class Reloaded:
     changed: Mapping[str, Any] = field(default_factory=dict)
 
 
+UNKNOWN: JsonObject = {
+    "id": "act_1", "firing_id": "fi_1", "rule": "rerun-once", "step": "rerun_instance", "api": "OperateInstance",
+    "target": "t_1", "project": "7", "outcome": "unknown", "reason": "reading the target found the write unclear",
+    "firing": "needs_decision", "request": {"Operation": "RERUN"}, "before": {"status": "FAILED"},
+    "now": {"status": "RUNNING"}, "found": "applied",
+}  # fmt: skip
+
+
+@dataclass
+class FakeResolutions:
+    """Knows one action, act_1, and keeps what was said of it; `error` is raised instead."""
+
+    said: list[tuple[str, ...]] = field(default_factory=list)
+    error: Exception | None = None
+    known: JsonObject = field(default_factory=lambda: UNKNOWN)
+
+    async def look(self, action_id: str) -> JsonObject | None:
+        return self.known if action_id == "act_1" else None
+
+    async def resolve(self, action_id: str, answer: ResolveAs, by: str, reason: str) -> JsonObject | None:
+        if self.error is not None:
+            raise self.error
+        self.said.append((action_id, answer, by, reason))
+        return {**self.known, "outcome": "accepted", "firing": "running"} if action_id == "act_1" else None
+
+
 @dataclass
 class FakeSwitch:
     """Keeps what it was asked."""
@@ -142,9 +168,12 @@ class FakeService:
     health: Health = (True, [])
     reloaded: Reloaded = field(default_factory=lambda: Reloaded(True, changed={"added": ["a"]}))
     error: Exception | None = None
+    answering: Any = None
     hooked: tuple[int, str] = (202, "")
+    copy: str = ""
     asked: list[Any] = field(default_factory=list)
     pools: list[JsonObject] = field(default_factory=lambda: [QUOTA, UNLIMITED])
+    resolutions: FakeResolutions = field(default_factory=FakeResolutions)
     undone: JsonObject = field(default_factory=lambda: UNDONE)
     account: JsonObject = field(default_factory=lambda: ACCOUNT)
     pages: dict[int, JsonObject] = field(default_factory=lambda: {0: {"newest": None, "next": None, "events": []}})
@@ -196,6 +225,11 @@ class FakeService:
         self.asked.append((wanted, after, limit))
         return self.pages[after]
 
+    async def backup(self) -> str:
+        if self.error is not None:
+            raise self.error
+        return self.copy
+
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         self.asked.append((name, rule))
         return [self.account] if name.startswith(("ev_", "fi_")) else None
@@ -214,7 +248,7 @@ class FakeService:
     async def counts(self) -> JsonObject:
         if self.error is not None:
             raise self.error
-        totals = {"events": 4, "firings": 3, "open": 1, "doubled": 0, "leases": 2}
+        totals = {"events": 4, "firings": 3, "open": 1, "doubled": 0, "leases": 2, "approvals": 2}
         return {**totals, "actions": {"verified": 2}, "notices": {"sent": 1}}
 
     async def reload(self) -> Reloaded:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from frozen import FREEZE, NODE, Frozen, emitted, freezing, two
+from frozen import FREEZE, MINUTE, NODE, Frozen, emitted, freezing, two
 from phinops.event import JsonObject
+from phinops.firing import Aftermath, Intent, StepResult
+from phinops.leases import standing
+from phinops.record.leases import Lease
 from phinops.simulate.faults import Fault, Kind
 from records import LONG
 
@@ -31,6 +37,9 @@ def test_a_leased_pause_is_resumed_once_when_its_time_is_over(tmp_path: Path) ->
         (resumed,), (pause,) = await it.rows("resume_node"), await it.rows("pause_node")
         assert (resumed["reverses"], pause["undone_by"]) == (pause["id"], resumed["id"])
         (event,) = await it.here.events("lease.ended")
+        (told,) = await it.here.here.explain(event["id"]) or ()
+        assert (told["rule"], told["outcome"], told["state"]) == ("freeze", "fired", "done")
+        assert [each["id"] for each in told["actions"]] == [resumed["id"]]
         assert (event["caused_by"], event["action"]["step"], event["action"]["rule"]) == (
             pause["id"],
             "pause_node",
@@ -218,6 +227,83 @@ def test_a_resumption_that_never_succeeds_is_told_to_people(tmp_path: Path) -> N
         assert len([each for each in it.notices if "phinops leaves a node as it is" in each]) == 1
 
     freezing(tmp_path, story)
+
+
+def test_while_no_write_may_leave_the_node_waits_for_its_resumption(tmp_path: Path) -> None:
+    async def story(it: Frozen) -> None:
+        await it.freeze()
+        await it.here.here.kill_switch.pause("ann", "release")
+        await it.here.minutes(240)
+        assert (it.log, (await it.lease())["state"], it.node.paused) == (["PAUSE_TASK"], "resuming", True)
+        await it.here.here.kill_switch.resume("ann")
+        await it.here.minutes(20)
+        assert (it.log, (await it.lease())["state"]) == (["PAUSE_TASK", "RESUME_TASK"], "resumed")
+
+    freezing(tmp_path, story)
+
+
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+PAUSE = Intent(
+    "act_1", "fi_1", 0, "pause", 1, "pause_node", "PausePhysicalNode", "t", "node", "n_1", "7", {"lease_s": 60.0}, {},
+    state="done",
+)  # fmt: skip
+LEASE = Lease("act_1", "fi_1", "t", "7", "n_1", "freeze", "h", NOW - MINUTE, NOW, "done")
+RESUMED = replace(PAUSE, action_id="act_2", kind="resume_node", api="ResumePhysicalNode", request={})
+BY_HAND = replace(RESUMED, kind="call")
+
+
+def result(outcome: Any, reason: str = "") -> dict[str, StepResult]:
+    return {"back": StepResult(outcome, reason)}
+
+
+@pytest.mark.parametrize(
+    ("lease", "later", "others", "what"),
+    [
+        pytest.param({}, [], [], "resume", id="its time is over"),
+        pytest.param({"due": NOW + MINUTE}, [], [], "", id="it runs"),
+        pytest.param({"pause": "intent"}, [], [], "", id="its pause is being read back"),
+        pytest.param({"pause": "unknown"}, [], [], "", id="nobody knows whether it was paused"),
+        pytest.param({"pause": "absent"}, [], [], "void", id="it was not paused"),
+        pytest.param({"pause": "failed", "due": NOW + MINUTE}, [], [], "void", id="it was refused"),
+        pytest.param({"due": NOW + MINUTE}, [RESUMED], [], "cancelled", id="a rule has resumed it"),
+        pytest.param({}, [BY_HAND], [], "cancelled", id="a person's call has resumed it"),
+        pytest.param({}, [replace(RESUMED, state="unknown")], [], "", id="perhaps it was resumed"),
+        pytest.param({}, [replace(RESUMED, state="intent")], [], "", id="it is being resumed"),
+        pytest.param({}, [replace(PAUSE, action_id="act_3", request={})], [], "left", id="paused without end"),
+        pytest.param({}, [replace(PAUSE, action_id="act_3")], [], "resume", id="paused again, with a lease"),
+        pytest.param({}, [], [{"action_id": "act_3", "since": NOW}], "cancelled", id="paused anew since"),
+        pytest.param({}, [], [{"action_id": "act_3", "since": NOW, "pause": "absent"}], "resume", id="not paused anew"),
+        pytest.param({}, [], [{"action_id": "act_3", "since": NOW, "node_id": "n_2"}], "resume", id="another node"),
+        pytest.param({"resuming": "fi_2"}, [], [], "", id="its node is being resumed"),
+    ],
+)
+def test_what_is_to_be_done_about_a_lease_follows_from_the_journal(
+    lease: dict[str, Any], later: list[Intent], others: list[dict[str, Any]], what: str
+) -> None:
+    here = replace(LEASE, **lease)
+    company = [here, *(replace(LEASE, **each) for each in others)]
+    assert standing(here, Aftermath(PAUSE, later), company, NOW).what == what
+
+
+@pytest.mark.parametrize(
+    ("results", "what", "tell"),
+    [
+        (result("verified"), "resumed", False),
+        (result("accepted"), "resumed", False),
+        (result("timed_out"), "resumed", True),
+        (result("skipped", "somebody has touched it"), "left", True),
+        (result("refused", "no"), "left", True),
+        (result("unknown"), "left", True),
+        ({}, "left", True),
+    ],
+)
+def test_how_a_lease_ended_follows_from_what_became_of_the_resumption(
+    results: dict[str, StepResult], what: str, tell: bool
+) -> None:
+    ended = replace(LEASE, resuming="fi_2", resumed_at=NOW, firing_reason="phinops failed", results=results)
+    found = standing(ended, Aftermath(PAUSE), [ended], NOW)
+    assert (found.what, found.tell) == (what, tell)
+    assert found.reason if tell else True
 
 
 @pytest.mark.long

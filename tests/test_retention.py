@@ -13,12 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from happenings import FAILED
+from phinops.approval import Approval, Shown
 from phinops.clock import LoopClock
 from phinops.config import StoreSection
 from phinops.decide.rule import Rule
 from phinops.firing import Notice
 from phinops.pulse import Pulse
-from phinops.record import journal, reversals, rulesets, windows
+from phinops.record import approvals, journal, reversals, rulesets, windows
 from phinops.record.audit import entries_of, note
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
@@ -93,6 +94,8 @@ def happened(tx: Tx, name: str = "1", **more: Any) -> None:
     step = replace(STEP, action_id=f"act_{name}", firing_id=firing.id)
     journal.intend(tx, step)
     journal.settle(tx, step.action_id, "done", "accepted", result={})
+    asked = Approval(f"ap_{name}", step.action_id, firing.id, 0, "t", "r", "ask", "", Shown(), tx.now, tx.now)
+    approvals.put_approval(tx, asked)
     notice = Notice(f"msg_{name}", "oncall", {})
     journal.put_notice(tx, notice.id, firing.id, 1, notice.notifier, notice.payload)
     tx.run("notice_sent", id=notice.id, now=tx.now)
@@ -111,7 +114,7 @@ async def test_what_is_over_and_old_goes_with_all_that_belongs_to_it() -> None:
         assert [await here.left(table) for table in ("event", "firing", "step", "outbox")] == [1, 1, 1, 2]
         await here.rounds(0.2)
         assert [await here.left(table) for table in ("event", "firing", "step", "outbox")] == [0, 0, 0, 0]
-        assert len(await here.store.read(lambda tx: entries_of(tx, "fi_1"))) == 4
+        assert len(await here.store.read(lambda tx: entries_of(tx, "fi_1"))) == 5
         await here.rounds(2)
         assert await here.left("audit") == 0
 

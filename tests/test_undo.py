@@ -53,7 +53,7 @@ def test_a_pause_is_taken_back_verified_linked_and_told_in_the_trail(tmp_path: P
         assert (pause["undone_by"], resume["reverses"]) == (resume["id"], pause["id"])
         assert it.log == ["PAUSE_TASK", "RESUME_TASK"]
         (asked, *_) = await it.here.store.read(lambda tx: entries_of(tx, resume["firing_id"]))
-        assert (asked.what, asked.detail) == ("undo.asked", {"action": pause["id"], "who": "ann", "why": "because"})
+        assert (asked.what, asked.detail) == ("undo.asked", {"action": pause["id"], "by": "ann", "reason": "because"})
         (firing,) = [each for each in await it.here.here.firings(9) if each["id"] == resume["firing_id"]]
         assert firing["rule"] == "operator"
         with pytest.raises(NotUndone, match=f"it was taken back already, by {resume['id']}"):

@@ -70,6 +70,7 @@ class World:
     flag_delays: deque[float] = field(default_factory=deque)
     logs: defaultdict[str, list[NodeOperation]] = field(default_factory=lambda: defaultdict(list))
     below: int = 0
+    lineage_refused: bool = False
     shows_after: float = 0.0
     lasts: float = 60.0
     ends: str = "SUCCESS"
@@ -179,6 +180,8 @@ class World:
         return runs
 
     async def downstream(self, target: Target) -> int:
+        if self.lineage_refused:
+            raise Refused("GetInstanceDownStream", "DPN.NoPermission", "no")
         return self.below
 
     def _count_read(self, api: str) -> None:
@@ -244,7 +247,8 @@ class PlainWords:
         wanted = re.fullmatch(r"steps\.(\w+)\.outcome == '(\w+)'", condition)
         if wanted:
             return scene.results[wanted[1]].outcome == wanted[2], ""
-        if condition in ("", "True"):
+        opposite = re.fullmatch(r"!\(\n(True|False)\n\)", condition)
+        if condition in ("", "True") or (opposite and opposite[1] == "False"):
             return True, ""
         shown = re.fullmatch(r"event.instance.status == '(\w+)'", condition)
         if shown:
@@ -270,6 +274,7 @@ class Stage:
     events: list[Event]
     switch: KillSwitch
     permit_reason: str = ""
+    hands: Mapping[str, Hands] = field(default_factory=dict)
 
     async def firing(self, firing_id: str) -> Firing:
         found = await self.store.read(lambda tx: journal.firing_of(tx, firing_id))
@@ -345,9 +350,11 @@ async def stage(
         sound = store.store if isinstance(store, FailingStore) else store
         brake = Brake(await sound.read(pausing.pause_of))
         switch = KillSwitch(store, brake, UTC)
-        kit = Kit(book, PlainWords(), hands, clock, Holds(), bells, world.web, rails, brake, told, alarmed)
+        kit = Kit(
+            book, PlainWords(), hands, clock, Holds(), bells, world.web, rails, brake, told, alarmed, lambda: ["oncall"]
+        )
         actor = Actor(kit, STEPS)
-        shown = Stage(store, world, None, desk, bells, actor, alarms, events, switch)  # type: ignore[arg-type]
+        shown = Stage(store, world, None, desk, bells, actor, alarms, events, switch, hands=hands)  # type: ignore[arg-type]
         shown.courses = Courses(
             store,
             actor,

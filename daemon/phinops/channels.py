@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import anyio
@@ -23,9 +24,9 @@ from phinops.execute.notify.post import Post
 from phinops.execute.notify.robot import Manner
 from phinops.execute.notify.table import Wanted, open_channel
 from phinops.firing import Notice
-from phinops.record import journal, outbox
+from phinops.record import approvals, journal, outbox
 from phinops.record.sqlite import Store
-from phinops.record.tx import Tx
+from phinops.record.tx import Snapshot, Tx
 
 log = structlog.get_logger(__name__)
 
@@ -52,14 +53,29 @@ class StoredOutbox:
     """The outbox of the store, as deliveries ask for it.
 
     What dies on a notifier that has a fallback goes to that one, as a notice of its own. `fallbacks` are by notifier.
+    Links that answer questions lead to `public_url`, if there is one.
     """
 
-    def __init__(self, store: Store, fallbacks: Mapping[str, str] | None = None) -> None:
+    def __init__(self, store: Store, fallbacks: Mapping[str, str] | None = None, public_url: str = "") -> None:
         self._store = store
         self._fallbacks = fallbacks or {}
+        self._public_url = public_url
 
     async def due(self, notifier: str, now: datetime, limit: int) -> Sequence[Letter]:
-        return _letters(await self._store.read(lambda tx: outbox.due_notices(tx, notifier, now, limit)))
+        def op(tx: Snapshot) -> Sequence[Letter]:
+            letters = _letters(outbox.due_notices(tx, notifier, now, limit))
+            return [replace(each, payload=self._linked(tx, each.payload)) for each in letters]
+
+        return await self._store.read(op)
+
+    def _linked(self, tx: Snapshot, payload: JsonObject) -> JsonObject:
+        """The notice, with the link that answers where it asks for an approval. A link is a key: it is not kept."""
+        asked = payload.get("approval")
+        found = approvals.approval_of(tx, asked["id"]) if asked and self._public_url else None
+        if found is None:
+            return payload
+        link = f"{self._public_url}/approvals/{found.id}/{approvals.link_code(tx, found)}"
+        return {**payload, "links": {**payload["links"], "approval": link}}
 
     async def merge(self, id: str, others: Sequence[str]) -> None:
         await self._store.write(lambda tx: outbox.merge(tx, id, others))
@@ -91,13 +107,17 @@ class Notices:
         ConfigError: a secret is missing or unreadable.
     """
 
-    def __init__(self, notifiers: Mapping[str, Notifier], store: Store, post: Post, clock: Clock) -> None:
+    def __init__(
+        self, notifiers: Mapping[str, Notifier], store: Store, post: Post, clock: Clock, public_url: str = ""
+    ) -> None:
+        self._public_url = public_url
         self._store = store
         self._post = post
         self._clock = clock
         self._told: dict[tuple[str, str], float] = {}
         self._places: dict[str, Places] = {}
         self._replaced = anyio.Event()
+        self._deliveries = Deliveries(StoredOutbox(store), {}, clock)
         self.replace(notifiers)
 
     def replace(self, notifiers: Mapping[str, Notifier]) -> None:
@@ -110,8 +130,16 @@ class Notices:
         ways = {name: self._line(notifiers[name], channel) for name, channel in channels.items()}
         fallbacks = {name: each.fallback for name, each in notifiers.items() if each.fallback}
         self._names = tuple(notifiers)
-        self._deliveries = Deliveries(StoredOutbox(self._store, fallbacks), ways, self._clock)
+        unrecorded = self._deliveries.unrecorded
+        self._deliveries = Deliveries(StoredOutbox(self._store, fallbacks, self._public_url), ways, self._clock)
+        for letter in unrecorded:
+            self._deliveries.straight(letter)
         self._replaced.set()
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All notifiers."""
+        return self._names
 
     def _line(self, notifier: Notifier, channel: Channel) -> Line:
         """Notifiers of one address share its places, and a reload goes on with them."""
@@ -165,6 +193,11 @@ class Notices:
         try:
             await self._store.write(op)
         except StoreError as error:
-            log.error("notice.unrecorded", reason=str(error))
-            self._told.pop(about, None)  # the next one tells it
+            log.error("notice.unrecorded", about=alarm.about, reason=str(error))
+            self.tell_unrecorded(notices)
         self.wake()
+
+    def tell_unrecorded(self, notices: Sequence[Notice]) -> None:
+        """Deliver notices that the store could not take. Once it takes one under its id, it is not delivered again."""
+        for each in notices:
+            self._deliveries.straight(Letter(each.id, each.notifier, each.payload, 0, self._clock.now()))

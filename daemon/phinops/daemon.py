@@ -10,6 +10,7 @@ from datetime import timedelta
 import anyio
 import structlog
 
+from phinops.answering import Answering
 from phinops.arrive.arrival import Arrival
 from phinops.arrive.lasting import Asked
 from phinops.carryover import carry_over
@@ -22,7 +23,7 @@ from phinops.crons import Crons
 from phinops.decide.language import Language
 from phinops.decide.rule import Cares
 from phinops.doorway import Doorway
-from phinops.errors import StoreError, StoreLost
+from phinops.errors import StoreError
 from phinops.event import Event, JsonObject
 from phinops.execute.act import Actor, Kit
 from phinops.execute.bells import Bells
@@ -45,11 +46,13 @@ from phinops.record.sqlite import Store
 from phinops.recording import InForce, permit_again
 from phinops.reloads import Reloads
 from phinops.report import Report
+from phinops.resolutions import Resolutions
 from phinops.retention import Retention
 from phinops.rulebook import Reload, Rulebook
 from phinops.safeguards import KillSwitch, rails_of, tell_if_open
 from phinops.second_look import SecondLooks
 from phinops.spoken import SpokenWords
+from phinops.storewatch import StoreWatch
 from phinops.telling import Telling
 from phinops.tenant import Common, Serving, limiters, serving
 from phinops.timers import SPENDER, Timers
@@ -59,8 +62,6 @@ from phinops.watch import LONGEST_CALL, watches_of
 
 log = structlog.get_logger(__name__)
 
-_PROBE_EVERY = 30.0
-"""Seconds between two writes that find out whether the store can be written."""
 
 _DRAIN_GRACE = 5.0
 """Seconds beyond the longest time-out that a stop waits for writes that are under way."""
@@ -95,15 +96,15 @@ class Daemon(Telling):
         self._parts = parts
         self._clock = clock = parts.common.clock
         self._stop = anyio.Event()
-        self._doubt = anyio.Event()
         self._left: list[tuple[Firing, Event]] = []
         self.report = Report(clock)
         words = SpokenWords(parts.rulebook.language, clock)
         hands = {name: each.hands for name, each in parts.servings.items()}
         self._bells = Bells()
+        self.answering = Answering(parts.store, self._bells, clock, config.timezone)
         kit = Kit(
             parts.book, words, hands, clock, Holds(), self._bells, parts.web, parts.common.rails, parts.brake,
-            self._take_own, parts.notices.tell,
+            self._take_own, parts.notices.tell, lambda: parts.notices.names,
         )  # fmt: skip
         actor = Actor(kit, STEPS)
         glasses = {name: each.glass for name, each in parts.servings.items()}
@@ -135,12 +136,17 @@ class Daemon(Telling):
             parts.servings, parts.store, lambda: self._in_force().rules, self.take, clock, config.timezone, parts.pulse
         )
         self._quotas = Quotas(parts.store, parts.servings.values(), clock, config.timezone, parts.pulse, self._take_own)
+        everybody = ", ".join(parts.servings)
+        self._store_watch = StoreWatch(
+            parts.store, lambda alarm: parts.notices.tell(everybody, alarm), self._tell_quarantine, clock, parts.pulse
+        )
         settlers = {name: each.settler for name, each in hands.items()}
         self._looks = SecondLooks(parts.store, settlers, STEPS, clock, parts.pulse, parts.notices)
         self._retention = Retention(
             parts.store, config.store, lambda: self._in_force().rules, self._pipeline.forget_sets, clock,
             config.timezone, parts.pulse,
         )  # fmt: skip
+        self.resolutions = Resolutions(parts.store, hands, STEPS, self._courses.begin)
         self.kill_switch = KillSwitch(parts.store, parts.brake, config.timezone)
         self._vitals = Vitals(
             parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone,
@@ -177,10 +183,16 @@ class Daemon(Telling):
             # The limiters first: they leave a second empty from here on, in which the rules can be read.
             limiter_of = await stack.enter_async_context(limiters(config.tenants, store, clock, config.timezone))
             rules = rulebook or Rulebook(config, Language(config.timezone), shadow=shadow)
-            notices = Notices(config.notifiers, store, await stack.enter_async_context(Post(transport=mail)), clock)
+            post = await stack.enter_async_context(Post(transport=mail))
+            notices = Notices(config.notifiers, store, post, clock, config.server.public_url)
             web = await stack.enter_async_context(Web(transport=mail))
             crew, pulse, rails = Crew(), Pulse(clock), rails_of(config)
-            book = Book(store, notices.wake, lambda failed: tell_if_open(failed, rails, crew, notices.tell))
+            book = Book(
+                store,
+                notices.wake,
+                lambda failed: tell_if_open(failed, rails, crew, notices.tell),
+                notices.tell_unrecorded,
+            )
             common = Common(
                 store=store,
                 journal=book,
@@ -224,7 +236,7 @@ class Daemon(Telling):
                 loops.start_soon(watch.run)
             notices = self._parts.notices
             for loop in (
-                *self._crons.loops(), self._timers.run, self._leases.run, notices.run, self._watch_store,
+                *self._crons.loops(), self._timers.run, self._leases.run, notices.run, self._store_watch.run,
                 self._quotas.run, self._looks.run, self._retention.run,
             ):  # fmt: skip
                 loops.start_soon(loop)
@@ -257,7 +269,7 @@ class Daemon(Telling):
         try:
             return await self._timers.take(arrival)
         except StoreError:
-            self._doubt.set()
+            self._store_watch.doubt()
             raise
 
     async def _take_own(self, event: Event) -> None:
@@ -312,7 +324,7 @@ class Daemon(Telling):
         """
         asked = _asked(self._parts.rulebook)
         found = await self._reloads.reload(config)
-        self._doubt.set()
+        self._store_watch.doubt()
         if "refused" not in found.changed:
             self._rules_changed(more=bool(_asked(self._parts.rulebook) - asked))
         return found
@@ -324,24 +336,8 @@ class Daemon(Telling):
             watch.pacer.nudge(look=more and watch.source.name == "instances")
         self._timers.changed()
 
-    async def _watch_store(self) -> None:
-        """Find out whether the store can be written, now and then and whenever there is doubt.
-
-        Raises:
-            StoreLost: another process has taken the store over: whatever acts must end.
-        """
-        while True:
-            self._parts.pulse.beat("store", _PROBE_EVERY)
-            self._doubt = anyio.Event()
-            try:
-                await self._parts.store.probe()
-                await self._reloads.tell_quarantine(tuple(self._parts.servings), self._take_own)
-            except StoreLost:
-                raise
-            except StoreError:
-                pass  # the store has said so in the log, and readiness tells it
-            with anyio.move_on_after(self._clock.real(_PROBE_EVERY)):
-                await self._doubt.wait()
+    async def _tell_quarantine(self) -> None:
+        await self._reloads.tell_quarantine(tuple(self._parts.servings), self._take_own)
 
     # How it is
 

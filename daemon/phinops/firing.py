@@ -26,8 +26,11 @@ FiringState = Literal[
 
 Outcome = Literal["verified", "failed", "timed_out", "accepted", "unknown", "refused", "skipped", "shadow"]
 
-INWARD = frozenset({"notify", "read", "wait", "emit"})
+INWARD = frozenset({"notify", "read", "wait", "emit", "approve"})
 """Kinds of the journal's rows that change nothing outside of phinops."""
+
+TELLING = frozenset({"notify", "approve"})
+"""Kinds of the journal's rows that tell people something, by those who are in their target."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -121,6 +124,12 @@ class Intent:
     t_intent: datetime | None = None
     t_done: datetime | None = None
     verify_until: datetime | None = None
+
+
+def has_told(step: Intent) -> bool:
+    """Whether people were told by that step, or in shadow would have been; one that asked has, whatever they said."""
+    asked = "approval" in step.request["params"]
+    return step.kind in TELLING and (step.outcome != "refused" or asked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,14 @@ class Telling:
         """A page of the audit, oldest first, as `record.audit.audit_page` tells it."""
         return await self._store.read(lambda tx: audit_page(tx, wanted, after, limit, self._zone))
 
+    async def backup(self) -> str:
+        """Make a copy of the store as it is now; the path of its file, which whoever asked deletes.
+
+        Raises:
+            StoreError: there is no room for it, or the store is damaged.
+        """
+        return await self._store.copy()
+
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         """Why each rule did what it did about an event, named by its id or a firing's; None: it is not on record."""
         record = await self._store.read(lambda tx: gather(tx, name, self._zone))

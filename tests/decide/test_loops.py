@@ -74,6 +74,12 @@ def test_what_is_the_same_each_time_does_not(change: dict[str, object]) -> None:
     assert len(told(dataclasses.replace(whole, **change))) == 1  # type: ignore[arg-type]
 
 
+def test_a_lease_ends_with_an_event_that_wakes() -> None:
+    pause = RuleStep("p", "pause_node", {"node_id": "n_1", "project_id": "7", "lease": "1h"})
+    assert told(rule("one", "lease.ended", pause)) == ["«one» wakes itself by lease.ended"]
+    assert told(rule("one", "lease.ended", dataclasses.replace(pause, params={}))) == []
+
+
 def test_events_of_our_own_carry_a_circle_over_files() -> None:
     one = rule("one", "custom.a", emit("custom.b"), file="b.rules.yaml", line=7)
     two = rule("two", "custom.b", emit("custom.c"))

@@ -360,6 +360,11 @@ def test_lists_of_a_stopped_daemon_come_from_its_store(dataphin: dict[str, Any],
     assert {each["mode"] for each in place.json("firings")} == {"shadow"}
     assert {each["outcome"] for each in place.json("actions")} == {"shadow"}
     assert place.phinops("reload").returncode == 3
+    (shadow, *_) = place.json("actions")
+    for name, why in ((shadow["id"], "its rule was in shadow"), ("act_nobody", "no action «act_nobody» is on record")):
+        done = place.phinops("undo", name, "--yes")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert why in done.stderr
 
 
 # The config

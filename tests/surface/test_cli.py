@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Generator
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -13,12 +14,13 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from fakedaemon import QUOTA, STATUS, FakeService, Reloaded, answering, write_config
+from fakedaemon import QUOTA, STATUS, UNDONE, FakeService, Reloaded, answering, write_config
 from phinops.config import Secret, Server
-from phinops.errors import ConfigError, Forbidden, QuotaSpent, StoreError, StoreHeld
+from phinops.errors import ConfigError, Forbidden, NotUndone, QuotaSpent, StoreError, StoreHeld
 from phinops.problem import Problem
 from phinops.record.sqlite import Store
 from phinops.surface.cli import COMMANDS, exit_code, phinops
+from phinops.surface.cli.options import person
 from phinops.surface.cli.reach import address_of
 
 RULE = """\
@@ -408,6 +410,68 @@ def test_without_a_daemon_the_kill_switch_is_moved_in_its_store(
 async def _make_store(path: Path) -> None:
     async with Store.open(path):
         pass
+
+
+def test_an_undo_shows_the_call_and_asks_first(config: Path, service: FakeService) -> None:
+    no = typed("undo", "act_1", answer="n\n")
+    assert no.exit_code == 1
+    assert "act_1 of freeze is taken back by resume_node n_1 in prod" in no.stderr
+    assert 'ResumePhysicalNode {"ResumeCommand": {"ProjectId": 7, "NodeIdList": ["n_1"]}}' in no.stderr
+    assert service.asked == ["act_1"]
+    yes = typed("undo", "act_1", "--reason", "mended", answer="y\n")
+    assert (yes.exit_code, yes.stdout) == (0, "act_1 was taken back by act_2 (verified)\n")
+    assert service.asked[-1] == ("act_1", person(), "mended", timedelta(seconds=60))
+
+
+def test_an_undo_that_is_not_asked_about_is_sent_at_once(config: Path, service: FakeService) -> None:
+    assert json.loads(typed("undo", "act_1", "--yes", "--json", "--wait", "5s").stdout) == UNDONE
+    assert service.asked == [("act_1", person(), "", timedelta(seconds=5))]
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        ({"outcome": "timed_out", "reason": "not there"}, 0, "was taken back by act_2 (timed_out): not there"),
+        ({"outcome": "skipped", "reason": "somebody"}, 1, "was not taken back (skipped): somebody"),
+        ({"outcome": "refused", "state": "failed", "reason": "no"}, 1, "was not taken back (refused): no"),
+        ({"outcome": "unknown", "state": "needs_decision"}, 3, "was not taken back (unknown)"),
+        (
+            {"outcome": "", "state": "settling", "undone_by": ""},
+            3,
+            "is being taken back by fi_2: see `phinops actions`",
+        ),
+    ],
+)
+def test_an_undo_says_what_came_of_it(
+    config: Path, service: FakeService, more: dict[str, str], code: int, said: str
+) -> None:
+    service.undone = {**UNDONE, **more}
+    result = typed("undo", "act_1", "--yes")
+    assert (result.exit_code, result.stdout) == (code, f"act_1 {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(LookupError("no action «x» is on record"), 1), (NotUndone("it is over"), 1), (QuotaSpent("spent"), 3)],
+)
+def test_an_undo_that_cannot_be_says_why(config: Path, service: FakeService, error: Exception, code: int) -> None:
+    service.error = error
+    for more in ((), ("--yes",)):
+        result = typed("undo", "act_1", *more)
+        assert (result.exit_code, result.stdout, result.stderr) == (code, "", f"phinops: {error}\n")
+
+
+@pytest.mark.parametrize("name", ["act/../1", "", "a b", "act_1?x", "../../pause"])
+def test_what_is_no_id_is_not_asked_for(config: Path, service: FakeService, name: str) -> None:
+    result = typed("undo", name, "--yes")
+    assert (result.exit_code, result.stderr) == (1, f"phinops: no action «{name}» is on record\n")
+    assert service.asked == []
+
+
+def test_leases_are_told_in_columns(config: Path) -> None:
+    heading, row = typed("leases").stdout.splitlines()
+    assert heading.split()[:4] == ["NODE", "PROJECT", "STATE", "DUE"]
+    assert row.split()[:3] == ["n_1", "7", "running"]
 
 
 def test_a_call_goes_through_the_daemon(config: Path, service: FakeService) -> None:

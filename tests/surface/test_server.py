@@ -11,9 +11,9 @@ import anyio
 import httpx
 import pytest
 
-from fakedaemon import QUOTA, STATUS, UNLIMITED, FakeService, Reloaded
+from fakedaemon import PLAN, QUOTA, STATUS, UNDONE, UNLIMITED, FakeService, Reloaded
 from phinops.config import Secret, Server
-from phinops.errors import Ambiguous, Forbidden, QuotaSpent, StoreError
+from phinops.errors import Ambiguous, Forbidden, NotUndone, QuotaSpent, StoreError
 from phinops.problem import Problem
 from phinops.surface.listening import CannotListen, bind, serving
 from phinops.surface.server import HOOK_LIMIT, Door, build_app, door_for
@@ -103,7 +103,7 @@ async def test_a_limit_out_of_bounds_is_refused(service: FakeService, limit: str
 )
 async def test_a_change_without_the_token_is_refused(service: FakeService, authorization: str) -> None:
     async with visitor(service) as client:
-        for path in ("/api/v1/reload", "/api/v1/call", "/api/v1/pause", "/api/v1/resume"):
+        for path in ("/api/v1/reload", "/api/v1/call", "/api/v1/pause", "/api/v1/resume", "/api/v1/actions/a/undo"):
             answer = await client.post(path, headers=[(b"Authorization", authorization.encode())])
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     assert service.asked == []
@@ -167,6 +167,56 @@ async def test_on_every_address_any_name_will_do(service: FakeService) -> None:
     door = door_for(Server(listen="0.0.0.0:80", token=Secret(env="T")), 80, ["t0ken"])
     async with visitor(service, door) as client:
         assert (await client.get("/api/v1/status", headers={"Host": "x", **TOKEN})).status_code == 200
+
+
+UNDO = "/api/v1/actions/act_1/undo"
+
+
+async def test_an_action_is_taken_back_for_who_says_so(service: FakeService) -> None:
+    async with visitor(service) as client:
+        plan = await client.post(UNDO, headers=TOKEN, json={"preview": True})
+        done = await client.post(UNDO, headers=TOKEN, json={"by": " ann ", "reason": "over", "wait": "5s"})
+        assert (await client.get(UNDO)).status_code == 405
+    assert (plan.json(), done.json()) == (PLAN, UNDONE)
+    assert service.asked == ["act_1", ("act_1", "ann", "over", timedelta(seconds=5))]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{}", b'{"by": ""}', b'{"by": 7}', b'{"by": "a", "reason": 7}', b'{"by": "a", "wait": 7}'],
+)
+async def test_an_undo_that_does_not_say_who_or_is_not_one_is_wrong(service: FakeService, body: bytes) -> None:
+    async with visitor(service) as client:
+        answer = await client.post(UNDO, headers=TOKEN, content=body)
+    assert (answer.status_code, service.asked) == (400, [])
+
+
+@pytest.mark.parametrize("asked", [{"preview": True}, {"by": "ann"}])
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (LookupError("no action «act_1» is on record"), 404, "http"),
+        (NotUndone("act_1 cannot be taken back: it is over"), 409, "not-undone"),
+        (QuotaSpent("the day is spent"), 503, "quota-spent"),
+    ],
+)
+async def test_what_cannot_be_taken_back_is_told_apart(
+    service: FakeService, error: Exception, status: int, code: str, asked: dict[str, Any]
+) -> None:
+    service.error = error
+    async with visitor(service) as client:
+        answer = await client.post(UNDO, headers=TOKEN, json=asked)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert answer.json()["error"]["message"] == str(error)
+
+
+async def test_leases_are_described_as_they_are_told(service: FakeService) -> None:
+    async with visitor(service) as client:
+        (lease,) = (await client.get("/api/v1/leases?tenant=prod&limit=3")).json()
+        document = (await client.get("/api/v1/openapi.json")).json()
+    told = document["paths"]["/api/v1/leases"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert set(lease) - {"limit"} == set(told["items"]["required"])
+    assert (lease["tenant"], lease["limit"]) == ("prod", 3)
 
 
 async def test_a_call_is_handed_on_and_its_reply_given_back(service: FakeService) -> None:

@@ -198,11 +198,23 @@ def _listen(value: str) -> str:
     return value
 
 
+def _public_url(value: str) -> str:
+    parts = _split(value)
+    if value and (parts is None or parts.scheme not in ("https", "http") or parts.query or parts.fragment):
+        raise ValueError("must be https://HOST, under which people reach phinops")
+    if parts and _has_login(parts):
+        raise ValueError("must not hold a login")
+    if parts and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError("http:// is for loopback only: links that answer must not travel in the clear, use https://")
+    return value.rstrip("/")
+
+
 class Server(Model):
     """Where the API, the metrics and the hooks are served."""
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8642"
     token: Secret | None = None
+    public_url: Annotated[str, AfterValidator(_public_url)] = ""
 
     @property
     def host(self) -> str:

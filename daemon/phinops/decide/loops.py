@@ -85,6 +85,8 @@ def _causes(rule: Rule, kinds: Mapping[str, StepKind]) -> list[str]:
     """The types of events that the rule's steps bring about whenever it fires, in the order of the steps."""
     found: dict[str, None] = {}
     for step in rule.steps:
+        if step.kind == "approve" and not step.condition:
+            break  # what people are asked for each time does not go on by itself
         if not _may_change(step.condition, rule.types):
             found |= dict.fromkeys(sorted(_caused_by(step, rule, kinds)))
     return list(found)

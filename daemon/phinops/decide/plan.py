@@ -15,7 +15,7 @@ from phinops.decide.reading import Reading
 from phinops.decide.rule import RuleStep, StepKind
 from phinops.decide.scope import Names
 
-_WAIT = "wait"
+_WAIT, _APPROVE, _EMIT = "wait", "approve", "emit"
 _SHARED = keys_at(StepModel, ())
 _WITH_TARGET = ("instance.", "alert.")
 """Events that bear an instance, and through it a node and a project of nodes."""
@@ -34,6 +34,7 @@ class Steps:
         self._named: dict[str, Node] = {}
         self._steps: list[RuleStep] = []
         self._waited = False
+        self._asking: list[Node] = []
         self.writes = False
 
     def read(self, nodes: list[Node]) -> tuple[RuleStep, ...]:
@@ -43,6 +44,9 @@ class Steps:
                 self._step(node)
             else:
                 self._findings.error("bad-value", node.place, "a step is a mapping such as { rerun_instance: {} }")
+        for node in self._asking:
+            message = "nothing that follows writes: people are asked for nothing"
+            self._findings.warning("approve-nothing", node.keys[_APPROVE].place, message)
         return tuple(self._steps)
 
     def _step(self, node: Node) -> None:
@@ -72,6 +76,9 @@ class Steps:
         within = model.verify.within if model.verify else None
         if kind and within and not kind.verifiable:
             self._findings.error("step-verify", node.keys["verify"].place, f"{name} cannot be verified by reading")
+        if name == _APPROVE and model.retry:
+            message = "people's answer is an answer: «approve» is not done again"
+            self._findings.error("step-parameter", node.keys["retry"].place, message)
         if model.id:
             self._name(model.id, node.value["id"])
         step_id = model.id or self._own_id(name)
@@ -130,7 +137,12 @@ class Steps:
         where = _InStep(node, kind)
         self._check_texts(node, kind)
         model = validated(kind.params, params, where, self._findings, code="step-parameter")
-        self.writes = self.writes or (kind.writes(model) if model else kind.target is not None)
+        writes = kind.writes(model) if model else kind.target is not None
+        self.writes = self.writes or writes
+        if kind.name == _APPROVE:
+            self._asking.append(node)
+        elif writes or kind.name == _EMIT:
+            self._asking.clear()
         if model:
             for path, message in kind.problems(model, self._reading.setting):
                 code = "not-yet" if later.NOT_YET in message else "step-parameter"

@@ -23,7 +23,7 @@ from phinops.event import ADDS, ALWAYS, Event, field_types, parts_of
 
 __all__ = ["ABOUT_ACTIONS", "TestFileModel", "TestModel", "TestStepModel", "check_test", "check_tests"]
 
-_STEPS = ("event", "advance", "at", "state", "answer", "restart", "reload", "expect")
+_STEPS = ("event", "advance", "at", "state", "answer", "approve", "deny", "restart", "reload", "expect")
 _BESIDE: Mapping[str, Any] = {"downstream": int, "gone": bool, "touched": bool, **dict.fromkeys(FLOWS, Course)}
 """The types of `BESIDE`."""
 

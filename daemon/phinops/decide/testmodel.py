@@ -18,7 +18,7 @@ _ANYTHING: dict[str, Any] = {"type": "object"}
 STATES = ("instance", "node", "alert", "api", "impact")
 """What a `state` step may speak of."""
 
-Kind = Literal["for", "wait", "absent", "count", "all", "queued", "verify", "retry", "lease"]
+Kind = Literal["for", "wait", "absent", "count", "all", "queued", "verify", "retry", "lease", "approve"]
 """What something may be waiting for."""
 
 
@@ -216,15 +216,38 @@ class AnswerModel(Model):
         return self
 
 
+class SaidModel(Model):
+    """What people say to a question that is open: the one of that `rule` and `step`, or the only one there is."""
+
+    rule: Annotated[str | None, Given] = None
+    step: Annotated[str | None, Given] = None
+    by: str = "somebody"
+    reason: str = ""
+
+
+def _any(value: object) -> object:
+    return {} if value is True else value
+
+
+Said = Annotated[
+    SaidModel,
+    BeforeValidator(_any),
+    WithJsonSchema({"anyOf": [{"const": True}, SaidModel.model_json_schema()]}),
+]
+"""`true` answers the only question that is open."""
+
+
 class TestStepModel(Model):
-    """One of: an event that arrives, time that passes, the tenant's state, an answer of its own, a restart, a reload,
-    what is expected."""
+    """One of: an event that arrives, time that passes, the tenant's state, an answer of its own, people's yes or no, a
+    restart, a reload, what is expected."""
 
     event: Annotated[dict[str, Any] | None, Given, WithJsonSchema(event_schema())] = None
     advance: Annotated[Span | None, Given] = None
     at: Annotated[Moment | None, Given] = None
     state: Annotated[dict[str, Any] | None, Given, WithJsonSchema(state_schema(STATES))] = None
     answer: Annotated[AnswerModel | None, Given] = None
+    approve: Annotated[Said | None, Given] = None
+    deny: Annotated[Said | None, Given] = None
     restart: Annotated[Literal[True] | None, Given] = None
     reload: Annotated[Names | None, Given] = None
     expect: Annotated[ExpectModel | None, Given] = None

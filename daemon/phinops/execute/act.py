@@ -16,6 +16,7 @@ from phinops.clock import Clock, sleep_until
 from phinops.event import Action, Event, Project, event_id
 from phinops.execute import again
 from phinops.execute.announce import Announcer
+from phinops.execute.asking import Asker
 from phinops.execute.bells import Bells
 from phinops.execute.brake import Brake
 from phinops.execute.carry import Hands, Held
@@ -23,24 +24,40 @@ from phinops.execute.desk import Alarm
 from phinops.execute.emitting import Emitter
 from phinops.execute.guard import Rails
 from phinops.execute.journal import Journal
+from phinops.execute.leave import Leave, asked_before, does_something, leave_of
 from phinops.execute.operate import Operations
 from phinops.execute.reverse import wanted_by
-from phinops.execute.steps.kind import BadStep, Step, Target, Write, checked
+from phinops.execute.steps.kind import BadStep, Step, Target, Write
 from phinops.execute.stop import Stop
+from phinops.execute.viewing import Viewer
 from phinops.execute.visit import Visits
 from phinops.execute.waiting import Waiter
-from phinops.execute.walk import Doer, Unwanted, Walk, Words, planned_step, recorded, scene_of, write_of
+from phinops.execute.walk import (
+    Doer,
+    Unwanted,
+    Walk,
+    Words,
+    is_false,
+    params_of,
+    planned_step,
+    recorded,
+    scene_of,
+    write_of,
+)
 from phinops.execute.web import Web
 from phinops.firing import INWARD, Firing, FiringState, StepResult
 
 log = structlog.get_logger(__name__)
+
+LOOKING = ("wait", "approve")
+"""Steps that may have looked at the event's object: those that follow see it as it was then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kit:
     """What acting needs. `hands` are by tenant, `held` keeps writes to one target apart, `bells` wake who waits.
 
-    `tell` takes events of the daemon's own, `alarm` what people must know of a tenant.
+    `tell` takes events of the daemon's own, `alarm` what people must know of a tenant; `everyone` are all notifiers.
     """
 
     journal: Journal
@@ -54,6 +71,7 @@ class Kit:
     brake: Brake
     tell: Callable[[Event], Awaitable[object]]
     alarm: Callable[[str, Alarm], Awaitable[object]]
+    everyone: Callable[[], Sequence[str]]
 
 
 class Actor:
@@ -69,6 +87,7 @@ class Actor:
         self._doers: Mapping[str, Doer] = {
             "notify": Announcer(kit.journal),
             "wait": Waiter(kit.journal, kit.words, kit.hands, kit.clock, kit.bells),
+            "approve": Asker(kit.journal, Viewer(kit.words, kit.hands, steps), kit.clock, kit.bells, kit.everyone),
             "emit": Emitter(kit.journal, kit.clock, kit.tell),
             "http": Visits(kit.journal, kit.web, kit.rails, kit.brake, kit.alarm),
         }
@@ -91,7 +110,8 @@ class Actor:
                 return "needs_decision", f"step {planned.id}: this version does not know the step «{planned.kind}»"
             scene = scene_of(firing, event, results, events)
             wanted = wanted_by(firing, self._journal, self._steps)
-            result = await self._do(Walk(firing, planned, step, scene, stop, wanted=wanted))
+            leave = await self._leave(firing, n, results)
+            result = await self._do(Walk(firing, planned, step, scene, stop, wanted=wanted, leave=leave))
             results = {**results, planned.id: result}
             await self._journal.advance(firing.id, n + 1, results)
             log.info(
@@ -100,10 +120,18 @@ class Actor:
             )  # fmt: skip
             if planned.on_error == "stop" and result.outcome in ("refused", "unknown"):
                 return _stopped(result), f"step {planned.id}: {result.outcome}: {result.reason}"
-            if planned.kind == "wait":
+            if planned.kind in LOOKING:
                 known = await self._journal.firing(firing.id)
                 event = (known and known.now) or event
         return "done", ""
+
+    async def _leave(self, firing: Firing, n: int, results: Mapping[str, StepResult]) -> Leave | None:
+        """What people said of the step, if they were asked."""
+        steps = firing.plan["steps"]
+        asked = asked_before(steps[:n], results)
+        if asked is None or firing.mode == "shadow":
+            return None
+        return leave_of(n, results.get(steps[asked]["id"]), await self._journal.approval_at(firing.id, asked))
 
     async def _do(self, walk: Walk) -> StepResult:
         """The step from where the journal says it stands, as often as it may be tried."""
@@ -132,15 +160,16 @@ class Actor:
             return await self._doer(walk).take_up(walk, earlier)
         if walk.planned.condition:
             holds, reason = self._words.holds(walk.planned.condition, walk.scene)
+            if not holds and walk.planned.kind == "approve" and not is_false(self._words, walk.planned, walk.scene):
+                raise BadStep(f"whether people are to be asked is not known: {reason}")
             if not holds:
                 return StepResult("skipped", reason)
         return await self._begin(walk, earlier.attempt + 1 if earlier else 1)
 
     async def _begin(self, walk: Walk, attempt: int) -> StepResult:
-        given = walk.planned.params
-        as_written = {name: given[name] for name in walk.step.conditions if name in given}
-        rest = {name: value for name, value in given.items() if name not in as_written}
-        params = checked(walk.step, {**self._words.render(rest, walk.scene), **as_written})
+        params = params_of(self._words, walk.step, walk.planned, walk.scene)
+        if walk.leave and walk.leave.refusal and does_something(walk.step, params):
+            raise BadStep(walk.leave.refusal)
         return await self._doer(walk).do(walk, params, attempt)
 
     async def _pause(self, walk: Walk, result: StepResult, tries: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import hashlib
 
 from phinops.execute.journal import Journal
 from phinops.execute.notify.note import note_payload
@@ -26,8 +26,14 @@ class Announcer:
         payload = note_payload(rendered, rule=firing.rule, firing_id=firing.id, event=walk.scene.event)
         write = Write("notify", "", Target("", ", ".join(names)), payload)
         row = walk.row(attempt, write, outcome="shadow" if shadow else "accepted")
-        notices = [Notice(f"msg_{uuid.uuid4().hex}", name, payload) for name in names]
+        notices = [Notice(_id_of(firing.id, walk.planned.n, attempt, name), name, payload) for name in names]
         return await recorded(self._journal, row, [] if shadow else notices)
 
     async def take_up(self, walk: Walk, earlier: Intent) -> StepResult:
         return result_of(earlier)
+
+
+def _id_of(firing: str, n: int, attempt: int, notifier: str) -> str:
+    """The same at every try to record it: one that had to be told before it could be is not told again."""
+    text = f"{firing}/{n}/{attempt}/{notifier}"
+    return f"msg_{hashlib.sha256(text.encode()).hexdigest()[:32]}"

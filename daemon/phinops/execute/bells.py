@@ -25,6 +25,10 @@ class Bell:
         self.news.append(event)
         self.rung.set()
 
+    def wake(self) -> None:
+        """Wake the one who waits, who knows where the news is."""
+        self.rung.set()
+
     def take(self) -> list[Event]:
         """The news since the last time, oldest first."""
         news, self.news = self.news, []
@@ -44,9 +48,14 @@ class Bells:
             for bell in self._by_object.get(about, ()) if about else ():
                 bell.ring(event)
 
+    def ring(self, about: tuple[str, ...]) -> None:
+        """Tell those who wait for what goes by this name that it is otherwise now."""
+        for bell in self._by_object.get(about, ()):
+            bell.wake()
+
     @contextmanager
     def hung(self, about: tuple[str, ...] | None) -> Generator[Bell]:
-        """A bell that rings for events of that object while the context lasts; for none, without an object."""
+        """A bell that rings for news of that object while the context lasts; for none, without an object."""
         bell = Bell()
         if about is None:
             yield bell

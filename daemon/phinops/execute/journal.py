@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from phinops.approval import Approval
 from phinops.event import Event, JsonObject
 from phinops.firing import Aftermath, Ask, Firing, FiringState, Guard, Intent, Notice, Objection, Outcome, StepResult
 
@@ -39,6 +40,28 @@ class Journal(Protocol):
 
     async def close_wait(self, action_id: str, outcome: Outcome, reason: str, now: Event | None) -> None:
         """The wait is over, and the steps that follow see the event `now`; None leaves it as it was."""
+        ...
+
+    async def ask_people(self, step: Intent, approval: Approval, notices: Sequence[Notice], now: Event | None) -> None:
+        """Record a step that waits for people, what they are asked, and the notices that ask them; later steps see the
+        event `now`, unless it is None.
+        """
+        ...
+
+    async def approval(self, approval_id: str) -> Approval | None:
+        """The question to people as it stands now."""
+        ...
+
+    async def approval_at(self, firing_id: str, n: int) -> Approval | None:
+        """What people were asked at step `n` of a firing, or None."""
+        ...
+
+    async def expire(self, approval_id: str) -> bool:
+        """Nobody may answer any more; False when somebody had in time."""
+        ...
+
+    async def close_approval(self, approval: Approval, outcome: Outcome, reason: str) -> None:
+        """The step that asked is over: what the answer came to."""
         ...
 
     async def intend(self, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | None]:

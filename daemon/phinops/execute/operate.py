@@ -48,6 +48,7 @@ class Operations:
             )
         if not walk.step.writes(params):
             return await self._read(walk, write, attempt)
+        walk.hold_to(write)
         try:
             await self._check_downstream(walk, write)
             if walk.firing.mode == "shadow":

@@ -55,6 +55,7 @@ class Visits:
         write = bare_write("http", params, request.target)
         if not walk.step.writes(params):
             return await self._read(walk, write, request, attempt)
+        walk.hold_to(write)
         if walk.firing.mode == "shadow":
             return await recorded(self._journal, walk.row(attempt, write, outcome="shadow"))
         return await self._write(walk, write, request, attempt)

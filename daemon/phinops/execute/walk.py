@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
+from pydantic import BaseModel
+
 from phinops.event import Event, JsonObject
 from phinops.execute.journal import Journal
-from phinops.execute.steps.kind import BadStep, Look, Step, Target, Write
+from phinops.execute.leave import Leave
+from phinops.execute.steps.kind import BadStep, Look, Step, Target, Write, checked
 from phinops.execute.stop import Stop
 from phinops.firing import INWARD, Ask, Firing, Intent, Notice, Outcome, StepResult, TargetLimit
 
@@ -81,7 +84,8 @@ class Planned:
 class Walk:
     """One step of one firing while it is being done. `wrote`: an earlier try of it may have changed its target.
 
-    `wanted` is asked whenever the target is looked at before its write leaves.
+    `wanted` is asked whenever the target is looked at before its write leaves. `leave` is what people said of it, None
+    where nobody was asked.
     """
 
     firing: Firing
@@ -91,6 +95,7 @@ class Walk:
     stop: Stop = field(default_factory=Stop)
     wrote: bool = False
     wanted: Wanted | None = None
+    leave: Leave | None = None
 
     @property
     def limits(self) -> Mapping[str, Any]:
@@ -120,6 +125,15 @@ class Walk:
             outcome=outcome or "",
             result={"reason": reason} if reason else {},
         )
+
+    def hold_to(self, write: Write) -> None:
+        """Look whether people were shown this very write, where they were asked.
+
+        Raises:
+            Unwanted: it is not what they said yes to.
+        """
+        if self.leave and (wrong := self.leave.objection(write)):
+            raise Unwanted(wrong, write)
 
     def marked(self, attempt: int, write: Write) -> Write:
         """The write as this attempt at this step sends it."""
@@ -162,6 +176,22 @@ class Doer(Protocol):
             BadStep, Stopped: as `do`.
         """
         ...
+
+
+def is_false(words: Words, planned: Planned, scene: Scene) -> bool:
+    """Whether the step's condition is false, and not one that has no value."""
+    return bool(planned.condition) and words.holds(f"!(\n{planned.condition}\n)", scene)[0]
+
+
+def params_of(words: Words, step: Step, planned: Planned, scene: Scene) -> BaseModel:
+    """The step's parameters with their templates filled in.
+
+    Raises:
+        BadStep: one cannot be rendered for this event, or gives what the step does not take.
+    """
+    as_written = {name: planned.params[name] for name in step.conditions if name in planned.params}
+    rest = {name: value for name, value in planned.params.items() if name not in as_written}
+    return checked(step, {**words.render(rest, scene), **as_written})
 
 
 def planned_step(n: int, document: Mapping[str, Any]) -> Planned:

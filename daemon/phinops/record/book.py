@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from phinops.approval import Approval
+from phinops.errors import StoreUnwritable
 from phinops.event import Event, JsonObject
 from phinops.firing import (
     Aftermath,
@@ -21,7 +23,7 @@ from phinops.firing import (
     StepResult,
     WriteFacts,
 )
-from phinops.record import breakers, history, journal, leases, looks, pausing, reversals
+from phinops.record import approvals, breakers, history, journal, leases, looks, pausing, reversals
 from phinops.record.breakers import Failed
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
@@ -32,7 +34,8 @@ _HOUR = timedelta(hours=1)
 class Book:
     """The journal of one store.
 
-    `noticed` is told when the outbox has something new, `failed` of writes that Dataphin refused or that were not done.
+    `noticed` is told when the outbox has something new, `failed` of writes that Dataphin refused or that were not done;
+    `unrecorded` gets the notices that the outbox could not take, for people are told all the same.
     """
 
     def __init__(
@@ -40,10 +43,12 @@ class Book:
         store: Store,
         noticed: Callable[[], None] = lambda: None,
         failed: Callable[[Failed], None] = lambda _: None,
+        unrecorded: Callable[[Sequence[Notice]], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._noticed = noticed
         self._failed = failed
+        self._unrecorded = unrecorded
         self._leased: Callable[[], None] = lambda: None
 
     def on_lease(self, leased: Callable[[], None]) -> None:
@@ -60,24 +65,59 @@ class Book:
         await self._store.write(lambda tx: journal.advance(tx, firing_id, cursor, results))
 
     async def put_step(self, step: Intent, notices: Sequence[Notice] = ()) -> None:
-        def op(tx: Tx) -> None:
+        def put(tx: Tx) -> None:
             journal.put_step(tx, step)
             if step.state == "skipped":
                 leases.found_paused(tx, step)
+
+        try:
+            await self._put(put, step, notices)
+        except StoreUnwritable:
+            self._unrecorded(notices)
+            raise
+        if step.state == "skipped":
+            self._leased()
+
+    async def _put(self, put: Callable[[Tx], None], step: Intent, notices: Sequence[Notice]) -> None:
+        def op(tx: Tx) -> None:
+            put(tx)
             for notice in notices:
                 journal.put_notice(tx, notice.id, step.firing_id, step.n, notice.notifier, notice.payload)
 
         await self._store.write(op)
         if notices:
             self._noticed()
-        if step.state == "skipped":
-            self._leased()
 
     async def open_wait(self, step: Intent) -> None:
         await self._store.write(lambda tx: journal.open_wait(tx, step))
 
     async def close_wait(self, action_id: str, outcome: Outcome, reason: str, now: Event | None) -> None:
         await self._store.write(lambda tx: journal.close_wait(tx, action_id, outcome, reason, now))
+
+    async def ask_people(self, step: Intent, approval: Approval, notices: Sequence[Notice], now: Event | None) -> None:
+        def put(tx: Tx) -> None:
+            journal.open_wait(tx, step)
+            approvals.put_approval(tx, approval)
+            if now is not None:
+                journal.keep_now(tx, step.firing_id, now)
+
+        await self._put(put, step, notices)
+
+    async def approval(self, approval_id: str) -> Approval | None:
+        return await self._store.read(lambda tx: approvals.approval_of(tx, approval_id))
+
+    async def approval_at(self, firing_id: str, n: int) -> Approval | None:
+        return await self._store.read(lambda tx: approvals.approval_at(tx, firing_id, n))
+
+    async def expire(self, approval_id: str) -> bool:
+        return await self._store.write(lambda tx: approvals.expire(tx, approval_id))
+
+    async def close_approval(self, approval: Approval, outcome: Outcome, reason: str) -> None:
+        def op(tx: Tx) -> None:
+            journal.close_wait(tx, approval.action_id, outcome, reason, None)
+            approvals.settle(tx, approval.id, outcome, reason)
+
+        await self._store.write(op)
 
     async def intend(self, asks: Sequence[Ask], guard: Guard) -> Sequence[Objection | None]:
         found = await self._store.write(lambda tx: intend(tx, asks, guard))

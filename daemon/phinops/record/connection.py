@@ -13,10 +13,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from phinops.clock import SystemClock
 from phinops.errors import StoreError, StoreUnwritable
 
 BUSY_TIMEOUT_S = 5.0
 """How long a statement waits for somebody else's lock, such as a backup tool's, before it gives up."""
+
+_STEPS = 10_000
+"""Steps of SQLite's machine between two looks at the time."""
 
 _WAL_KEPT = 64 * 1024 * 1024
 _UNWRITABLE = {
@@ -78,15 +82,42 @@ def machine_error(path: str, error: BaseException) -> StoreError | None:
         return None
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _EXTENDED
     if code in _DAMAGED:
-        return StoreError(
-            f"{path} is damaged or not a store of phinops ({error}). Stop the daemon and keep a copy; then restore a "
-            "backup, or move the file away together with its -wal and -shm: phinops then begins with an empty store, "
-            "and no longer knows which of its writes were still unsettled"
-        )
+        return damaged(path, str(error))
     if code in _UNWRITABLE:
         name = getattr(error, "sqlite_errorname", "")
         return StoreUnwritable(f"{path} cannot be used now: {_UNWRITABLE[code]} ({name}: {error})")
     return None
+
+
+def damaged(path: str, what: str) -> StoreError:
+    """That the file is damaged, and the cure."""
+    return StoreError(
+        f"{path} is damaged or not a store of phinops ({what}). Stop the daemon, then restore a backup by `phinops "
+        "restore FILE`, which keeps this file aside; or move it away together with its -wal and -shm: phinops then "
+        "begins with an empty store, and no longer knows which of its writes were still unsettled"
+    )
+
+
+def check_sound(connection: sqlite3.Connection, path: str, check: str, within: float = float("inf")) -> None:
+    """Look through the store by the check `quick_check` or `integrity_check`, for as many seconds as `within` at most.
+
+    Raises:
+        StoreError: something is wrong with it.
+        sqlite3.DatabaseError: it is damaged so that it cannot even be looked through.
+    """
+    clock = SystemClock()
+    end = clock.monotonic() + within
+    connection.set_progress_handler(lambda: clock.monotonic() > end, _STEPS)
+    try:
+        (found,) = connection.execute(f"PRAGMA {check}(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        return
+    finally:
+        connection.set_progress_handler(None, 0)
+    if found != "ok":
+        raise damaged(path, " ".join(str(found).split()))
 
 
 def _make(path: str) -> None:

@@ -127,6 +127,7 @@ def end(tx: Tx, firing_id: str, state: FiringState, reason: str = "") -> bool:
     changed = tx.run("end_firing", id=firing_id, state=state, reason=reason, now=to_micros(tx.now))
     if changed:
         tx.run("end_waits", firing_id=firing_id, now=to_micros(tx.now))
+        tx.run("void_approvals", firing_id=firing_id, why=reason)
         note(tx, "firing.ended", firing_id, state=state, reason=reason)
     return bool(changed)
 
@@ -267,7 +268,7 @@ def abandon_operator_calls(tx: Tx) -> int:
 
 
 def counts(tx: Snapshot) -> JsonObject:
-    """Totals: events, firings, actions by outcome, notices by state, writes open and doubled, leases that run."""
+    """Totals: events, firings, actions by outcome, notices by state, writes open and doubled, leases, questions."""
     totals = tx.one("table_counts") or {}
     actions: dict[str, int] = {}
     for row in tx.all("outcome_counts"):
@@ -281,6 +282,7 @@ def counts(tx: Snapshot) -> JsonObject:
         "actions": actions,
         "notices": notices,
         "open": _count(tx.one("open_intents")),
+        "approvals": _count(tx.one("open_approvals")),
         "leases": _count(tx.one("count_leases")),
         "doubled": _count(tx.one("doubled_actions")),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,22 +38,44 @@ def load_migrations() -> Sequence[Migration]:
     return tuple(Migration(int(match[1]), entry.name, entry.read_text("utf-8")) for entry, match in matched)
 
 
-def migrate(connection: sqlite3.Connection, path: str, now: datetime, migrations: Sequence[Migration]) -> int:
-    """Bring the store to the newest of `migrations`; how many were applied.
+def check_version(connection: sqlite3.Connection, path: str, migrations: Sequence[Migration]) -> int:
+    """The schema that the store has, 0 when it is empty.
 
     Raises:
         StoreTooNew: a newer phinops has been here.
         StoreError: the file is a database of something else.
-        sqlite3.Error: a migration failed; those before it stay applied, of it nothing is.
     """
     have = _version(connection, path)
     newest = migrations[-1].version
     if have > newest:
         raise StoreTooNew(
             f"{path} has schema {have}, written by a newer phinops; this one knows schemas up to {newest}. "
-            "Install the newer version again, or restore a backup from before the upgrade"
+            "Install the newer version again, or restore a copy from before the upgrade with `phinops restore FILE`"
         )
+    return have
+
+
+def migrate(
+    connection: sqlite3.Connection,
+    path: str,
+    now: datetime,
+    migrations: Sequence[Migration],
+    keep: Callable[[int], object] = lambda _: None,
+) -> int:
+    """Bring the store to the newest of `migrations`; how many were applied.
+
+    `keep` is called before anything is changed in a store that holds something, with the schema that it has; when it
+    raises, nothing is.
+
+    Raises:
+        StoreTooNew: a newer phinops has been here.
+        StoreError: the file is a database of something else.
+        sqlite3.Error: a migration failed; those before it stay applied, of it nothing is.
+    """
+    have = check_version(connection, path, migrations)
     missing = [migration for migration in migrations if migration.version > have]
+    if have and missing:
+        keep(have)
     for migration in missing:
         _apply(connection, migration, now)
     return len(missing)

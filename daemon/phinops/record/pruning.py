@@ -47,13 +47,14 @@ class Sweep(Protocol):
 
 
 def sweep_firings(tx: Tx, horizon: Horizon, after: int, /) -> Swept:
-    """Firings that are over, with their attempts, their notices, their places in windows and their leases."""
+    """Firings that are over, with their attempts, their notices, places in windows, leases and questions."""
     longer = _moments(horizon)
     rows = tx.all("next_firings", before=horizon.before, longer=longer, after=after, limit=AT_A_TIME)
     gone: dict[str, int] = {}
     if ids := _over(rows):
         gone["notices"] = tx.run("forget_notices_of", firings=ids)
         tx.run("forget_places_of", firings=ids)
+        tx.run("forget_approvals_of", firings=ids)
         tx.run("forget_leases_of", firings=ids)
         tx.run("forget_reversals_of", firings=ids)
         gone["actions"] = tx.run("forget_steps_of", firings=ids)

@@ -6,10 +6,12 @@ import asyncio
 import queue
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from phinops.clock import Clock
 from phinops.errors import StoreError
 from phinops.record.connection import open_reader, translated
+from phinops.record.copies import copy_into
 from phinops.record.tx import ReadOp, Snapshot, T
 
 READERS = 2
@@ -33,6 +35,12 @@ class Readers:
             raise StoreError("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, op)
 
+    async def copy_to(self, target: str) -> None:
+        """Copy the store to a new file; nobody who writes waits for it."""
+        if not self._open:
+            raise StoreError("the store is closed")
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._copy, target)
+
     async def close(self) -> None:
         """Wait for the reads that run and close the connections."""
         self._open = False
@@ -53,6 +61,10 @@ class Readers:
                 raise
         self._idle.put(connection)
         return result
+
+    def _copy(self, target: str) -> None:
+        with translated(self._path), closing(open_reader(self._path)) as connection:
+            copy_into(connection, self._path, target)
 
     def _lend(self) -> sqlite3.Connection:
         try:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from phinops.event import JsonObject
-from phinops.firing import INWARD, Firing, Intent
+from phinops.firing import INWARD, Firing, Intent, has_told
 from phinops.record import journal
 from phinops.record.documents import from_text
 from phinops.record.moments import from_micros, to_micros
@@ -21,7 +21,7 @@ from phinops.record.tx import Snapshot
 LONGEST_CHAIN = 20
 """Actions that an event may follow from, one from the other, to be told by the first of all events."""
 
-_MADE_UP = re.compile(r"\b(fi|act|msg)_[0-9a-f]{20,}\b")
+_MADE_UP = re.compile(r"\b(fi|act|msg|ap)_[0-9a-f]{20,}\b")
 
 
 def page(tx: Snapshot, tenant: str, since: datetime, after: int, limit: int) -> JsonObject:
@@ -70,13 +70,17 @@ def subject_of(tx: Snapshot, event: Mapping[str, object]) -> str:
 
 def is_own(event_type: str) -> bool:
     """Whether events of this type are made by what rules do, and so have ids that are made up."""
-    return event_type in ("action.settled", "lease.ended", "undo.asked") or event_type.startswith("custom.")
+    return event_type in ("action.settled", "lease.ended") or event_type.startswith("custom.")
 
 
 def decisions_on(tx: Snapshot, event_id: str) -> list[JsonObject]:
-    """What rules decided about the event, in order."""
+    """What rules decided about the event, in order. That something is taken back is no decision of theirs."""
     firings = journal.firings(tx.all("firings_of_event", event_id=event_id))
-    return [decision(each, journal.intents(tx.all("steps_of_firing", firing_id=each.id))) for each in firings]
+    return [
+        decision(each, journal.intents(tx.all("steps_of_firing", firing_id=each.id)))
+        for each in firings
+        if "reverses" not in each.plan
+    ]
 
 
 def decision(firing: Firing, steps: Iterable[Intent]) -> JsonObject:
@@ -92,7 +96,7 @@ def decision(firing: Firing, steps: Iterable[Intent]) -> JsonObject:
         "state": firing.state,
         "reason": firing.reason,
         "actions": [_action(row) for row in rows if row.kind not in INWARD and not _was_held(row)],
-        "notices": [notice for row in rows if row.kind == "notify" for notice in _notices(row)],
+        "notices": [notice for row in rows if has_told(row) for notice in _notices(row)],
     }
     known: JsonObject = _without_ids(found)
     return known
@@ -125,7 +129,5 @@ def _action(row: Intent) -> JsonObject:
 
 def _notices(row: Intent) -> Sequence[JsonObject]:
     said = row.request["params"]
-    if row.outcome == "refused":
-        return ()
     texts = {name: said[name] for name in ("severity", "title", "message")}
-    return [{"to": name, **texts} for name in row.target_id.split(", ")]
+    return [{"to": name, **texts} for name in row.target_id.split(", ") if name]

@@ -36,7 +36,7 @@ def put_reversal(tx: Tx, firing_id: str, action_id: str, what: What, *, who: str
     """Record that a firing takes an action back, and in the trail who wants that and why."""
     tx.run("put_reversal", firing_id=firing_id, action_id=action_id, what=what, who=who, why=why)
     name = "undo.asked" if what == "undo" else "lease.ended"
-    note(tx, name, firing_id, action=action_id, who=who or "phinops", why=why)
+    note(tx, name, firing_id, action=action_id, by=who, reason=why)
 
 
 def reversals_of(tx: Snapshot, action_id: str) -> Sequence[Reversal]:

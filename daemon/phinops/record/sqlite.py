@@ -6,9 +6,12 @@ import asyncio
 import os
 import socket
 import sqlite3
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from functools import partial
+from glob import escape, glob
 from typing import Protocol
 
 import anyio
@@ -16,7 +19,8 @@ import structlog
 
 from phinops.clock import Clock, SystemClock
 from phinops.errors import StoreError
-from phinops.record.connection import open_writer, translated
+from phinops.record.connection import check_sound, open_writer, translated
+from phinops.record.copies import copy_into, keep_aside
 from phinops.record.lock import FileLock
 from phinops.record.migrations import load_migrations, migrate
 from phinops.record.readers import Readers
@@ -26,6 +30,12 @@ from phinops.record.writer import Committed, Committer, Writer
 log = structlog.get_logger(__name__)
 
 MEMORY = ":memory:"
+
+COPY = ".copy-"
+"""What the name of a copy that is to be handed out has after the store's."""
+
+_LOOKED_THROUGH_IN = 3.0
+"""Seconds for which a start looks for damage; what it does not get to see by then, reading meets later."""
 
 
 class Store:
@@ -122,6 +132,16 @@ class Store:
         """
         return await self._backend.read(op)
 
+    async def copy(self) -> str:
+        """Make a copy of all that is acknowledged, beside the store; its path. Whoever asked for it deletes it.
+
+        Raises:
+            StoreError: there is no room for it, or the store is damaged.
+        """
+        target = f"{self.path}{COPY}{uuid.uuid4().hex[:8]}"
+        await self._backend.copy_to(target)
+        return target
+
     async def probe(self) -> None:
         """Write something, to learn whether the store can be written.
 
@@ -151,6 +171,10 @@ class Backend(Protocol):
         """As `Store.read`."""
         ...
 
+    async def copy_to(self, target: str) -> None:
+        """Copy all of it to a new file."""
+        ...
+
     async def close(self) -> None:
         """Write what waits, then give file and lock back."""
         ...
@@ -161,7 +185,8 @@ class _AtOnce:
 
     def __init__(self, path: str, clock: Clock, shard: str) -> None:
         connection = open_writer(path, durable=False)
-        self.committer = _owner(connection, path, clock, shard, clock.now())
+        self._path = path
+        self.committer = _owner(connection, path, clock, shard, clock.now(), careful=False)
         self._open = True
 
     async def write(self, op: WriteOp[T]) -> T:
@@ -177,6 +202,10 @@ class _AtOnce:
         self._check()
         await asyncio.sleep(0)
         return self.committer.read(op)
+
+    async def copy_to(self, target: str) -> None:
+        self._check()
+        copy_into(self.committer.connection, self._path, target)
 
     async def close(self) -> None:
         self._open = False
@@ -196,6 +225,7 @@ class _OnDisk:
         self._readers = readers
         self.write = writer.write
         self.read = readers.read
+        self.copy_to = readers.copy_to
 
     @classmethod
     async def start(cls, path: str, clock: Clock, shard: str) -> _OnDisk:
@@ -205,7 +235,8 @@ class _OnDisk:
         def begin() -> Committer:
             lock.acquire(path)
             try:
-                return _owner(open_writer(path, durable=True), path, clock, shard, now)
+                _clear(path)
+                return _owner(open_writer(path, durable=True), path, clock, shard, now, careful=True)
             except BaseException:
                 lock.release()
                 raise
@@ -236,11 +267,26 @@ def _locate(path: str, *, create: bool) -> str:
     return real
 
 
-def _owner(connection: sqlite3.Connection, path: str, clock: Clock, shard: str, now: datetime) -> Committer:
-    """The migrated store's new owner; a connection that turns out to be of no use is closed."""
+def _clear(path: str) -> None:
+    """Away with copies that a process which died did not come to hand out."""
+    for each in glob(f"{escape(path)}{COPY}*"):
+        os.unlink(each)
+
+
+def _owner(
+    connection: sqlite3.Connection, path: str, clock: Clock, shard: str, now: datetime, *, careful: bool
+) -> Committer:
+    """The migrated store's new owner; a connection that turns out to be of no use is closed.
+
+    `careful`: it is looked for damage first, and kept aside before it is migrated.
+    """
     try:
         with translated(path):
-            migrate(connection, path, now, load_migrations())
+            if careful:
+                check_sound(connection, path, "quick_check", _LOOKED_THROUGH_IN)
+                migrate(connection, path, now, load_migrations(), partial(keep_aside, connection, path, now=now))
+            else:
+                migrate(connection, path, now, load_migrations())
             committer = Committer(connection, path, clock, shard)
             committer.take_lease(f"{socket.gethostname()}:{os.getpid()}")
     except BaseException:

@@ -44,17 +44,24 @@ def document() -> dict[str, Any]:
             "/api/v1/events": {"get": _listing("Changes, newest first", _object(id=_TEXT, type=_TEXT, time=_TIME))},
             "/api/v1/firings": {"get": _listing("Decisions, newest first", _firing())},
             "/api/v1/actions": {"get": _listing("Actions, newest first", _action())},
+            "/api/v1/approvals": {"get": _listing("What people are asked, newest first", _approval())},
+            "/api/v1/approvals/{id}/approve": {"post": _answer("Say yes")},
+            "/api/v1/approvals/{id}/deny": {"post": _answer("Say no")},
             "/api/v1/actions/{id}/undo": {"post": _undo()},
             "/api/v1/leases": {"get": _listing("Pauses that end by themselves, newest first", _lease())},
             "/api/v1/quota": {"get": _quota()},
             "/api/v1/explain/{name}": {"get": _explain()},
             "/api/v1/recorded": {"get": _recorded()},
             "/api/v1/audit": {"get": _audit()},
+            "/api/v1/backup": {"post": _backup()},
             "/api/v1/reload": {"post": _reload()},
             "/api/v1/call": {"post": _call()},
+            "/api/v1/actions/{id}/look": {"post": _look()},
+            "/api/v1/actions/{id}/resolve": {"post": _resolve()},
             "/api/v1/pause": {"post": _switch("Let no write leave until resumed", "paused", "by", "reason")},
             "/api/v1/resume": {"post": _switch("Let writes leave again", "resumed", "by")},
             "/hooks/{name}": {"post": _hook()},
+            "/approvals/{id}/{code}": _link(),
         },
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     }
@@ -119,6 +126,38 @@ def _action() -> dict[str, Any]:
     shape["properties"]["reverses"] = {**_TEXT, "description": "The action that it takes back, if it does"}
     shape["properties"]["undone_by"] = {**_TEXT, "description": "The action that has taken it back, if one has"}
     return shape
+
+
+def _approval() -> dict[str, Any]:
+    texts = ("id", "tenant", "rule", "step", "firing_id", "message", "answer", "by", "via", "reason", "outcome", "why")
+    call = _object(**dict.fromkeys(("step", "kind", "api", "target_kind", "target_id", "text"), _TEXT), params={})
+    item = _object(**dict.fromkeys(("kind", "id", "status", "text"), _TEXT), below=_NUMBER)
+    return _object(
+        **dict.fromkeys(texts, _TEXT),
+        time=_TIME,
+        expires=_TIME,
+        answered_at={"type": ["string", "null"], "format": "date-time"},
+        calls=_array(call),
+        objects=_array(item),
+        state=_TEXT,
+    )
+
+
+def _answer(summary: str) -> dict[str, Any]:
+    body = {"type": "object", "properties": {"by": _TEXT, "reason": _TEXT, "via": {"enum": ["api", "cli"]}}}
+    id = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
+    good, request = _json(_approval(), "It counts"), {"content": {"application/json": {"schema": body}}}
+    security: list[dict[str, list[str]]] = [{"token": []}]
+    return _operation(f"{summary} to what a rule asks", good, parameters=[id], requestBody=request, security=security)
+
+
+def _link() -> dict[str, Any]:
+    names = [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in ("id", "code")]
+    page = {"description": "A page for people", "content": {"text/html": {}}}
+    form = {"type": "object", "properties": {"answer": {"enum": ["approve", "deny"]}, "reason": _TEXT}}
+    request = {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": form}}}
+    look = _operation("What is asked, as the link of a notice leads to it", page)
+    return {"parameters": names, "get": look, "post": _operation("Answer by that link", page, requestBody=request)}
 
 
 def _lease() -> dict[str, Any]:
@@ -227,6 +266,11 @@ def _audit() -> dict[str, Any]:
     return _operation("Who did what, oldest first", _json(page), parameters=[*named, limit])
 
 
+def _backup() -> dict[str, Any]:
+    file = {"description": "The file", "content": {"application/vnd.sqlite3": {}}}
+    return _operation("A copy of the store as it is now", file, security=[{"token": []}])
+
+
 def _reload() -> dict[str, Any]:
     body = _json(_object(accepted={"type": "boolean"}, problems=_array({"type": "object"}), changed={"type": "object"}))
     responses = {"200": body, "409": body, "default": _ERROR}
@@ -251,6 +295,32 @@ def _call() -> dict[str, Any]:
     request = {"required": True, "content": {"application/json": {"schema": body}}}
     answer = _json({"type": "object"}, "Dataphin's own reply")
     return _operation("One call to Dataphin", answer, requestBody=request, security=[{"token": []}])
+
+
+_ACTION_ID = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
+
+
+def _known() -> dict[str, Any]:
+    names = ("id", "firing_id", "rule", "step", "api", "target", "project", "outcome", "reason", "firing")
+    return _object(**dict.fromkeys(names, _TEXT))
+
+
+def _look() -> dict[str, Any]:
+    anything = {"type": "object"}
+    found = {"type": "string", "enum": ["applied", "absent", "unclear"]}
+    shape = _known()
+    shape["properties"] |= {"request": anything, "before": anything, "now": anything, "found": found, "unread": _TEXT}
+    summary = "What is known of an action; of one whose fate is not known, how its target looks now, which is read"
+    return _operation(summary, _json(shape), parameters=[_ACTION_ID], security=[{"token": []}])
+
+
+def _resolve() -> dict[str, Any]:
+    body = _object(**{"as": {"type": "string", "enum": ["done", "absent", "abandon"]}})
+    body["properties"] |= {"by": {**_TEXT, "default": "the API"}, "reason": _TEXT}
+    request = {"required": True, "content": {"application/json": {"schema": body}}}
+    summary = "Says what became of an action whose fate is not known; 409 when it is"
+    more = {"parameters": [_ACTION_ID], "requestBody": request, "security": [{"token": []}]}
+    return _operation(summary, _json(_known()), **more)
 
 
 def _hook() -> dict[str, Any]:

@@ -3,50 +3,61 @@
 from __future__ import annotations
 
 import hmac
-import json
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
 import structlog
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from phinops.answering import Said
+from phinops.approval import Via
 from phinops.config import Server
 from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
-from phinops.errors import Ambiguous, ApiError, ConfigError, NotUndone, PhinopsError, QuotaSpent, Refused, StoreError
+from phinops.errors import NotUndone, StoreError
 from phinops.record.audit import Wanted
-from phinops.surface import metrics, openapi
+from phinops.surface import asked, metrics, openapi
+from phinops.surface.bodies import bounded_body, json_body, texts_of
 from phinops.surface.listening import bracketed
-from phinops.surface.service import Health, QuotaKey, Samples, Service
+from phinops.surface.refusals import HANDLERS, error_answer
+from phinops.surface.service import Health, QuotaKey, ResolveAs, Samples, Service
 
 HOOK_LIMIT = 1 << 20
 """Bytes of a hook's body; more is refused without reading on."""
-CALL_LIMIT = 1 << 20
 LIST_LIMIT = 1000
 """Entries of one answer, whatever `limit` asks for."""
 
 log = structlog.get_logger(__name__)
+
+VIA: Mapping[str, Via] = {"api": "api", "cli": "cli"}
+"""How those who have the token may say that they answer."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Who may come in: the names the Host header may bear (empty: any), the tokens, whether reading needs one."""
+    """Who may come in: the names the Host header may bear (empty: any), the tokens, whether reading needs one. Under
+    the name of `public_url` come those who follow a link of a notice, and nobody else.
+    """
 
     hosts: frozenset[str]
     tokens: tuple[str, ...]
     reading_is_free: bool
+    public_host: str = ""
 
     def knows(self, request: Request) -> bool:
         """Whether the request bears one of the tokens."""
@@ -63,7 +74,8 @@ def door_for(server: Server, port: int, tokens: Sequence[str]) -> Door:
     names = {"127.0.0.1", "localhost", "[::1]", bracketed(server.host)} if local else {bracketed(server.host)}
     hosts = frozenset(host for name in names for host in (name, f"{name}:{port}"))
     anywhere = server.host in ("0.0.0.0", "::")
-    return Door(frozenset() if anywhere else hosts, tuple(tokens), reading_is_free=local)
+    public = urlsplit(server.public_url).netloc.lower()
+    return Door(frozenset() if anywhere else hosts, tuple(tokens), reading_is_free=local, public_host=public)
 
 
 def build_app(service: Service, door: Door) -> Starlette:
@@ -76,6 +88,7 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/events", api.events),
         ("/api/v1/firings", api.firings),
         ("/api/v1/actions", api.actions),
+        ("/api/v1/approvals", api.approvals),
         ("/api/v1/leases", api.leases),
         ("/api/v1/quota", api.quota),
         ("/api/v1/explain/{name}", api.explain),
@@ -86,28 +99,33 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/reload", api.reload),
         ("/api/v1/call", api.call),
         ("/api/v1/actions/{id}/undo", api.undo),
+        ("/api/v1/actions/{id}/look", api.look),
+        ("/api/v1/actions/{id}/resolve", api.resolve),
         ("/api/v1/pause", api.pause),
         ("/api/v1/resume", api.resume),
+        ("/api/v1/backup", api.backup),
+        ("/api/v1/approvals/{id}/approve", api.approve),
+        ("/api/v1/approvals/{id}/deny", api.deny),
     ]
     routes = [
         Route("/", _front_page, methods=["GET"]),
         Route("/healthz", _health(service.healthy), methods=["GET"]),
         Route("/readyz", _health(service.ready), methods=["GET"]),
         Route("/hooks/{name}", _hook(service), methods=["POST"]),
+        *asked.link_routes(service, bounded_body),
         *(
             Route(path, _guarded(handler, door, free=door.reading_is_free), methods=["GET"])
             for path, handler in reading
         ),
         *(Route(path, _guarded(handler, door, free=False), methods=["POST"]) for path, handler in changing),
     ]
-    handlers: dict[Any, Any] = {HTTPException: _http_error, PhinopsError: _phinops_error, Exception: _unexpected}
-    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(_HostCheck, door=door)])
+    return Starlette(routes=routes, exception_handlers=HANDLERS, middleware=[Middleware(_HostCheck, door=door)])
 
 
 def _guarded(handler: Handler, door: Door, *, free: bool) -> Handler:
     async def guarded(request: Request) -> Response:
         if not free and not door.knows(request):
-            return _error(401, "unauthorized", "send Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
+            return error_answer(401, "unauthorized", "send Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
         return await handler(request)
 
     return guarded
@@ -118,16 +136,22 @@ class _HostCheck:
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
-        self._hosts = door.hosts
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hosts = [value.decode("latin-1").lower() for name, value in scope.get("headers", ()) if name == b"host"]
-        if scope["type"] == "http" and self._hosts and (len(hosts) != 1 or hosts[0] not in self._hosts):
-            await _error(421, "wrong-host", "phinops does not listen under the name of the Host header")(
+        if scope["type"] == "http" and not self._lets_in(hosts, scope["path"]):
+            await error_answer(421, "wrong-host", "phinops does not listen under the name of the Host header")(
                 scope, receive, send
             )
             return
         await self._app(scope, receive, send)
+
+    def _lets_in(self, hosts: Sequence[str], path: str) -> bool:
+        door = self._door
+        if len(hosts) == 1 and hosts[0] == door.public_host and hosts[0] not in door.hosts:
+            return path.startswith(asked.PREFIX)
+        return not door.hosts or (len(hosts) == 1 and hosts[0] in door.hosts)
 
 
 class _Api:
@@ -146,11 +170,32 @@ class _Api:
     async def actions(self, request: Request) -> Response:
         return JSONResponse(await self._service.actions(_limit(request), _tenant(request)))
 
+    async def approvals(self, request: Request) -> Response:
+        return JSONResponse(await self._service.answering.listed(_limit(request), _tenant(request)))
+
+    async def approve(self, request: Request) -> Response:
+        return await self._answer(request, "approved")
+
+    async def deny(self, request: Request) -> Response:
+        return await self._answer(request, "denied")
+
+    async def _answer(self, request: Request, said: Said) -> Response:
+        by, reason, via = await texts_of(request, by="token", reason="", via="api")
+        if via not in VIA:
+            raise HTTPException(400, "`via` is api or cli")
+        by, reason = (each.strip()[: asked.REASON_LIMIT] for each in (by, reason))
+        answering, known = self._service.answering, VIA[via]
+        answered = await answering.answer(request.path_params["id"], said, by=by or "token", via=known, reason=reason)
+        if answered.approval is None:
+            raise HTTPException(404, answered.refusal)
+        told = answering.told(answered.approval)
+        return error_answer(409, "void", answered.refusal, approval=told) if answered.refusal else JSONResponse(told)
+
     async def leases(self, request: Request) -> Response:
         return JSONResponse(await self._service.leases(_limit(request), _tenant(request)))
 
     async def undo(self, request: Request) -> Response:
-        document = await _json_body(request)
+        document = await json_body(request)
         if document.get("preview") is True:  # no GET: it makes calls
             return await _on_record(self._service.undo_preview(request.path_params["id"]))
         who, why, wait = (
@@ -188,6 +233,10 @@ class _Api:
             raise HTTPException(400, f"`by` is one of {', '.join(get_args(QuotaKey))}")
         return JSONResponse(await self._service.quota(by, _limit(request, default="10"), _tenant(request)))
 
+    async def backup(self, _: Request) -> Response:
+        path = await self._service.backup()
+        return FileResponse(path, media_type="application/vnd.sqlite3", background=BackgroundTask(os.unlink, path))
+
     async def reload(self, _: Request) -> Response:
         result = await self._service.reload()
         body = {
@@ -198,16 +247,16 @@ class _Api:
         return JSONResponse(body, 200 if result.accepted else 409)
 
     async def pause(self, request: Request) -> Response:
-        by, reason = await _texts(request, by="api", reason="")
+        by, reason = await texts_of(request, by="api", reason="")
         return JSONResponse({"paused": await self._service.kill_switch.pause(by, reason)})
 
     async def resume(self, request: Request) -> Response:
-        (by,) = await _texts(request, by="api")
+        (by,) = await texts_of(request, by="api")
         return JSONResponse({"resumed": await self._service.kill_switch.resume(by)})
 
     async def call(self, request: Request) -> Response:
         try:
-            document = await _json_body(request)
+            document = await json_body(request)
             api, params = document["api"], document.get("params", {})
             wait = parse_duration(document.get("wait", "60s"))
             if not isinstance(api, str) or not isinstance(params, dict):
@@ -217,6 +266,26 @@ class _Api:
             raise HTTPException(400, f"{error} is missing") from error
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
+
+    async def look(self, request: Request) -> Response:
+        name = request.path_params["id"]
+        return _about_action(name, await self._service.resolutions.look(name))
+
+    async def resolve(self, request: Request) -> Response:
+        name, document = request.path_params["id"], await json_body(request)
+        answer: Any = document.get("as")
+        by, reason = document.get("by") or "the API", document.get("reason") or ""
+        if answer not in get_args(ResolveAs):
+            raise HTTPException(400, f"`as` is one of {', '.join(get_args(ResolveAs))}")
+        if not isinstance(by, str) or not isinstance(reason, str):
+            raise HTTPException(400, "`by` and `reason` are texts")
+        return _about_action(name, await self._service.resolutions.resolve(name, answer, by, reason))
+
+
+def _about_action(name: str, found: Any) -> Response:
+    if found is None:
+        raise HTTPException(404, f"no action «{name}» is on record")
+    return JSONResponse(found)
 
 
 def problem_json(problem: Any) -> dict[str, Any]:
@@ -252,13 +321,13 @@ def _health(state: Callable[[], Health]) -> Handler:
 
 def _hook(service: Service) -> Handler:
     async def answer(request: Request) -> Response:
-        body = await _bounded_body(request, HOOK_LIMIT)
+        body = await bounded_body(request, HOOK_LIMIT)
         name = request.path_params["name"]
         status, reason = await service.hook(name, dict(request.headers), body)
         if status < 400:
             return JSONResponse({"accepted": True}, status)
         log.info("hook.refused", hook=name, status=status, reason=reason)
-        return _error(status, "hook-refused", reason)
+        return error_answer(status, "hook-refused", reason)
 
     return answer
 
@@ -272,6 +341,7 @@ async def _front_page(_: Request) -> Response:
         "<!doctype html><title>phinops</title><h1>phinops</h1><ul>"
         '<li><a href="/api/v1/status">status</a><li><a href="/api/v1/events">events</a>'
         '<li><a href="/api/v1/firings">firings</a><li><a href="/api/v1/actions">actions</a>'
+        '<li><a href="/api/v1/approvals">approvals</a><li><a href="/api/v1/leases">leases</a>'
         '<li><a href="/api/v1/quota">quota</a>'
         '<li><a href="/metrics">metrics</a><li><a href="/api/v1/openapi.json">the API</a></ul>'
     )
@@ -316,59 +386,4 @@ async def _on_record(answer: Awaitable[object]) -> Response:
     except LookupError as error:
         raise HTTPException(404, str(error)) from error
     except NotUndone as error:
-        return _error(409, "not-undone", str(error))
-
-
-async def _bounded_body(request: Request, limit: int) -> bytes:
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise HTTPException(413, f"more than {limit} bytes")
-    except ClientDisconnect as error:
-        raise HTTPException(400, "the body broke off") from error
-    return bytes(body)
-
-
-async def _texts(request: Request, **defaults: str) -> list[str]:
-    """These keys of the body, which may be left out as a whole."""
-    document = await _json_body(request, empty="{}")
-    found = [document.get(name, default) for name, default in defaults.items()]
-    if not all(isinstance(each, str) for each in found):
-        raise HTTPException(400, f"{' and '.join(f'`{name}`' for name in defaults)} are texts")
-    return found
-
-
-async def _json_body(request: Request, *, empty: str = "") -> dict[str, Any]:
-    try:
-        document = json.loads(await _bounded_body(request, CALL_LIMIT) or empty)
-    except ValueError as error:
-        raise HTTPException(400, "the body is not JSON") from error
-    if not isinstance(document, dict):
-        raise HTTPException(400, "the body is not a JSON object")
-    return document
-
-
-def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None, **more: object) -> JSONResponse:
-    return JSONResponse({"error": {"code": code, "message": message, **more}}, status, headers)
-
-
-async def _http_error(_: Request, error: HTTPException) -> Response:
-    return _error(error.status_code, "http", error.detail, dict(error.headers or {}))
-
-
-async def _phinops_error(_: Request, error: PhinopsError) -> Response:
-    more = {"request_id": error.request_id, "dataphin_code": error.code} if isinstance(error, ApiError) else {}
-    status = 422 if isinstance(error, Refused) else 503
-    return _error(status, _name_of(error), str(error), None, **more)
-
-
-def _name_of(error: PhinopsError) -> str:
-    kinds = ((Refused, "refused"), (Ambiguous, "ambiguous"), (QuotaSpent, "quota-spent"), (ConfigError, "config"))
-    return next((name for kind, name in kinds if isinstance(error, kind)), "unavailable")
-
-
-async def _unexpected(_: Request, error: Exception) -> Response:
-    log.error("http.failed", error=type(error).__name__)
-    return _error(500, "internal", "phinops failed; its log says where")
+        return error_answer(409, "not-undone", str(error))

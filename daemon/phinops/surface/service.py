@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from phinops.answering import Answering
 from phinops.event import JsonObject
 from phinops.problem import Problem
 from phinops.record.audit import Wanted
@@ -40,6 +41,31 @@ class Reloaded(Protocol):
         ...
 
 
+ResolveAs = Literal["done", "absent", "abandon"]
+"""What a person may say of a write of unknown fate."""
+
+
+class Resolving(Protocol):
+    """Decides what became of writes whose fate could not be read."""
+
+    async def look(self, action_id: str) -> JsonObject | None:
+        """What is known of a write, and how its target looks now if its fate is not known; None: there is none.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        ...
+
+    async def resolve(self, action_id: str, answer: ResolveAs, by: str, reason: str) -> JsonObject | None:
+        """Record what a person says of it, and let what waited for that go on; None: there is no such write.
+
+        Raises:
+            NotUnknown: it does not have to be decided, or somebody else just did.
+            StoreError: it could not be recorded.
+        """
+        ...
+
+
 class KillSwitch(Protocol):
     """Whether any write may leave. What is asked for is recorded with who asked, and survives restarts.
 
@@ -58,6 +84,11 @@ class KillSwitch(Protocol):
 
 class Service(Protocol):
     """The running daemon, as the API, the metrics and the hooks see it."""
+
+    @property
+    def resolutions(self) -> Resolving:
+        """Decides by hand what reading could not settle."""
+        ...
 
     @property
     def kill_switch(self) -> KillSwitch:
@@ -128,12 +159,25 @@ class Service(Protocol):
         """
         ...
 
+    async def backup(self) -> str:
+        """Makes a copy of the store as it is now; the path of its file, which whoever asked deletes.
+
+        Raises:
+            StoreError: there is no room for it, or the store is damaged.
+        """
+        ...
+
     async def explain(self, name: str, rule: str = "") -> list[JsonObject] | None:
         """Why each rule did what it did about an event, named by its id or a firing's; None when it is not on record.
 
         Raises:
             StoreError: the store cannot be read.
         """
+        ...
+
+    @property
+    def answering(self) -> Answering:
+        """What people are asked, and their answers."""
         ...
 
     async def quota(self, by: QuotaKey | None = None, limit: int = 10, tenant: str = "") -> list[JsonObject]:

@@ -16,9 +16,12 @@ def unused_notifiers(config: Config, loaded: Loaded, where: SpotOf) -> Iterator[
     """A warning for each notifier that no rule names. `where` tells where a key of the config stands.
 
     `loaded` must be all of the config's rules. Nothing is told while a rule is left out, or names its notifier by a
-    template: that one may be the missing use.
+    template: that one may be the missing use; nor where one asks without a name, which is to ask by all of them.
     """
-    named = {name for rule in loaded.rules for step in rule.steps for name in _names(step.params.get("to"))}
+    steps = [step for rule in loaded.rules for step in rule.steps]
+    if any(step.kind == "approve" and not step.params.get("to") for step in steps):
+        return
+    named = {name for step in steps for name in _names(step.params.get("to"))}
     if loaded.quarantined or any(map(is_template, named)):
         return
     for name in config.notifiers:

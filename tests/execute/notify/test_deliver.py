@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import anyio
 import pytest
@@ -73,6 +74,7 @@ class MemoryOutbox:
         self.rows[id].state = "sent"
 
     async def retry(self, id: str, at: datetime, error: str) -> None:
+        self._check("retry")
         row = self.rows[id]
         row.letter = replace(row.letter, attempts=row.letter.attempts + 1)
         row.next_at, row.error = at, error
@@ -282,6 +284,53 @@ def test_a_notice_is_not_sent_again_because_the_store_could_not_be_told() -> Non
     play(script)
 
 
+def test_a_store_that_takes_nothing_keeps_no_notice_from_going_out_and_none_goes_twice() -> None:
+    async def script(scene: Scene) -> None:
+        scene.outbox.broken |= {"sent", "retry"}
+        scene.bell.answers.append(BUSY)
+        for n in range(3):
+            scene.outbox.put(f"a{n}")
+        await scene.pass_by(120)
+        assert sorted(name for _, name in scene.bell.rung) == ["a0", "a0", "a1", "a2"], "the refused one once more"
+        scene.outbox.broken.clear()
+        await scene.pass_by(60)
+        assert [scene.state(f"a{n}") for n in range(3)] == ["sent"] * 3
+        assert len(scene.bell.rung) == 4
+
+    play(script)
+
+
+def test_what_could_not_be_recorded_is_told_and_not_again_once_it_is_recorded() -> None:
+    async def script(scene: Scene) -> None:
+        scene.bell.answers.extend([BUSY, BUSY])
+        scene.outbox.put("a")
+        letter = scene.outbox.rows.pop("a").letter
+        scene.deliveries.straight(letter)
+        assert scene.deliveries.unrecorded == [letter]
+        await scene.pass_by(60)
+        assert [name for _, name in scene.bell.rung] == ["a", "a", "a"]
+        assert scene.deliveries.unrecorded == []
+        scene.deliveries.straight(letter)
+        scene.outbox.put("a")
+        scene.deliveries.wake()
+        await scene.pass_by(60)
+        assert (scene.state("a"), len(scene.bell.rung)) == ("sent", 3)
+
+    play(script)
+
+
+def test_what_could_not_be_recorded_and_is_refused_for_good_is_let_go() -> None:
+    async def script(scene: Scene) -> None:
+        scene.bell.always = Undelivered("no such robot", retry=False)
+        scene.outbox.put("a")
+        scene.deliveries.straight(scene.outbox.rows.pop("a").letter)
+        scene.deliveries.straight(Letter("b", "nobody", {}, 0, scene.clock.now()))
+        await scene.pass_by(60)
+        assert (len(scene.bell.rung), scene.deliveries.unrecorded) == (1, [])
+
+    play(script)
+
+
 def test_a_long_line_is_worked_off_without_a_rest() -> None:
     async def script(scene: Scene) -> None:
         for n in range(3 * AT_A_TIME):
@@ -345,6 +394,21 @@ def test_many_notices_are_told_in_few_messages_and_each_is_told() -> None:
     play(script, form=FEW)
 
 
+def test_a_question_to_people_is_a_message_of_its_own_among_many() -> None:
+    async def script(scene: Scene) -> None:
+        for n in range(200):
+            asks: dict[str, Any] = {"approval": {"id": f"ap_{n}"}} if n in (0, 150) else {}
+            scene.outbox.put(f"a{n}", message=f"words of {n} in full " * 20, **asks)
+        await scene.pass_by(600)
+        assert {row.state for row in scene.outbox.rows.values()} == {"sent", "merged"}
+        questions = {note.id: note for note in scene.bell.notes if note.approval}
+        assert questions.keys() == {"a0", "a150"}
+        assert all(note.message == f"words of {id[1:]} in full " * 20 for id, note in questions.items())
+        assert len(scene.bell.notes) < 20
+
+    play(script, form=FEW)
+
+
 def test_a_digest_that_must_be_sent_again_is_the_same_message() -> None:
     async def script(scene: Scene) -> None:
         scene.bell.answers.extend([BUSY, BUSY])
@@ -393,15 +457,16 @@ def test_a_gap_between_two_messages_is_kept() -> None:
     play(script, form=Form(Pace(60, 60.0, gap=1.0)))
 
 
-def test_a_store_that_cannot_record_who_travels_together_sends_nothing() -> None:
+def test_where_who_travels_together_cannot_be_recorded_they_are_told_one_by_one() -> None:
     async def script(scene: Scene) -> None:
-        scene.outbox.broken.add("merge")
+        scene.outbox.broken |= {"merge", "sent"}
         for n in range(30):
             scene.outbox.put(f"a{n}")
-        await scene.pass_by(20)
-        assert scene.bell.rung == []
+        await scene.pass_by(100)
+        assert len(scene.bell.rung) > 1
+        assert len({name for _, name in scene.bell.rung}) == len(scene.bell.rung), "each of them once"
         scene.outbox.broken.clear()
-        await scene.pass_by(40)
+        await scene.pass_by(200)
         assert {row.state for row in scene.outbox.rows.values()} == {"sent", "merged"}
 
     play(script, form=FEW)

@@ -97,6 +97,7 @@ def test_the_table_has_every_step_of_this_version() -> None:
         "notify",
         "http",
         "wait",
+        "approve",
         "emit",
     }
     assert all(step.name == name for name, step in STEPS.items())

@@ -182,6 +182,42 @@ def test_the_same_rules_decide_the_same(config: Config, tmp_path: Path) -> None:
     assert both.old == both.new == found.new
 
 
+LEASED = """\
+rules:
+  - id: freeze
+    on: instance.failed
+    mode: armed
+    do: [ { pause_node: { lease: 2h } } ]
+  - id: tell
+    on: [lease.ended, undo.asked]
+    do: [ { notify: { to: oncall, message: "{{ event.action.target }} by {{ event.action.rule }}" } } ]
+"""
+
+
+def test_leases_end_once_more_and_what_persons_took_back_is_told_as_it_was(config: Config, tmp_path: Path) -> None:
+    rules = config.rules.paths[0] / "now.rules.yaml"
+    rules.write_text(LEASED, encoding="utf-8")
+    undo = (10, {"type": "undo.asked", "action": {"target": "n_9", "rule": "freeze"}})
+    night = (*NIGHT[:1], undo, (150, {"type": "source.recovered"}))
+    events = recorded(config, tmp_path / "night", night)
+    types = [each["event"]["type"] for each in events]
+    assert types == [
+        "instance.failed",
+        "action.settled",
+        "undo.asked",
+        "lease.ended",
+        "action.settled",
+        "source.recovered",
+    ]
+    found = backtest(config, tmp_path / "again", events)
+    assert told(found) == []
+    assert found.old == {**found.new, "calls": None}
+    assert (found.new["fired"], found.new["writes"], found.new["notices"]) == (3, 1, 2)
+    rules.write_text(LEASED.replace("2h", "9h"), encoding="utf-8")
+    (removed,) = backtest(config, tmp_path / "again", events).differences
+    assert (removed.change, removed.rule) == ("removed", "tell")
+
+
 def test_the_same_records_give_the_same_to_the_letter(config: Config, tmp_path: Path) -> None:
     events = recorded(config, tmp_path / "night")
     rules = (changed(tmp_path, "for: 6m", "for: 1m"),)
@@ -294,6 +330,7 @@ def test_rules_with_mistakes_are_not_tried(config: Config, tmp_path: Path) -> No
         ),
         ("on: instance.failed\n    do: [ { wait: { until: event.instance.status == 'x', timeout: 40h } } ]", 40),
         ("on: hook.x\n    do: [ { wait: '{{ event.body.pause }}' }, { wait: 1m } ]", 24),
+        ("on: instance.failed\n    do: [ { pause_node: { lease: 2d } } ]", 48),
     ],
 )
 def test_rules_are_warmed_up_for_as_long_as_they_remember(tmp_path: Path, rule: str, hours: int) -> None:

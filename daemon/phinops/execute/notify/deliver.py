@@ -3,6 +3,9 @@
 One task a notifier: a slow one delays nobody else. A notice is tried again with growing pauses until it is taken,
 until its channel says that it never will be, or for 24 hours; then it is dead, and said to be.
 
+A store that cannot be written stops none of them: what was sent and could not be marked is not sent again by this
+process, and what could not even be recorded is handed over straight and kept in memory until it is taken.
+
 Where a channel takes few messages and many notices wait, they are told together: which ones is recorded before the
 message leaves, so that it is the same message when it must be sent again.
 """
@@ -12,7 +15,7 @@ from __future__ import annotations
 import random
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -54,6 +57,11 @@ class Letter:
     attempts: int
     created_at: datetime
     carries: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks people something: then it is a message of its own."""
+        return "approval" in self.payload
 
     @property
     def note(self) -> Note:
@@ -128,6 +136,16 @@ class Deliveries:
         for each in self._rounds.values():
             each.wake()
 
+    def straight(self, letter: Letter) -> None:
+        """Deliver a notice that the outbox could not take. If it gets there later by its id, it is not sent again."""
+        if letter.notifier in self._rounds:
+            self._rounds[letter.notifier].straight(letter)
+
+    @property
+    def unrecorded(self) -> Sequence[Letter]:
+        """Those of `straight` that no channel has taken yet."""
+        return [letter for each in self._rounds.values() for letter in each.unrecorded.values()]
+
 
 class _Round:
     """The deliveries of one notifier, one after the other."""
@@ -151,9 +169,16 @@ class _Round:
         self._primed = line.places is None
         self._again: dict[str, datetime] = {}  # when those that were put back are due
         self._taken: set[str] = set()  # delivered, but the store could not be told yet
+        self.unrecorded: dict[str, Letter] = {}
+        self._hindered = False  # the store could not be told something in this round
 
     def wake(self) -> None:
         self._woken.set()
+
+    def straight(self, letter: Letter) -> None:
+        if letter.id not in self._taken:
+            self.unrecorded.setdefault(letter.id, letter)
+        self.wake()
 
     async def run(self) -> None:
         while True:
@@ -169,20 +194,50 @@ class _Round:
 
     async def _deliver_due(self) -> bool:
         """Try what is due; whether there may be more of it."""
-        await self._prime()
         now = self._clock.now()
         self._again = {id: at for id, at in self._again.items() if at > now}
-        letters = await self._outbox.due(self._name, now, AT_A_TIME)
+        self._hindered = False
+        await self._deliver_unrecorded()
+        await self._prime()
+        letters = await self._due()
         if self._is_much(len(letters)):
             await self._turn()
             # Others may have come while it waited for its turn.
-            letters = await self._outbox.due(self._name, self._clock.now(), AT_A_TIME)
-            await self._deliver(*await self._together(letters))
+            letters = await self._due()
+            if letters:
+                await self._deliver(*await self._together(letters))
             return True
         for letter in letters:
             await self._turn()
             await self._deliver(letter, await self._note(letter))
-        return len(letters) == AT_A_TIME
+        return len(letters) >= AT_A_TIME
+
+    async def _due(self) -> Sequence[Letter]:
+        """What may be tried now. The store may not know yet of what was sent or put back: it is told of the former."""
+        unmarked = len(self._taken) + len(self._again)
+        letters = await self._outbox.due(self._name, self._clock.now(), AT_A_TIME + unmarked)
+        over = {letter.id for letter in letters if letter.id in self._taken}
+        for letter in letters:
+            if letter.id in over:
+                await self._mark_sent(letter)
+        return [letter for letter in letters if letter.id not in over and letter.id not in self._again]
+
+    async def _deliver_unrecorded(self) -> None:
+        for letter in list(self.unrecorded.values()):
+            if letter.id in self._again:
+                continue
+            await self._turn()
+            refusal = await self._try(letter, letter.note)
+            now = self._clock.now()
+            if refusal is None or not refusal.retry or now >= letter.created_at + LIFE:
+                del self.unrecorded[letter.id]
+                reason = refusal.reason if refusal else ""
+                log.info("notice.unrecorded_over", notifier=self._name, notice=letter.id, refused=reason)
+            else:
+                self.unrecorded[letter.id] = replace(letter, attempts=letter.attempts + 1)
+                self._again[letter.id] = now + timedelta(
+                    seconds=max(refusal.after or 0.0, self._pause(letter.attempts))
+                )
 
     async def _prime(self) -> None:
         """What an earlier process sent counts as well."""
@@ -205,15 +260,18 @@ class _Round:
     async def _together(self, letters: Sequence[Letter]) -> tuple[Letter, Note]:
         """The first letter, and what it says of as many as one message holds."""
         first = letters[0]
-        if first.carries:
+        if first.carries or first.asks:
             return first, await self._note(first)
-        alone = [letter for letter in letters if not letter.carries and letter.id not in self._taken]
-        if first not in alone:
-            return first, first.note
+        alone = [letter for letter in letters if not (letter.carries or letter.asks)]
         notes = [letter.note for letter in alone]
         count = fitting(notes, self._line.channel.form.room, self._line.words)
-        if count > 1:
-            await self._outbox.merge(first.id, [letter.id for letter in alone[1:count]])
+        try:
+            if count > 1:
+                await self._outbox.merge(first.id, [letter.id for letter in alone[1:count]])
+        except StoreError as error:
+            # Which ones it tells could not be recorded: better one after the other than none of them.
+            self._hinder(error)
+            return first, first.note
         return first, digest(notes[:count], self._line.words)
 
     async def _note(self, letter: Letter) -> Note:
@@ -254,7 +312,11 @@ class _Round:
         return None
 
     async def _mark_sent(self, letter: Letter) -> None:
-        await self._outbox.sent(letter.id)
+        try:
+            await self._outbox.sent(letter.id)
+        except StoreError as error:
+            self._hinder(error)
+            return
         self._taken.discard(letter.id)
         log.info("notice.sent", notifier=self._name, notice=letter.id, attempts=letter.attempts + 1)
 
@@ -268,8 +330,17 @@ class _Round:
             return
         at = min(end, now + timedelta(seconds=max(refusal.after or 0.0, self._pause(letter.attempts))))
         log.info("notice.retry", notifier=self._name, notice=letter.id, reason=refusal.reason, at=at.isoformat())
-        await self._outbox.retry(letter.id, at, refusal.reason)
         self._again[letter.id] = at
+        try:
+            await self._outbox.retry(letter.id, at, refusal.reason)
+        except StoreError as error:
+            self._hinder(error)
+
+    def _hinder(self, error: StoreError) -> None:
+        """The store does not know of it yet; the others need not wait for that."""
+        if not self._hindered:
+            log.warning("notice.store", notifier=self._name, reason=str(error))
+        self._hindered = True
 
     def _pause(self, attempts: int) -> float:
         """Seconds before the next try: doubling up to a limit, less up to half of it at random."""

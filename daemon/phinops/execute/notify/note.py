@@ -18,7 +18,7 @@ RAW_LIMIT = 32 * 1024
 @dataclass(frozen=True, slots=True)
 class Note:
     """One notice. `id` stays the same over every try, so that a receiver can tell a repetition; `time` is when the
-    rule gave it. `links` are addresses by name."""
+    rule gave it. `links` are addresses by name; `approval` is what it asks for, empty where it asks for nothing."""
 
     id: str
     time: datetime
@@ -29,6 +29,7 @@ class Note:
     severity: str = "warning"
     event: JsonObject = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    approval: JsonObject = field(default_factory=dict)
 
 
 class Undelivered(PhinopsError):
@@ -109,6 +110,7 @@ def note_from(payload: Mapping[str, Any], *, id: str, time: datetime) -> Note:
         severity=str(payload.get("severity") or "warning"),
         event=dict(payload.get("event") or {}),
         links=dict(payload.get("links") or {}),
+        approval=dict(payload.get("approval") or {}),
     )
 
 

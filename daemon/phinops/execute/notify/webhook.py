@@ -70,6 +70,7 @@ def envelope(note: Note) -> JsonObject:
             "severity": note.severity,
             "event": note.event,
             "links": dict(note.links),
+            **({"approval": note.approval} if note.approval else {}),
         },
     }
 

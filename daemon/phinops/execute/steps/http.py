@@ -12,8 +12,9 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from pydantic import BaseModel, Field, field_validator
 
 from phinops.config.fields import is_loopback
-from phinops.execute.steps.bare import BareStep
-from phinops.execute.steps.kind import BadStep, Path, Reverse, Setting, Step, Target
+from phinops.event import Event
+from phinops.execute.steps.bare import BareStep, bare_write
+from phinops.execute.steps.kind import BadStep, Look, Path, Reverse, Setting, Step, Target, Write
 from phinops.execute.steps.values import OR_EMPTY, Params, Text, is_template
 from phinops.masking import SECRET
 
@@ -80,6 +81,9 @@ class HttpStep(BareStep):
 
     def writes(self, params: HttpParams) -> bool:
         return params.verb not in READING
+
+    async def write(self, params: HttpParams, event: Event, look: Look) -> Write:
+        return bare_write(self.name, params, request_of(params).target)
 
     def problems(self, params: HttpParams, setting: Setting) -> list[tuple[Path, str]]:
         found: list[tuple[Path, str]] = [(("url",), each) for each in _url_mistakes(params.url)]

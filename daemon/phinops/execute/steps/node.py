@@ -88,7 +88,8 @@ class NodeStep:
         return True
 
     def apis(self, params: NodeParams) -> tuple[str, ...]:
-        return (self.api,)
+        leased = isinstance(params, PauseNodeParams) and params.lease is not None
+        return (self.api, "ResumePhysicalNode") if leased else (self.api,)
 
     def problems(self, params: NodeParams, setting: Setting) -> list[tuple[Path, str]]:
         return []

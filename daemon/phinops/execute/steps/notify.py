@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from phinops.catalog.catalog import nearest
 from phinops.execute.steps.bare import BareStep
@@ -24,23 +24,30 @@ def _severity(value: str) -> str:
     return value
 
 
+def _one_is_a_list(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value))
+
+
+Recipients = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    Field(min_length=1),
+    BeforeValidator(_one_is_a_list),
+    AfterValidator(_each_once),
+]
+"""Notifiers by name, each once: one stands for itself."""
+
+
 class NotifyParams(Params):
     """`to` is a notifier or a list of them; a missing `title` is the rule's id."""
 
-    to: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    to: Recipients
     message: Text
     title: Text | None = None
     severity: Annotated[str, AfterValidator(_severity)] = "warning"
-
-    @field_validator("to", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("to")
-    @classmethod
-    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +58,18 @@ class NotifyStep(BareStep):
     params: type[BaseModel] = NotifyParams
 
     def problems(self, params: NotifyParams, setting: Setting) -> list[tuple[Path, str]]:
-        if setting.notifiers is None:
-            return []
-        known = setting.notifiers
-        unknown = [name for name in params.to if not is_template(name) and name not in known]
-        return [(("to",), _unknown(name, known)) for name in unknown]
+        return [(("to",), each) for each in unknown_notifiers(params.to, setting)]
 
 
 NOTIFY: Step = NotifyStep()
+
+
+def unknown_notifiers(names: Iterable[str], setting: Setting) -> list[str]:
+    """What is wrong with each of these that the config does not have; nothing where there is no config."""
+    known = setting.notifiers
+    if known is None:
+        return []
+    return [_unknown(name, known) for name in names if not is_template(name) and name not in known]
 
 
 def _unknown(name: str, known: Collection[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from phinops.execute.steps.approve import APPROVE
 from phinops.execute.steps.backfill import BACKFILL
 from phinops.execute.steps.call import CALL
 from phinops.execute.steps.emit import EMIT
@@ -19,5 +20,5 @@ from phinops.execute.steps.wait import WAIT
 _SUBMITTING = (BACKFILL, FIX_DATA, RUN_MANUAL_NODE)
 
 STEPS: Mapping[str, Step] = {
-    step.name: step for step in (*INSTANCE_STEPS, *NODE_STEPS, *_SUBMITTING, CALL, NOTIFY, HTTP, WAIT, EMIT)
+    step.name: step for step in (*INSTANCE_STEPS, *NODE_STEPS, *_SUBMITTING, CALL, NOTIFY, HTTP, WAIT, APPROVE, EMIT)
 }

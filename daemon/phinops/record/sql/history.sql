@@ -52,7 +52,7 @@ SELECT action_id, state FROM step
 -- writes_since --
 -- How many writes have left, or may have left, since a moment, whoever asked.
 SELECT count(*) AS n FROM step
- WHERE t_intent > :since AND state IN ('intent', 'done', 'unknown') AND outcome <> 'shadow'
+ WHERE t_intent > :since AND state IN ('intent', 'done', 'unknown', 'abandoned') AND outcome <> 'shadow'
    AND kind NOT IN ('notify', 'read', 'wait', 'emit');
 
 -- targets_since --
@@ -60,14 +60,15 @@ SELECT count(*) AS n FROM step
 SELECT DISTINCT s.target_kind AS target_kind, s.target_id AS target_id
   FROM step AS s CROSS JOIN firing AS f ON f.id = s.firing_id
  WHERE f.rule = :rule AND s.t_intent > :since AND s.target_id <> ''
-   AND s.target_kind <> 'http' AND s.state IN ('intent', 'done', 'unknown') AND s.outcome <> 'shadow'
+   AND s.target_kind <> 'http' AND s.state IN ('intent', 'done', 'unknown', 'abandoned') AND s.outcome <> 'shadow'
    AND s.kind NOT IN ('notify', 'read', 'wait', 'emit');
 
 -- writes_on --
 -- The newest writes of ours on a target since a moment, newest first.
 SELECT * FROM step
  WHERE tenant = :tenant AND target_id = :target_id AND t_intent > :since
-   AND state IN ('intent', 'done', 'unknown') AND outcome <> 'shadow' AND kind NOT IN ('notify', 'read', 'wait', 'emit')
+   AND state IN ('intent', 'done', 'unknown', 'abandoned') AND outcome <> 'shadow'
+   AND kind NOT IN ('notify', 'read', 'wait', 'emit')
  ORDER BY seq DESC LIMIT 20;
 
 -- recoveries --

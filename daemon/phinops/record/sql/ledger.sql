@@ -10,3 +10,8 @@ INSERT INTO ledger (account, day, level, used) VALUES (:account, :day, :level, :
 -- ledger_give_back --
 -- Takes off calls that were counted and never sent.
 UPDATE ledger SET used = max(0, used - :count) WHERE account = :account AND day = :day AND level = :level;
+
+-- ledger_at_least --
+-- Counts calls that another store has counted: never fewer than either.
+INSERT INTO ledger (account, day, level, used) VALUES (:account, :day, :level, :used)
+    ON CONFLICT (account, day, level) DO UPDATE SET used = max(used, excluded.used);

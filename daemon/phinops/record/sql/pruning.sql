@@ -7,7 +7,7 @@ SELECT f.seq AS seq, f.id AS id, f.created_at < :before AS old,
                          WHERE s.firing_id = f.id AND s.state IN ('intent', 'unknown', 'waiting'))
         AND NOT EXISTS (SELECT 1 FROM step AS s JOIN node_lease AS n ON n.action_id = s.action_id
                          WHERE s.firing_id = f.id AND n.state = 'open')
-        AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.firing_id = f.id AND o.state = 'ready')) IS TRUE AS over
+        AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.firing_id = f.id AND o.state IN ('ready', 'merged'))) IS TRUE AS over
   FROM firing AS f WHERE f.seq > :after ORDER BY f.seq LIMIT :limit;
 
 -- forget_notices_of --
@@ -17,6 +17,10 @@ DELETE FROM outbox WHERE firing_id IN (SELECT value FROM json_each(:firings));
 -- forget_places_of --
 -- Drops the places that events had in firings.
 DELETE FROM counted WHERE firing_id IN (SELECT value FROM json_each(:firings)) AND firing_id IS NOT NULL;
+
+-- forget_approvals_of --
+-- Drops what firings asked people.
+DELETE FROM approval WHERE firing_id IN (SELECT value FROM json_each(:firings));
 
 -- forget_leases_of --
 -- Drops the leases of pauses.
@@ -59,7 +63,7 @@ DELETE FROM event WHERE id IN (SELECT value FROM json_each(:events));
 
 -- next_notices --
 -- Notices of the daemon's own by number: whether each is old, and whether it is over.
-SELECT seq, id, created_at < :before AS old, (created_at < :before AND state <> 'ready') AS over
+SELECT seq, id, created_at < :before AS old, (created_at < :before AND state IN ('sent', 'dead')) AS over
   FROM outbox WHERE firing_id IS NULL AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- forget_notices --

@@ -3,6 +3,10 @@
 INSERT INTO lease (name, holder, epoch) VALUES (:name, :holder, 1)
     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, epoch = epoch + 1, expires = NULL;
 
+-- lease_at_least --
+-- Epochs go on from where another store's ended.
+UPDATE lease SET epoch = max(epoch, :epoch);
+
 -- lease_epoch --
 -- The epoch of the one who owns the shard now.
 SELECT epoch, holder FROM lease WHERE name = :name;

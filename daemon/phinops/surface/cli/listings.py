@@ -55,26 +55,7 @@ def firings(config_path: Path | None, tenant: str | None, limit: int, as_json: b
         "TIME": "time", "RULE": "rule", "MODE": "mode", "STATE": "state", "EVENT": "event_id", "REASON": "reason",
         "ID": "id",
     }  # fmt: skip
-    _show("firings", config_of(config_path), tenant, limit, as_json, columns)
-
-
-@click.command()
-@config_option
-@tenant_option
-@limit_option
-@json_option
-def actions(config_path: Path | None, tenant: str | None, limit: int, as_json: bool) -> None:
-    """What was done and what came of it, newest first. `phinops undo ID` takes one of them back.
-
-    \b
-    Example:
-      phinops actions --json
-    """
-    columns = {
-        "TIME": "time", "STEP": "step", "TARGET": "target", "OUTCOME": "outcome", "API": "api", "ID": "id",
-        "REVERSES": "reverses", "UNDONE BY": "undone_by", "TOO OFTEN": "doubled",
-    }  # fmt: skip
-    _show("actions", config_of(config_path), tenant, limit, as_json, columns)
+    show("firings", config_of(config_path), tenant, limit, as_json, columns)
 
 
 @click.command()
@@ -93,10 +74,11 @@ def leases(config_path: Path | None, tenant: str | None, limit: int, as_json: bo
         "NODE": "node_id", "PROJECT": "project_id", "STATE": "state", "DUE": "due", "SINCE": "since", "RULE": "rule",
         "ACTION": "action_id", "REASON": "reason",
     }  # fmt: skip
-    _show("leases", config_of(config_path), tenant, limit, as_json, columns)
+    show("leases", config_of(config_path), tenant, limit, as_json, columns)
 
 
-def _show(kind: str, config: Config, tenant: str | None, limit: int, as_json: bool, columns: Mapping[str, str]) -> None:
+def show(kind: str, config: Config, tenant: str | None, limit: int, as_json: bool, columns: Mapping[str, str]) -> None:
+    """Print the newest of a kind, in columns or as JSON."""
     rows = _rows(kind, config, tenant, limit)
     if as_json:
         print_json(rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -70,6 +72,17 @@ limit_option = click.option(
     "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many at most."
 )
 tenant_option = click.option("--tenant", metavar="NAME", help="Which tenant, where several are configured.")
+
+
+def person() -> str:
+    """Who types this, for the audit: as the system knows them, not the environment; behind sudo who that was."""
+    user, before = os.getuid(), os.environ.get("SUDO_USER", "")
+    if user == 0 and before:
+        return before  # only root can have set it otherwise, who may do anything
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
 
 
 def log_options(command: Command) -> Command:

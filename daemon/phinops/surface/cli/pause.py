@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import click
 
 from phinops.config import Config
 from phinops.errors import StoreError, StoreHeld
-from phinops.surface.cli.options import config_of, config_option, json_option
+from phinops.surface.cli.options import config_of, config_option, json_option, person
 from phinops.surface.cli.output import paused_text, print_json
 from phinops.surface.cli.reach import NobodyAnswers, Remote
 
@@ -31,7 +29,7 @@ def pause(reason: str, config_path: Path | None, as_json: bool) -> None:
     Example:
       phinops pause --reason "release of the order marts"
     """
-    found = _move(config_of(config_path), "pause", {"by": _person(), "reason": reason})
+    found = _move(config_of(config_path), "pause", {"by": person(), "reason": reason})
     if as_json:
         print_json({"paused": found})
     else:
@@ -48,16 +46,11 @@ def resume(config_path: Path | None, as_json: bool) -> None:
     Example:
       phinops resume
     """
-    found = _move(config_of(config_path), "resume", {"by": _person()})
+    found = _move(config_of(config_path), "resume", {"by": person()})
     if as_json:
         print_json({"resumed": found})
     else:
         click.echo(f"writes leave again; they were {paused_text(found)}" if found else "writes were not paused")
-
-
-def _person() -> str:
-    """Who types this, for the audit."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def _move(config: Config, what: str, texts: dict[str, str]) -> dict[str, Any] | None:

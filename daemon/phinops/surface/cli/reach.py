@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 
@@ -12,6 +13,8 @@ from phinops.errors import PhinopsError
 from phinops.surface.token import find_tokens
 
 _ANSWER_WITHIN_S = 30.0
+_FILE_WITHIN_S = 600.0
+_NOT_LET_IN = "the daemon wants its token: run as its user, as root, or in its group"
 
 
 class NobodyAnswers(PhinopsError):
@@ -71,22 +74,47 @@ class Remote:
         """
         return self._ask("POST", path, json=body, timeout=_ANSWER_WITHIN_S + wait.total_seconds())
 
-    def _ask(self, method: str, path: str, *, timeout: float = _ANSWER_WITHIN_S, **more: Any) -> Answer:
-        headers: dict[str, str] = {}
-        tokens = find_tokens(self._config)
+    def fetch(self, path: str, target: BinaryIO) -> None:
+        """Write what a POST to `path` answers into the open file, piece by piece.
+
+        Raises:
+            NobodyAnswers, NotLetIn: as their names say; the former also when the answer is an error.
+        """
+        for headers in self._letters():
+            try:
+                with self._client(_FILE_WITHIN_S) as client, client.stream("POST", path, headers=headers) as response:
+                    if response.status_code == 401:
+                        continue
+                    if response.status_code != 200:
+                        response.read()
+                        raise NobodyAnswers(Answer(response).message or f"the daemon has no {path}")
+                    for piece in response.iter_bytes():
+                        target.write(piece)
+                    return
+            except httpx.HTTPError as error:
+                raise NobodyAnswers(f"no daemon answers at {self._base}: {error}") from error
+        raise NotLetIn(_NOT_LET_IN)
+
+    def _letters(self) -> Iterator[dict[str, str]]:
+        """The headers to try one after the other."""
+        yield {}
+        for token in find_tokens(self._config):
+            yield {"Authorization": f"Bearer {token}"}
+
+    def _client(self, timeout: float) -> httpx.Client:
         # The daemon is on this machine or at a stated address: proxies of the environment are not for it.
-        with httpx.Client(base_url=self._base, timeout=timeout, trust_env=False) as client:
-            while True:
+        return httpx.Client(base_url=self._base, timeout=timeout, trust_env=False)
+
+    def _ask(self, method: str, path: str, *, timeout: float = _ANSWER_WITHIN_S, **more: Any) -> Answer:
+        with self._client(timeout) as client:
+            for headers in self._letters():
                 try:
                     response = client.request(method, path, headers=headers, **more)
                 except httpx.HTTPError as error:
                     raise NobodyAnswers(f"no daemon answers at {self._base}: {error}") from error
                 if response.status_code != 401:
                     return Answer(response)
-                token = next(tokens, None)
-                if token is None:
-                    raise NotLetIn("the daemon wants its token: run as its user, as root, or in its group")
-                headers = {"Authorization": f"Bearer {token}"}
+        raise NotLetIn(_NOT_LET_IN)
 
 
 def address_of(server: Server) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import anyio
 import click
@@ -16,7 +14,7 @@ import click
 from phinops.config import Config
 from phinops.durations import format_duration
 from phinops.errors import ApiError, NotUndone, QuotaSpent
-from phinops.surface.cli.options import DURATION, config_of, config_option, json_option
+from phinops.surface.cli.options import DURATION, config_of, config_option, json_option, person
 from phinops.surface.cli.output import print_json
 from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote
 
@@ -61,7 +59,7 @@ def undo(
     try:
         if not yes:
             _confirm(_ask(config, action_id, {"preview": True}))
-        found = _ask(config, action_id, {"by": _user(), "reason": reason, "wait": format_duration(wait)}, wait)
+        found = _ask(config, action_id, {"by": person(), "reason": reason, "wait": format_duration(wait)}, wait)
     except NotUndone as error:
         click.echo(f"phinops: {error}", err=True)
         ctx.exit(1)
@@ -76,13 +74,6 @@ def _confirm(plan: Mapping[str, Any]) -> None:
     call = f"{plan['api']} {json.dumps(plan['params'], ensure_ascii=False)}"
     what = f"{plan['action']} of {plan['rule']} is taken back by {plan['step']} {plan['target']} in {plan['tenant']}"
     click.confirm(f"{what}:\n  {call}\nSend it?", abort=True, err=True)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # nobody of that number has a name
-        return "somebody"
 
 
 def _told(found: Mapping[str, Any]) -> str:
@@ -102,8 +93,10 @@ def _code(found: Mapping[str, Any]) -> int:
 
 def _ask(config: Config, action_id: str, body: Mapping[str, Any], wait: timedelta = timedelta()) -> Any:
     """What the daemon answers; NotUndone where that is no."""
+    if not action_id.replace("_", "").isalnum():  # it becomes part of an address
+        raise _Refused(f"no action «{action_id}» is on record")
     try:
-        answer = Remote(config).post(f"/api/v1/actions/{quote(action_id, safe='')}/undo", body, wait)
+        answer = Remote(config).post(f"/api/v1/actions/{action_id}/undo", body, wait)
     except NobodyAnswers as silence:
         return _alone(config, action_id, body, wait, silence)
     if answer.status == 200:

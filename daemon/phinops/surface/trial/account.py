@@ -9,7 +9,7 @@ from datetime import datetime, tzinfo
 from phinops.decide.language import Language
 from phinops.decide.rule import RuleSet
 from phinops.event import Event, JsonObject
-from phinops.firing import Firing, Intent
+from phinops.firing import Firing, Intent, has_told
 from phinops.record.chronicle import Chronicle
 from phinops.record.timing import Received
 from phinops.surface.trial.pending import Pending, pending
@@ -17,7 +17,7 @@ from phinops.surface.trial.values import shown
 from phinops.surface.trial.wire import Call
 from phinops.why import Record, why
 
-QUIET = ("wait",)
+QUIET = ("wait", "approve")
 """Steps that do nothing."""
 
 
@@ -124,8 +124,8 @@ class Accountant:
     def _told(self, now: Chronicle) -> Iterator[Told]:
         for step, firing in self._new_steps(now):
             said = step.request["params"]
-            if step.kind == "notify" and step.outcome != "refused":
-                for name in step.target_id.split(", "):
+            if has_told(step):
+                for name in filter(None, step.target_id.split(", ")):
                     yield Told(firing.rule, name, said["title"], said["message"], said["severity"])
 
     def _open_before(self) -> frozenset[str]:

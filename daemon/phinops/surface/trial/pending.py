@@ -66,7 +66,7 @@ def _under_way(firing: Firing, step: Intent | None) -> Iterator[Pending]:
     if step is None:
         return
     if step.state == "waiting":
-        yield Pending(firing.rule, "wait", firing.key, step.verify_until)
+        yield Pending(firing.rule, "approve" if step.kind == "approve" else "wait", firing.key, step.verify_until)
     elif step.state == "intent" or (step.outcome == "accepted" and step.verify_until):
         yield Pending(firing.rule, "verify", firing.key, step.verify_until)
     elif firing.wake_at is not None:

@@ -1,7 +1,7 @@
 """Recorded events lived through once more, under rules of today: the real daemon in virtual time.
 
 What Dataphin shows is what the events say, each from the moment at which it was received. Writes arrive and change
-nothing: whether they helped is what the events after them tell.
+nothing: whether they helped is what the events after them tell. What rules ask people, these say yes to at once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def live(terms: Terms, rules: Sequence[Path], events: Sequence[JsonObject], sinc
 
 async def _live(terms: Terms, rules: Sequence[Path], events: Sequence[JsonObject], since: datetime) -> Lived:
     start = min([since, *(datetime.fromisoformat(each["at"]) for each in events[:1])])
-    async with on_stage(terms, rules, "", start, exact=True) as stage:
+    async with on_stage(terms, rules, "", start, exact=True, agrees=True) as stage:
         before: int | None = None
         for each in events:
             at = datetime.fromisoformat(each["at"])
@@ -85,7 +85,8 @@ def memory(rules: Sequence[Rule]) -> timedelta:
 
 
 def _longest(step: RuleStep) -> timedelta:
-    """How long the step takes at most, as far as its rule says so without a template."""
-    waits = step.params.get("duration") or step.params.get("timeout") if step.kind == "wait" else None
+    """How long the step takes at most, its lease included, as far as its rule says so without a template."""
+    names = ("duration", "timeout") if step.kind == "wait" else ("lease",)
+    waits = next((step.params[name] for name in names if step.params.get(name)), None)
     said = parse_duration(waits) if waits and "{{" not in waits else timedelta()
     return said + (step.verify or timedelta())

@@ -25,6 +25,7 @@ from phinops.surface.trial.script import (
     Place,
     Reloads,
     Restarts,
+    Says,
     Script,
     Step,
 )
@@ -136,11 +137,18 @@ class _Play:
             case Restarts():
                 await stage.kill()
                 await stage.start()
+            case _:
+                return await self._judge(step)
+        return ()
+
+    async def _judge(self, step: Says | Reloads | Expects) -> Sequence[Failure]:
+        match step:
+            case Says():
+                return await self._say(step)
             case Reloads():
                 return await self._reload(step)
             case Expects():
                 return await self._expect(step)
-        return ()
 
     async def _happen(self, number: int, step: Happens) -> None:
         stage = self._stage
@@ -156,6 +164,19 @@ class _Play:
         if until < now:
             return [Failure(step.place, f"the clock shows {_shown(now)} already: it does not go back")]
         await self._stage.go_to(until)
+        return ()
+
+    async def _say(self, step: Says) -> Sequence[Failure]:
+        wanted = step.model
+        found = [
+            each
+            for each in await self._stage.asked()
+            if wanted.rule in (None, each.rule) and wanted.step in (None, each.step_id)
+        ]
+        if len(found) != 1:
+            open = ", ".join(f"{each.step_id} of {each.rule}" for each in found) or "none"
+            return [Failure(step.place, f"it answers one question, and {len(found)} fit: {open}")]
+        await self._stage.answer(found[0].id, step.said, wanted.by, wanted.reason)
         return ()
 
     async def _reload(self, step: Reloads) -> Sequence[Failure]:

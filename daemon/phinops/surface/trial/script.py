@@ -8,10 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from phinops.answering import Said
 from phinops.decide.blueprint import Blueprint, BlueprintTest
 from phinops.decide.document import Node, read
 from phinops.decide.findings import Findings
-from phinops.decide.testmodel import AnswerModel, ExpectModel, TestModel, TestStepModel
+from phinops.decide.testmodel import AnswerModel, ExpectModel, SaidModel, TestModel, TestStepModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,15 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
+class Says:
+    """People answer a question that is open."""
+
+    place: Place
+    said: Said
+    model: SaidModel
+
+
+@dataclass(frozen=True, slots=True)
 class Restarts:
     """The daemon is killed and started again."""
 
@@ -88,7 +98,7 @@ class Expects:
         return Place(self.place.file, *found.place)
 
 
-Step = Happens | Passes | Becomes | Answers | Restarts | Reloads | Expects
+Step = Happens | Passes | Becomes | Answers | Says | Restarts | Reloads | Expects
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +170,14 @@ def _step(place: Place, node: Node, step: TestStepModel) -> Step:
         return Becomes(place, step.state)
     if step.answer is not None:
         return Answers(place, step.answer)
+    return _done_by_people(place, node, step)
+
+
+def _done_by_people(place: Place, node: Node, step: TestStepModel) -> Step:
+    if step.approve is not None:
+        return Says(place, "approved", step.approve)
+    if step.deny is not None:
+        return Says(place, "denied", step.deny)
     if step.reload is not None:
         return Reloads(place, tuple(place.file.parent / name for name in step.reload))
     if step.expect is not None:

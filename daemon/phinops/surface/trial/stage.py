@@ -13,6 +13,8 @@ from typing import cast
 
 import anyio
 
+from phinops.answering import Said
+from phinops.approval import Approval
 from phinops.arrive.arrival import Arrival
 from phinops.clock import LoopClock
 from phinops.daemon import Daemon
@@ -63,7 +65,15 @@ class Stage:
     """A trial under way. Use `on_stage`."""
 
     def __init__(
-        self, terms: Terms, rules: Sequence[Path], mode: str, clock: StageClock, store: Store, group: Starter
+        self,
+        terms: Terms,
+        rules: Sequence[Path],
+        mode: str,
+        clock: StageClock,
+        store: Store,
+        group: Starter,
+        *,
+        agrees: bool = False,
     ) -> None:
         tenant = terms.config.tenants[0]
         self.name, self.zone = tenant.name, terms.config.timezone
@@ -74,6 +84,7 @@ class Stage:
         self._terms = terms
         self._config = terms.config_of(rules)
         self._mode = mode
+        self._agrees = agrees
         self._store = store
         self._group = group
         self._life: _Life | None = None
@@ -119,6 +130,17 @@ class Stage:
         await self._running.daemon.take(Arrival(event.source, event.tenant, (event,)))
         await self._still()
 
+    async def answer(self, approval_id: str, said: Said, by: str, reason: str) -> None:
+        """Let somebody answer what people are asked, and happen what happens at once."""
+        assert self._running.daemon
+        await self._running.daemon.answering.answer(approval_id, said, by=by, via="cli", reason=reason, wait=0.0)
+        await self._still()
+
+    async def asked(self) -> list[Approval]:
+        """The questions to people that are open, oldest first."""
+        assert self._running.daemon
+        return await self._running.daemon.answering.open()
+
     async def go_to(self, moment: datetime) -> None:
         """Let everything happen that is due up to and including the moment."""
         self.clock.latest = max(moment.astimezone(UTC), self.clock.latest)
@@ -152,16 +174,22 @@ class Stage:
     async def _live(self, life: _Life) -> None:
         try:
             with life.scope:
-                async with Daemon.open(
-                    self._config,
-                    clock=self.clock,
-                    store=self._store,
-                    transport=self.wire,
-                    mail=self.elsewhere,
-                    rulebook=life.rulebook,
-                    polls=False,
-                ) as life.daemon:
+                async with (
+                    Daemon.open(
+                        self._config,
+                        clock=self.clock,
+                        store=self._store,
+                        transport=self.wire,
+                        mail=self.elsewhere,
+                        rulebook=life.rulebook,
+                        polls=False,
+                    ) as life.daemon,
+                    anyio.create_task_group() as group,
+                ):
+                    if self._agrees:
+                        group.start_soon(life.daemon.answering.agree, "nobody")
                     await life.daemon.run()
+                    group.cancel_scope.cancel()
         finally:
             life.ended.set()
 
@@ -178,15 +206,15 @@ class _Life:
 
 @asynccontextmanager
 async def on_stage(
-    terms: Terms, rules: Sequence[Path], mode: str, start: datetime, *, exact: bool = False
+    terms: Terms, rules: Sequence[Path], mode: str, start: datetime, *, exact: bool = False, agrees: bool = False
 ) -> AsyncGenerator[Stage]:
     """A stage on which the daemon runs from `start` on; to be used in the loop of `phinops.virtual.run`.
 
-    Its clock shows whole seconds unless it is to be `exact`.
+    Its clock shows whole seconds unless it is to be `exact`; somebody who `agrees` says yes to whatever is asked.
     """
     clock = StageClock(start.astimezone(UTC), exact=exact)
     async with Store.open(MEMORY, clock) as store, anyio.create_task_group() as group:
-        stage = Stage(terms, rules, mode, clock, store, group)
+        stage = Stage(terms, rules, mode, clock, store, group, agrees=agrees)
         await stage.start()
         yield stage
         await stage.kill()
