@@ -254,8 +254,10 @@ class FakeService:
     async def reload(self) -> Reloaded:
         return self.reloaded
 
-    async def call(self, api: str, params: JsonObject, wait: timedelta, tenant: str | None) -> JsonObject:
-        self.asked.append((api, params, wait, tenant))
+    async def call(
+        self, api: str, params: JsonObject, wait: timedelta, tenant: str | None, *, override: bool = False
+    ) -> JsonObject:
+        self.asked.append((api, params, wait, tenant, *(["override"] if override else [])))
         if self.error is not None:
             raise self.error
         return {"Code": "OK"}

@@ -113,6 +113,7 @@ class Daemon(Telling):
             parts.store, parts.rulebook.language, self._in_force, self._courses, clock, self._tell
         )
         self._reloads = Reloads(config, parts.rulebook, self._pipeline, parts.notices, parts.store, clock)
+        self._doorway = Doorway(config, lambda: self._reloads.config.hooks, clock, self.take)
         self._timers = Timers(
             parts.store,
             self._pipeline,
@@ -131,7 +132,6 @@ class Daemon(Telling):
         self._undoing = Undoing(parts.common, parts.servings, self._pipeline, self._courses)
         polled = parts.servings.values() if parts.polls else ()
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
-        self._doorway = Doorway(config, lambda: self._reloads.config.hooks, self._watches, clock, self.take, parts.crew)
         self._crons = Crons(
             parts.servings, parts.store, lambda: self._in_force().rules, self.take, clock, config.timezone, parts.pulse
         )
@@ -295,8 +295,10 @@ class Daemon(Telling):
 
     # What leaves
 
-    async def call(self, api: str, params: JsonObject, wait: timedelta, tenant: str | None) -> JsonObject:
-        """One call of a person's own.
+    async def call(
+        self, api: str, params: JsonObject, wait: timedelta, tenant: str | None, *, override: bool = False
+    ) -> JsonObject:
+        """One call of a person's own; with `override` also on what is protected.
 
         Raises:
             ValueError: the API, a parameter or the tenant is unknown, or the edition does not have it.
@@ -305,7 +307,7 @@ class Daemon(Telling):
         name = tenant or next(iter(self._parts.servings))
         if name not in self._parts.servings:
             raise ValueError(f"there is no tenant «{name}»; there are {', '.join(self._parts.servings)}")
-        return await self._calls.call(self._parts.servings[name], api, params, wait)
+        return await self._calls.call(self._parts.servings[name], api, params, wait, override=override)
 
     async def undo_preview(self, action_id: str) -> JsonObject:
         """What `undo` would send, with the target read; raises as `Undoing.preview` does."""

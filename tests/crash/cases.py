@@ -23,7 +23,6 @@ LOSING: Sequence[FaultKind] = ("reset", "hang", "bad_gateway", "error")
 REFUSING = ("DPN.OP.NoPermission", "DPN.Commons.InvalidParam")
 """The ways in which answers are dropped and calls lost, and the codes with which they are refused."""
 
-PROJECT = 131001
 _HOURS = 5 * 3600.0
 FAILING, OTHER = "dws_orders_1d", "dws_users_1d"
 """The node whose instance fails before a run begins, and one of the same project that is as a case says."""
@@ -68,9 +67,8 @@ def go_wrong(simulator: Simulator, run: Run) -> float:
 class Case:
     """`steps` are what the one rule does about a failed instance of `FAILING`, `effects` what comes of all of them.
 
-    `{ID}` and `{NODE}` in the steps are the instance that `prepare` makes, and its node. `firings` is how often the
-    rule fires. `readable` is when reading can tell whether a write was done; else it may be left to a person. Without
-    steps it is a person who calls, once: if the first process dies before it has recorded that, nobody will.
+    `{ID}` and `{NODE}` in the steps are the instance of `OTHER` that `prepare` makes, and its node. `firings` is how
+    often the rule fires. What is not `readable` cannot be read back, and so may be left to a person.
     """
 
     name: str
@@ -78,19 +76,12 @@ class Case:
     effects: Mapping[str, int]
     prepare: Callable[[Simulator], Instance]
     firings: int = 1
-    readable: Literal["always", "when done", "never"] = "always"
-
-    @property
-    def persons(self) -> bool:
-        """Whether a person calls, and no rule."""
-        return not self.steps
+    readable: bool = True
 
     def rules(self, other: Instance) -> str:
         """The rule file."""
         steps = self.steps.replace("{ID}", other.id).replace("{NODE}", other.node.id)
-        return (
-            _RULE + "\n".join(f"      {line}" for line in steps.strip().splitlines()) + "\n" if steps else "rules: []"
-        )
+        return _RULE + "\n".join(f"      {line}" for line in steps.strip().splitlines()) + "\n"
 
 
 _RULE = f"""
@@ -104,8 +95,12 @@ rules:
 
 
 def _running(simulator: Simulator) -> Instance:
+    return _begun(simulator, _HOURS)
+
+
+def _begun(simulator: Simulator, takes: float) -> Instance:
     other = simulator.tenant.add_instance(OTHER)
-    other.takes = _HOURS
+    other.takes = takes
     simulator.tenant.lives.expect(other)
     simulator.tenant.settle()
     return other
@@ -129,12 +124,7 @@ def _two_failed(simulator: Simulator) -> Instance:
     return other
 
 
-def _of_a_manual_node(simulator: Simulator) -> Instance:
-    return simulator.tenant.add_instance("clean_up")
-
-
-_NODE = f'node_id: "{{NODE}}", project_id: "{PROJECT}"'
-_WHICH = f'instance_id: "{{ID}}", project_id: "{PROJECT}"'
+_WHICH = 'instance_id: "{ID}", project_id: "131001"'
 
 CASES: Mapping[str, Case] = {
     case.name: case
@@ -150,32 +140,17 @@ CASES: Mapping[str, Case] = {
         Case("pause a node", "- pause_node: {}\n  verify: { within: 5m }", {"PAUSE_TASK": 1}, _running),
         Case(
             "resume a node",
-            f"- resume_node: {{ {_NODE} }}",
+            "- resume_node: { node_id: '{NODE}', project_id: '131001' }",
             {"RESUME_TASK": 1},
             _of_a_paused_node,
         ),
         Case(
             "call",
             "- call: PausePhysicalNode\n"
-            f"  with: {{ PauseCommand: {{ ProjectId: {PROJECT}, NodeIdList: ['{{{{ event.node.id }}}}'] }} }}",
+            "  with: { PauseCommand: { ProjectId: 131001, NodeIdList: ['{{ event.node.id }}'] } }",
             {"PAUSE_TASK": 1},
             _running,
-            readable="never",
-        ),
-        Case("a person's call", "", {"PAUSE_TASK": 1}, _running, firings=0, readable="never"),
-        Case(
-            "backfill",
-            f"- backfill: {{ {_NODE}, start: 2026-01-01, end: 2026-01-02 }}\n  verify: {{ within: 1h }}",
-            {"CreateNodeSupplement": 1},
-            _running,
-            readable="when done",
-        ),
-        Case("fix data", "- fix_data: {}\n  verify: { within: 10m }", {"FIX": 1}, _running),
-        Case(
-            "a manual run",
-            f"- run_manual_node: {{ {_NODE}, biz_date: 2026-01-02 }}\n  verify: {{ within: 10m }}",
-            {"ExecuteManualNode": 1},
-            _of_a_manual_node,
+            readable=False,
         ),
         Case(
             "a whole plan",

@@ -17,6 +17,7 @@ from phinops.config.fields import (
     Amount,
     DateFormat,
     Every,
+    Globs,
     Levels,
     LocalPath,
     Mistake,
@@ -30,7 +31,6 @@ from phinops.config.fields import (
     is_loopback,
     refuse,
 )
-from phinops.config.hook import Hook, hook_mistakes
 from phinops.config.notifier import Notifier, fallback_mistakes
 from phinops.config.secret import Secret
 
@@ -119,6 +119,12 @@ class Tenant(Model):
         return self
 
 
+class Hook(Model):
+    """Who may POST to `/hooks/NAME`."""
+
+    secret: Secret
+
+
 class RulesSection(Model):
     """Where the rules lie, and the most that any of them may do."""
 
@@ -134,10 +140,18 @@ class Breakers(Model):
     open_for: Span = timedelta(hours=1)
 
 
+class Protected(Model):
+    """Globs over ids and names of what is not written to."""
+
+    nodes: Globs = ()
+    projects: Globs = ()
+
+
 class Safety(Model):
     """Limits over all rules together."""
 
     max_writes_per_hour: Annotated[int, Field(ge=0)] = 500
+    protected: Protected = Protected()
     breakers: Breakers = Breakers()
 
 
@@ -266,14 +280,7 @@ class Config(Model):
 
     @model_validator(mode="after")
     def _tenants_agree(self) -> Self:
-        names = [tenant.name for tenant in self.tenants]
-        refuse(
-            (
-                *_disagreements(self.tenants),
-                *fallback_mistakes(self.notifiers),
-                *hook_mistakes(self.hooks, names),
-            )
-        )
+        refuse((*_disagreements(self.tenants), *fallback_mistakes(self.notifiers)))
         return self
 
 

@@ -137,6 +137,6 @@ async def _standing(look: Look, target: Target) -> Standing:
 async def _with_below(hands: Hands, standing: Standing, target: Target) -> Standing:
     """With what hangs below it: people must not go unasked because lineage cannot be read."""
     try:
-        return replace(standing, below=await hands.look.downstream(target))
+        return replace(standing, below=await hands.lineage.below(target))
     except (ApiError, QuotaSpent, BadStep) as error:
         return replace(standing, unknown=str(error))

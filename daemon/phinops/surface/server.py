@@ -259,9 +259,11 @@ class _Api:
             document = await json_body(request)
             api, params = document["api"], document.get("params", {})
             wait = parse_duration(document.get("wait", "60s"))
-            if not isinstance(api, str) or not isinstance(params, dict):
-                raise HTTPException(400, "`api` is a name and `params` an object")
-            return JSONResponse(await self._service.call(api, params, wait, document.get("tenant")))
+            override = document.get("override_protection", False)
+            if not isinstance(api, str) or not isinstance(params, dict) or not isinstance(override, bool):
+                raise HTTPException(400, "`api` is a name, `params` an object and `override_protection` true or false")
+            found = await self._service.call(api, params, wait, document.get("tenant"), override=override)
+            return JSONResponse(found)
         except KeyError as error:
             raise HTTPException(400, f"{error} is missing") from error
         except ValueError as error:
