@@ -15,8 +15,9 @@ from phinops.config import Server
 from phinops.event import JsonObject
 from phinops.problem import Problem
 from phinops.record.audit import Wanted
+from phinops.surface.door import door_for
 from phinops.surface.listening import bind, serving
-from phinops.surface.server import build_app, door_for
+from phinops.surface.server import build_app
 from phinops.surface.service import Health, QuotaKey, ResolveAs, Samples
 
 STATUS: JsonObject = {
@@ -254,8 +255,10 @@ class FakeService:
     async def reload(self) -> Reloaded:
         return self.reloaded
 
-    async def call(self, api: str, params: JsonObject, wait: timedelta, tenant: str | None) -> JsonObject:
-        self.asked.append((api, params, wait, tenant))
+    async def call(
+        self, api: str, params: JsonObject, wait: timedelta, tenant: str | None, *, override: bool = False
+    ) -> JsonObject:
+        self.asked.append((api, params, wait, tenant, *(["override"] if override else [])))
         if self.error is not None:
             raise self.error
         return {"Code": "OK"}

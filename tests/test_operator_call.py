@@ -139,6 +139,15 @@ async def test_while_writes_are_paused_a_person_s_is_refused_too_and_reads_go_on
         assert here.simulator.tenant.reruns == {failed: 1}
 
 
+async def test_what_is_protected_takes_a_person_s_write_only_when_he_says_so(tmp_path: Path) -> None:
+    async with desk(tmp_path, '[safety]\nprotected = { nodes = ["dws_orders*"] }\n') as (here, failed):
+        with pytest.raises(ValueError, match="node dws_orders_1d is protected by «dws_orders"):
+            await here.daemon.call("OperateInstance", _rerun(failed), WAIT, None)
+        assert (await _row(here))["outcome"] == "refused"
+        await here.daemon.call("OperateInstance", _rerun(failed), WAIT, None, override=True)
+        assert here.simulator.tenant.reruns == {failed: 1}
+
+
 async def test_a_turn_that_does_not_come_in_time_leaves_no_row(tmp_path: Path) -> None:
     async with desk(tmp_path) as (here, failed):
         with pytest.raises(QuotaSpent):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from phinops.event import JsonObject
 from phinops.record.audit import entries_of
 from phinops.simulate.faults import Fault
 from phinops.simulate.model import Instance
+from records import LONG
 
 UNLEASED = FREEZE.replace("{ lease: 2h }", "{}")
 HOLD = """
@@ -172,6 +174,31 @@ def test_an_undo_goes_on_after_the_daemon_was_killed(tmp_path: Path) -> None:
         await it.restart()
         await it.here.minutes(3)
         assert (it.log, (await only(it, "resume_node"))["outcome"]) == (["PAUSE_TASK", "RESUME_TASK"], "verified")
+
+    freezing(tmp_path, story, UNLEASED)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100 if LONG else 8))
+def test_an_undo_is_done_once_however_often_the_daemon_dies(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def story(it: Frozen) -> None:
+        it.here.simulator.faults.add(Fault("reset_after", probability=0.3, only="writes"))
+        it.here.simulator.faults.add(Fault("reset", probability=0.3, only="writes"))
+        it.tenant.fail_instance(NODE, takes=0.5)
+        await it.here.minutes(5)
+        (pause,) = [row for row in await it.rows("pause_node") if row["outcome"] == "accepted"]
+        asked = await it.here.here.undo(pause["id"], "ann", "", MINUTE * chance.choice([0, 0, 0.1, 0.5]))
+        for _ in range(chance.randint(1, 4)):
+            await it.restart(chance.choice([0, 0, chance.uniform(0, 9)]))
+            await it.here.clock.sleep(chance.uniform(0, 60))
+            with pytest.raises(NotUndone, match="taken back already"):
+                await it.undo(pause["id"])
+        await it.here.minutes(12)
+        assert it.log == ["PAUSE_TASK", "RESUME_TASK"]
+        (done,) = [row for row in await it.rows("resume_node") if row["outcome"] != "absent"]
+        assert (done["firing_id"], done["outcome"], done["reverses"]) == (asked["firing_id"], "verified", pause["id"])
 
     freezing(tmp_path, story, UNLEASED)
 

@@ -27,6 +27,8 @@ from phinops.execute.desk import Alarm, Desk
 from phinops.execute.fresh import Eyes, Glass
 from phinops.execute.guard import Rails
 from phinops.execute.hold import Holds
+from phinops.execute.identity import Identities
+from phinops.execute.lineage import Lineage
 from phinops.execute.settle import Settler
 from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Target, Taskrun
 from phinops.execute.steps.table import STEPS
@@ -353,10 +355,12 @@ async def stage(
             alarms.append(alarm)
 
         book = Book(store, failed=lambda failed: tell_if_open(failed, rails, group, alarmed))
-        desk = Desk(world, book, rails, clock, group, tell)
+        identities = Identities(rails.protected, reading, (), clock)
+        desk = Desk(world, book, rails, clock, group, tell, identify=identities.of)
         settler = Settler(reading, book, clock, 15.0)
         glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
-        hands = {"t": Hands(desk, settler, reading, world.read, Eyes(glass, glass, lambda: world.calls_left))}
+        eyes = Eyes(glass, glass, lambda: world.calls_left)
+        hands = {"t": Hands(desk, settler, reading, world.read, eyes, Lineage(reading, clock))}
         bells = Bells()
         sound = store.store if isinstance(store, FailingStore) else store
         brake = Brake(await sound.read(pausing.pause_of))

@@ -13,7 +13,7 @@ from phinops.clock import Clock
 from phinops.decide.rule import RuleSet
 from phinops.pulse import Pulse
 from phinops.record.sqlite import Store
-from phinops.tenant import Remembered
+from phinops.remembered import Remembered
 from phinops.watch import loop_of
 
 _SILENT = 120.0

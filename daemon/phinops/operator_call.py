@@ -46,6 +46,7 @@ class _Job:
     deadline: float
     firing: Firing
     intent: Intent
+    ask: Ask
     intended: bool = False
     unwanted: bool = False
     objection: Objection | None = None
@@ -68,8 +69,10 @@ class OperatorCalls:
         self._landed = anyio.Event()
         self._closed = False
 
-    async def call(self, serving: Serving, api: str, params: JsonObject, wait: timedelta) -> JsonObject:
-        """The service's own reply.
+    async def call(
+        self, serving: Serving, api: str, params: JsonObject, wait: timedelta, *, override: bool = False
+    ) -> JsonObject:
+        """The service's own reply. With `override` also what is protected may be written to.
 
         Raises:
             ValueError: the API or a parameter is unknown or wrong, the edition does not have the API, or a guard of
@@ -81,15 +84,20 @@ class OperatorCalls:
         spec = load_catalog().require(api)
         _check(spec, params, serving.config.edition)
         with spending(Spender(OPERATOR)):
-            return await self._make(serving, spec, params, wait)
+            return await self._make(serving, spec, params, wait, override)
 
-    async def _make(self, serving: Serving, spec: ApiSpec, params: JsonObject, wait: timedelta) -> JsonObject:
+    async def _make(
+        self, serving: Serving, spec: ApiSpec, params: JsonObject, wait: timedelta, override: bool
+    ) -> JsonObject:
         deadline = self._clock.monotonic() + wait.total_seconds()
         if spec.reads:
             reply = await serving.client.read(spec.name, params, priority=Priority.OPERATOR, deadline=deadline)
             return dict(reply.body)
         write = await self._write_of(serving, spec.name, params)
-        job = _Job(serving, params, deadline, *_rows(serving.config.name, write, params))
+        firing, intent = _rows(serving.config.name, write, params)
+        identity = None if override else await serving.desk.identity_of(write)
+        ask = Ask(intent, OPERATOR, person=True, identity=identity, override=override)
+        job = _Job(serving, params, deadline, firing, intent, ask)
         self._common.group.start_soon(self._carry, job)
         try:
             await job.done.wait()
@@ -157,7 +165,7 @@ class OperatorCalls:
 
         def op(tx: Tx) -> Objection | None:
             journal.put_firing(tx, job.firing)
-            (objection,) = intend(tx, [Ask(job.intent, OPERATOR, person=True)], guard)
+            (objection,) = intend(tx, [job.ask], guard)
             if objection:
                 journal.end(tx, job.firing.id, "failed", objection.reason)
             return objection

@@ -12,7 +12,7 @@ from phinops.config import Config
 from phinops.event import JsonObject
 from phinops.execute.brake import Brake
 from phinops.execute.desk import Alarm, Starter
-from phinops.execute.guard import Breakers, Rails, breaker_reason, breaker_subject, open_until
+from phinops.execute.guard import Breakers, Protected, Rails, breaker_reason, breaker_subject, open_until
 from phinops.record import pausing
 from phinops.record.breakers import Failed
 from phinops.record.sqlite import Store
@@ -26,6 +26,7 @@ def rails_of(config: Config) -> Rails:
     own = safety.breakers
     return Rails(
         max_writes_per_hour=safety.max_writes_per_hour,
+        protected=Protected(safety.protected.nodes, safety.protected.projects),
         breakers=Breakers(own.rule, own.target, own.open_for),
         zone=config.timezone,
     )

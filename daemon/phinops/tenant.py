@@ -17,7 +17,7 @@ from phinops.arrive.lasting import Asked
 from phinops.arrive.poll.alerts import AlertSource
 from phinops.arrive.poll.impacts import ImpactSource
 from phinops.arrive.poll.instances import InstanceSource
-from phinops.arrive.projects import data_service_projects, tenant_projects
+from phinops.arrive.projects import ProjectList, data_service_projects, tenant_projects
 from phinops.arrive.ration import CHECKS, LISTS, rationed
 from phinops.catalog.catalog import load_catalog
 from phinops.catalog.quotas import level_of, plan_for
@@ -25,25 +25,24 @@ from phinops.clock import Clock
 from phinops.config import Tenant
 from phinops.decide.replies import PROBES
 from phinops.errors import StoreError
-from phinops.event import JsonObject
 from phinops.execute.carry import Hands
 from phinops.execute.desk import Alarm, Desk, Starter
 from phinops.execute.fresh import Eyes, Glass
 from phinops.execute.guard import Rails
+from phinops.execute.identity import Identities
 from phinops.execute.journal import Journal
 from phinops.execute.limit import Limiter, PoolUse, Priority
+from phinops.execute.lineage import Lineage
 from phinops.execute.look import Look
 from phinops.execute.runtimes import RunTimes
 from phinops.execute.send import Client, Endpoint, Transport
 from phinops.execute.settle import Settler
 from phinops.execute.steps.kind import InstanceView
 from phinops.lookout import CountedReads, Recoveries, Sightings, Watched
-from phinops.record import history, seen
-from phinops.record.changes import changes
-from phinops.record.documents import from_text, to_text
+from phinops.record import history
 from phinops.record.ledger import StoreLedger
 from phinops.record.sqlite import Store
-from phinops.record.switches import set_switch, switch
+from phinops.remembered import KeptProjects, Remembered
 
 log = structlog.get_logger(__name__)
 
@@ -112,49 +111,6 @@ class PollReads:
         self.moves()
         deadline = self.clock.monotonic() + POLL_WITHIN
         return (await self.client.read(api, params, priority=self.priority, deadline=deadline)).body
-
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """What the sources of one tenant have seen, from the store."""
-
-    store: Store
-    tenant: str
-
-    async def seen(self, source: str, ids: Sequence[str]) -> Mapping[str, JsonObject]:
-        return await self.store.read(lambda tx: seen.seen(tx, self.tenant, source, ids))
-
-    async def tracked(self, source: str, project: str = "") -> Mapping[str, JsonObject]:
-        return await self.store.read(lambda tx: seen.tracked(tx, self.tenant, source, project))
-
-    async def cursor(self, place: str) -> JsonObject | None:
-        return await self.store.read(lambda tx: seen.cursor(tx, self.tenant, place))
-
-    async def last_good(self, source: str) -> Mapping[str, datetime]:
-        """When each part of the source was last polled."""
-        found = await self.store.read(lambda tx: seen.last_good(tx, self.tenant))
-        places = (place.partition("/") for place in found)
-        return {part: found[name + slash + part] for name, slash, part in places if name == source}
-
-    async def changes(self, source: str) -> Mapping[tuple[str, datetime], int]:
-        """How many changes polls of the source found first, by part and hour."""
-        return await self.store.read(lambda tx: changes(tx, self.tenant, source))
-
-
-@dataclass(frozen=True, slots=True)
-class KeptProjects:
-    """The list of a tenant's projects, kept over restarts: reading it anew takes calls."""
-
-    store: Store
-    name: str
-
-    async def load(self) -> JsonObject | None:
-        text = await self.store.read(lambda tx: switch(tx, self.name))
-        return from_text(text) if text else None
-
-    async def save(self, document: JsonObject) -> None:
-        text = to_text(document)
-        await self.store.write(lambda tx: set_switch(tx, self.name, text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +235,12 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
         async def tell(alarm: Alarm) -> None:
             await common.tell(config.name, alarm)
 
-        desk = Desk(client, common.journal, common.rails, common.clock, common.group, tell, common.zone)
+        projects, served = _projects(config, client, common)
+        names = [each for each in (projects, served) if each]
+        identities = Identities(common.rails.protected, deciding, names, common.clock)
+        desk = Desk(
+            client, common.journal, common.rails, common.clock, common.group, tell, common.zone, identities.of
+        )  # fmt: skip
         quiet, levels = config.settle_after.total_seconds(), _levels_of(READ_BACK, config)
 
         def left() -> int | None:
@@ -290,13 +251,13 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
         window = config.sources.impacts.window
         glass = Glass(deciding, read, common.clock, common.zone, window)
         watching = Glass(verifying, Reads(client, Priority.VERIFY).read, common.clock, common.zone, window)
-        instances, sources = _sources(config, client, common, settler)
+        instances, sources = _sources(config, client, common, settler, projects, served)
         yield Serving(
             config,
             client,
             limiter,
             desk,
-            Hands(desk, settler, deciding, read, Eyes(glass, watching, left)),
+            Hands(desk, settler, deciding, read, Eyes(glass, watching, left), Lineage(deciding, common.clock)),
             glass,
             _watched(client, limiter, config, common),
             sources,
@@ -355,22 +316,31 @@ async def _run_times(common: Common, tenant: str) -> RunTimes:
     return found
 
 
-def _sources(
-    config: Tenant, client: Client, common: Common, settler: Settler
-) -> tuple[InstanceSource, tuple[Source, ...]]:
-    """The source of instances, and all sources."""
-    memory = Remembered(common.store, config.name)
-
-    alerts, polls = (
-        PollReads(client, priority, common.clock, common.moves) for priority in (Priority.ALERTS, Priority.POLL)
-    )
+def _projects(config: Tenant, client: Client, common: Common) -> tuple[ProjectList, ProjectList | None]:
+    """The projects of the tenant, and those of its data service."""
+    polls = PollReads(client, Priority.POLL, common.clock, common.moves)
     projects = tenant_projects(
         polls, config.projects, config.env, KeptProjects(common.store, f"projects/{config.name}")
     )
-    served = None
-    if config.served_projects:
-        kept = KeptProjects(common.store, f"data service projects/{config.name}")
-        served = data_service_projects(polls, config.served_projects, kept)
+    if not config.served_projects:
+        return projects, None
+    kept = KeptProjects(common.store, f"data service projects/{config.name}")
+    return projects, data_service_projects(polls, config.served_projects, kept)
+
+
+def _sources(
+    config: Tenant,
+    client: Client,
+    common: Common,
+    settler: Settler,
+    projects: ProjectList,
+    served: ProjectList | None,
+) -> tuple[InstanceSource, tuple[Source, ...]]:
+    """The source of instances, and all sources."""
+    memory = Remembered(common.store, config.name)
+    alerts, polls = (
+        PollReads(client, priority, common.clock, common.moves) for priority in (Priority.ALERTS, Priority.POLL)
+    )
     lookback = config.sources.lookback
     instances = InstanceSource(
         config.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 
 from phinops.arrive.polling import PartState
 from phinops.event import JsonObject
@@ -78,6 +78,7 @@ class Vitals:
                 {"pool": use.pool, "used": use.used, "limit": use.limit, "reserve": use.reserve}
                 for use in each.limiter.usage()
             ],
+            "clock_offset_s": _seconds(each.client.clock_offset),
         }
 
     def _project(self, state: PartState) -> JsonObject:
@@ -99,3 +100,7 @@ class Vitals:
     def loop_ages(self) -> list[tuple[dict[str, str], float]]:
         """Seconds since the last sign of each loop, as samples of a metric."""
         return [({"loop": loop}, age) for loop, age in self._pulse.ages().items()]
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else round(span.total_seconds(), 1)

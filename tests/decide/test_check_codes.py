@@ -20,6 +20,7 @@ ELSEWHERE: Mapping[str, str] = {
     "none-found": "a command",
     "yaml-too-big": "words for a file",
     "days-unknown": "a matter of the date: test_calendarfile.py",
+    "protected-target": "a config: tests/surface/test_protecting.py",
     "unused-notifier": "a config: tests/surface/test_unused.py",
     "quota-polls": "needs a config: tests/demand",
     "quota-schedule": "needs a config: tests/demand",

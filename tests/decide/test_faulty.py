@@ -23,6 +23,7 @@ EXPECTED = re.compile(r"^# expect: (\d+):(\d+) ([a-z-]+)(?: (.+))?$", re.MULTILI
 ELSEWHERE: Mapping[str, str] = {
     "none-found": "a path that does not exist: test_load.py",
     "days-unknown": "a matter of the date: test_calendarfile.py",
+    "protected-target": "needs a config: tests/surface/test_protecting.py",
     "unused-notifier": "needs a config: tests/surface/test_unused.py",
     "quota-polls": "needs a config: tests/demand",
     "quota-schedule": "needs a config: tests/demand",

@@ -16,8 +16,9 @@ from structlog.testing import capture_logs
 from phinops.clock import LoopClock
 from phinops.errors import Ambiguous, Forbidden, Malformed, QuotaSpent, Refused, StoreError, Throttled
 from phinops.event import Instance, JsonObject
-from phinops.execute.desk import TURN_WITHIN, Alarm, Answer, Desk, Fate, Order
+from phinops.execute.desk import TURN_WITHIN, Alarm, Answer, Desk
 from phinops.execute.guard import Rails
+from phinops.execute.order import Fate, Order
 from phinops.execute.steps.table import STEPS
 from phinops.execute.walk import Scene, Walk, planned_step
 from phinops.firing import Intent

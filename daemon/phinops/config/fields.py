@@ -78,6 +78,12 @@ def _names(value: object) -> object:
     raise ValueError('must be "all" or a list, such as [131001, "retail_dw"]')
 
 
+def _globs(value: object) -> object:
+    if isinstance(value, list | tuple) and all(str(item).strip() for item in value):
+        return tuple(str(item) for item in value)
+    raise ValueError('must be a list of ids, names or globs, such as ["dwd_pay_*", "n_123"]')
+
+
 def _zone(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -141,6 +147,7 @@ Size = Annotated[int, BeforeValidator(_size)]
 """Bytes, of a number with a unit."""
 Every = Annotated[Literal["auto"] | timedelta, BeforeValidator(_every)]
 Names = Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_names)]
+Globs = Annotated[tuple[str, ...], BeforeValidator(_globs)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
 LocalPath = Annotated[Path, AfterValidator(_beside_the_file)]
 """Relative to the config file; without one, to the working folder."""

@@ -17,6 +17,7 @@ from phinops.config.fields import (
     Amount,
     DateFormat,
     Every,
+    Globs,
     Levels,
     LocalPath,
     Mistake,
@@ -134,10 +135,18 @@ class Breakers(Model):
     open_for: Span = timedelta(hours=1)
 
 
+class Protected(Model):
+    """Globs over ids and names of what is not written to."""
+
+    nodes: Globs = ()
+    projects: Globs = ()
+
+
 class Safety(Model):
     """Limits over all rules together."""
 
     max_writes_per_hour: Annotated[int, Field(ge=0)] = 500
+    protected: Protected = Protected()
     breakers: Breakers = Breakers()
 
 

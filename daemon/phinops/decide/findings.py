@@ -53,6 +53,7 @@ CODES: Mapping[str, str] = {
     "step-target": "The rule's events do not say which instance or node the step means.",
     "step-verify": "What the step does cannot be verified.",
     "step-unasked": "The step writes after a wait, whatever has become of its target meanwhile (warning).",
+    "protected-target": "The rule names what [safety].protected keeps it from writing to (warning).",
     "approve-nothing": "People are asked, and nothing that follows needs their yes (warning).",
     "unused-notifier": "No rule tells the notifier anything (warning).",
     "quota-polls": "The day has fewer calls for polls than a `within` or an `every` asks for (warning).",

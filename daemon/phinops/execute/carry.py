@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -18,12 +18,14 @@ from phinops.clock import Clock
 from phinops.errors import ApiError, QuotaSpent, Throttled, Transient
 from phinops.event import JsonObject
 from phinops.execute.brake import Brake
-from phinops.execute.desk import Desk, Fate, Order
+from phinops.execute.desk import Desk
 from phinops.execute.fresh import Eyes
 from phinops.execute.journal import Journal
+from phinops.execute.lineage import Lineage
+from phinops.execute.order import Fate, Order
 from phinops.execute.patience import PATIENCE
 from phinops.execute.settle import Open, Settler
-from phinops.execute.steps.kind import BadStep, Look, Needless, Step, Target, Write
+from phinops.execute.steps.kind import BadStep, Look, Needless, Step, Write
 from phinops.execute.steps.verdict import Record, another_run, from_json, record_of, to_json
 from phinops.execute.walk import Walk, result_of, write_of
 from phinops.firing import Intent, StepResult
@@ -41,27 +43,16 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 900.0
 _NEVER = float("-inf")
 
 
-class Downstream(Protocol):
-    """Counts what a write would reach."""
-
-    async def downstream(self, target: Target) -> int:
-        """How many nodes hang below the target, by one call that is not cached."""
-        ...
-
-
-class Reader(Look, Downstream, Protocol):
-    """What acting reads of live state."""
-
-
 @dataclass(frozen=True, slots=True)
 class Hands:
     """What acts on one tenant; `eyes` are for steps that wait."""
 
     desk: Desk
     settler: Settler
-    look: Reader
+    look: Look
     read: Callable[[str, JsonObject], Awaitable[Mapping[str, Any]]]
     eyes: Eyes
+    lineage: Lineage
 
 
 Held = Callable[[tuple[str, str, str]], AbstractAsyncContextManager[bool]]
@@ -204,7 +195,7 @@ class Carrier:
         walk, write = errand.walk, errand.write
         hands = self._hands[walk.firing.tenant]
         intent = replace(intent, probe=errand.before)
-        order = Order(walk.step, write, walk.ask(intent), walk.planned.within, errand.alone)
+        order = Order(walk.step, write, walk.ask(intent), walk.planned.within, errand.alone, walk.scene.event)
         fate = await hands.desk.submit(order)
         if fate.kind != "open":
             return fate, ""

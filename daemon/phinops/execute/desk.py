@@ -7,8 +7,8 @@ call: the turn is taken first, then the intents are committed, then the bytes go
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
 from typing import Any, Literal, Protocol
 
 import anyio
@@ -24,12 +24,13 @@ from phinops.errors import (
     Throttled,
     Transient,
 )
-from phinops.event import JsonObject
+from phinops.event import Event, JsonObject
 from phinops.execute.forbidden import ForbiddenApis
-from phinops.execute.guard import Rails, write_guard
+from phinops.execute.guard import Rails, standing_objection, write_guard
 from phinops.execute.journal import Journal
-from phinops.execute.steps.kind import BATCH_LIMIT, Step, Write
-from phinops.firing import Ask, Objection
+from phinops.execute.order import Fate, Order, Queue, Trip
+from phinops.execute.steps.kind import BATCH_LIMIT, Write
+from phinops.firing import Identity, Objection
 
 log = structlog.get_logger(__name__)
 
@@ -91,75 +92,17 @@ def held_back(objections: Iterable[Objection | None]) -> Iterator[Alarm]:
         yield Alarm(subject, "phinops holds writes back", reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What is known of a write after it was submitted.
-
-    `done`; `refused` for good, and recorded; `absent` (an intent was recorded, and it is known not to have happened);
-    `unsent` (no intent was recorded: its turn did not come); `open` (it may have happened: read it back). `alone` asks
-    that the next attempt travels in a call of its own.
-    """
-
-    kind: Literal["done", "refused", "absent", "unsent", "open"]
-    reason: str = ""
-    request_id: str = ""
-    result: JsonObject = field(default_factory=dict)
-    retry_after: float | None = None
-    alone: bool = False
+Identify = Callable[[Write, Event | None], Awaitable[Identity | None]]
+"""Who a write is about; the event may tell. Raises the client's errors, and StoreError, where that cannot be read."""
 
 
-@dataclass(slots=True, eq=False)
-class Order:
-    """One write on its way; `within` is its verification's time."""
-
-    step: Step
-    write: Write
-    ask: Ask
-    within: timedelta | None = None
-    alone: bool = False
-    fate: Fate | None = None
-    _decided: anyio.Event = field(default_factory=anyio.Event)
-
-    def decide(self, fate: Fate) -> None:
-        """Say what became of it; whoever waits for `decision` goes on."""
-        self.fate = fate
-        self._decided.set()
-
-    async def decision(self) -> Fate:
-        """What became of it, once that is known."""
-        await self._decided.wait()
-        assert self.fate
-        return self.fate
-
-    def verify_until(self, clock: Clock) -> datetime | None:
-        """When its verification gives up, counted from now."""
-        return clock.now() + self.within if self.within else None
-
-
-@dataclass(slots=True)
-class _Queue:
-    """Orders that may travel together, and how many calls were begun that will fetch some of them."""
-
-    orders: list[Order] = field(default_factory=list)
-    callers: int = 0
-
-
-@dataclass(slots=True)
-class _Trip:
-    """One call on its way: the orders that were taken for it, and those whose intents were committed."""
-
-    batch: str
-    api: str
-    fetched: bool = False
-    taken: list[Order] = field(default_factory=list)
-    leaving: list[Order] = field(default_factory=list)
-
-    def undecided(self) -> list[Order]:
-        return [order for order in self.taken if order.fate is None]
+async def nobody(write: Write, event: Event | None) -> Identity | None:
+    """Nothing is protected: nobody has to know."""
+    return None
 
 
 class Desk:
-    """The desk of one tenant.
+    """The desk of one tenant. `identify` is asked who each write is about.
 
     `tell` hears of what the guard refused in a batch, and once of each API that was closed because Dataphin forbids
     its writes; always in a task of its own, and it must not raise. `zone` is that of times in texts.
@@ -174,7 +117,9 @@ class Desk:
         group: Starter,
         tell: Callable[[Alarm], Coroutine[Any, Any, None]],
         zone: tzinfo = UTC,
+        identify: Identify = nobody,
     ) -> None:
+        self._identify = identify
         self._writer = writer
         self._journal = journal
         self._rails = rails
@@ -182,7 +127,7 @@ class Desk:
         self._group = group
         self._tell = tell
         self._forbidden = ForbiddenApis(clock, zone)
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[str, Queue] = {}
         self._flying = 0
         self._landed = anyio.Event()
         self._closed = False
@@ -198,12 +143,28 @@ class Desk:
         """A write of this API that did not pass the desk, a person's, was answered well: rules may make it again."""
         self._forbidden.open(api)
 
+    async def foresee(self, order: Order) -> str:
+        """Why the write must not leave, whatever happened before, or ""; people are told as when it is refused.
+
+        Raises:
+            ApiError, QuotaSpent, StoreError: who it is about could not be read.
+        """
+        await self._find_out(order)
+        objection = standing_objection(order.ask, self._rails)
+        if objection and order.ask.intent.outcome != "shadow":
+            self._alarm([objection])
+        return objection.reason if objection else ""
+
     async def submit(self, order: Order) -> Fate:
         """Have the write sent with those that are due together with it, and say what is known of it then."""
+        try:
+            await self._find_out(order)
+        except (ApiError, QuotaSpent) as error:
+            return Fate("unsent", f"who the target is could not be read: {error}")
         write = order.write
         together = write.batch and not order.alone
         batch = f"{write.step}|{write.batch}" if together else order.ask.intent.action_id
-        queue = self._queues.setdefault(batch, _Queue())
+        queue = self._queues.setdefault(batch, Queue())
         queue.orders.append(order)
         if len(queue.orders) > queue.callers * BATCH_LIMIT:
             queue.callers += 1
@@ -214,8 +175,29 @@ class Desk:
             if order in queue.orders:
                 queue.orders.remove(order)
 
+    async def identity_of(self, write: Write, about: Event | None = None) -> Identity | None:
+        """Who the write is about, None where that does not matter.
+
+        Raises:
+            ApiError, QuotaSpent, StoreError: it could not be read.
+        """
+        if not self._rails.protected:
+            return None
+        try:
+            return await self._identify(write, about)
+        except Refused as error:
+            return Identity(unknown=f"it cannot be read: {error}")
+
+    async def _find_out(self, order: Order) -> None:
+        if order.ask.identity is None:
+            order.ask = replace(order.ask, identity=await self.identity_of(order.write, order.about))
+
+    def _alarm(self, objections: Iterable[Objection | None]) -> None:
+        for alarm in held_back(objections):
+            self._group.start_soon(self._tell, alarm)
+
     async def _send(self, batch: str, api: str) -> None:
-        trip = _Trip(batch, api)
+        trip = Trip(batch, api)
         try:
             await self._travel(trip)
         except StoreError as error:
@@ -230,13 +212,13 @@ class Desk:
                 self._flying -= 1
                 self._landed.set()
 
-    def _leave(self, trip: _Trip, reason: str) -> None:
+    def _leave(self, trip: Trip, reason: str) -> None:
         """Not recorded is not sent; what is recorded and not known to be answered is read back."""
         self._fetch(trip)
         for order in trip.undecided():
             order.decide(Fate("open" if order in trip.leaving else "unsent", reason))
 
-    async def _travel(self, trip: _Trip) -> None:
+    async def _travel(self, trip: Trip) -> None:
         deadline = self._clock.monotonic() + TURN_WITHIN
         try:
             self._forbidden.check(trip.api)
@@ -257,7 +239,7 @@ class Desk:
         finally:
             self._forbidden.release(trip.api, trip)
 
-    async def _prepare(self, trip: _Trip) -> JsonObject | None:
+    async def _prepare(self, trip: Trip) -> JsonObject | None:
         if self._closed:
             return None
         self._forbidden.claim(trip.api, trip)
@@ -271,13 +253,12 @@ class Desk:
                 continue
             log.warning("action.held", action=order.ask.intent.action_id, reason=objection.reason)
             order.decide(Fate("unsent" if objection.passing else "refused", objection.reason))
-        for alarm in held_back(objections):
-            self._group.start_soon(self._tell, alarm)
+        self._alarm(objections)
         if not trip.leaving:
             return None
         return trip.leaving[0].step.merge([order.write for order in trip.leaving])
 
-    def _fetch(self, trip: _Trip, *, none: bool = False) -> list[Order]:
+    def _fetch(self, trip: Trip, *, none: bool = False) -> list[Order]:
         """Take those that wait for this call, or `none` of them; every call fetches once."""
         if trip.fetched:
             return trip.taken
@@ -292,7 +273,7 @@ class Desk:
         self._flying += bool(trip.taken)
         return trip.taken
 
-    async def _not_done(self, trip: _Trip, error: Exception) -> None:
+    async def _not_done(self, trip: Trip, error: Exception) -> None:
         after = error.retry_after if isinstance(error, Throttled) else None
         request_id = error.request_id if isinstance(error, ApiError) else ""
         for order in trip.undecided():
@@ -302,7 +283,7 @@ class Desk:
                 await self._close(order, "absent", str(error), request_id)
             order.decide(Fate(kind, str(error), request_id, retry_after=after))
 
-    def _close_api(self, trip: _Trip, error: Refused) -> None:
+    def _close_api(self, trip: Trip, error: Refused) -> None:
         """Close the API where Dataphin itself forbade the write; what is known of the edition closes nothing."""
         if not trip.leaving or not isinstance(error, Forbidden):
             return
@@ -311,7 +292,7 @@ class Desk:
             alarm = Alarm(f"{trip.api} {reason}", f"phinops may not call {trip.api}", reason)
             self._group.start_soon(self._tell, alarm)
 
-    async def _refused(self, trip: _Trip, error: Refused) -> None:
+    async def _refused(self, trip: Trip, error: Refused) -> None:
         """A refused call did nothing. One target's goal may be met already; of several each asks again alone."""
         if not trip.fetched:
             await self._barred(self._fetch(trip), error)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -12,10 +13,13 @@ from phinops.errors import ApiError, QuotaSpent
 from phinops.execute.brake import Brake
 from phinops.execute.carry import Carrier, Hands, Held
 from phinops.execute.journal import Journal
+from phinops.execute.order import Order
 from phinops.execute.patience import patiently
 from phinops.execute.steps.kind import BadStep, Needless, Step, Write
 from phinops.execute.walk import Unwanted, Walk, recorded, write_of
-from phinops.firing import Intent, StepResult
+from phinops.firing import Intent, Reach, StepResult
+
+T = TypeVar("T")
 
 
 class Operations:
@@ -39,18 +43,14 @@ class Operations:
 
     async def do(self, walk: Walk, params: BaseModel, attempt: int) -> StepResult:
         look = self._hands[walk.firing.tenant].look
-        with walk.stop.safe():
-            write = await patiently(
-                self._clock,
-                lambda: walk.step.write(params, walk.scene.event, look),
-                "what the step needs to know",
-                lambda reason: self._waits(walk, reason),
-            )
+        write = await self._asked(
+            walk, lambda: walk.step.write(params, walk.scene.event, look), "what the step needs to know"
+        )
         if not walk.step.writes(params):
             return await self._read(walk, write, attempt)
         walk.hold_to(write)
         try:
-            await self._check_downstream(walk, write)
+            walk = await self._foreseen(walk, write, attempt)
             if walk.firing.mode == "shadow":
                 return await recorded(self._journal, walk.row(attempt, walk.marked(attempt, write), outcome="shadow"))
             return await self._carrier.carry(walk, write, attempt)
@@ -65,21 +65,29 @@ class Operations:
         except Needless as error:
             raise Unwanted(str(error), write_of(earlier), "skipped") from error
 
-    async def _check_downstream(self, walk: Walk, write: Write) -> None:
-        """Raises BadStep when `limits.downstream` refuses the target."""
+    async def _foreseen(self, walk: Walk, write: Write, attempt: int) -> Walk:
+        """The walk with what hangs below the write's target, where its rule limits that.
+
+        Raises:
+            BadStep: whatever happened before, the write must not leave.
+        """
+        hands, event = self._hands[walk.firing.tenant], walk.scene.event
         limit = walk.limits.get("downstream")
-        if not limit or write.target.kind not in ("instance", "node"):
-            return
-        look = self._hands[walk.firing.tenant].look
-        with walk.stop.safe():
-            below = await patiently(
-                self._clock,
-                lambda: look.downstream(write.target),
-                "what hangs below the target",
-                lambda reason: self._waits(walk, reason),
+        if limit and write.target.kind in ("instance", "node"):
+            below = await self._asked(
+                walk, lambda: hands.lineage.below(write.target, event), "what hangs below the target"
             )
-        if below > limit["max"]:
-            raise BadStep(f"limits.downstream: {below} nodes hang below {write.target.id}, {limit['max']} are allowed")
+            walk = replace(walk, reach=Reach(below, limit["max"]))
+        intent = walk.row(attempt, write, outcome="shadow" if walk.firing.mode == "shadow" else None)
+        order = Order(walk.step, write, walk.ask(intent), about=event)
+        objection = await self._asked(walk, lambda: hands.desk.foresee(order), "who the target is")
+        if objection:
+            raise BadStep(objection)
+        return walk
+
+    async def _asked(self, walk: Walk, ask: Callable[[], Awaitable[T]], what: str) -> T:
+        with walk.stop.safe():
+            return await patiently(self._clock, ask, what, lambda reason: self._waits(walk, reason))
 
     async def _waits(self, walk: Walk, reason: str) -> None:
         """Say in the firing what it waits for."""

@@ -120,6 +120,7 @@ class Client:
         self._host = self._url.netloc.decode()
         self._pairs: dict[bool, KeyPair] = {}
         self._skew = timedelta()
+        self._offset: timedelta | None = None
         self._http: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -317,6 +318,11 @@ class Client:
             pair.secret for pair in self._pairs.values()
         )
 
+    @property
+    def clock_offset(self) -> timedelta | None:
+        """How far Dataphin's clock was ahead of ours at its last answer, to a second; None before the first."""
+        return self._offset
+
     def _learn(self, call: _Call, answer: Answer) -> None:
         """Tell the limiter how the call fared, and take the server's clock where it refused ours."""
         if answer.throttled or (answer.status == 503 and answer.wait is not None):
@@ -324,6 +330,8 @@ class Client:
             log.warning("call.throttled", api=call.spec.name, level=call.level, code=answer.code, wait=answer.wait)
         elif answer.status < 500:
             self._limiter.served(call.level)
+        if answer.time is not None:
+            self._offset = answer.time - self._clock.now()
         if answer.code in CLOCK_CODES and answer.time is not None:
             self._skew = answer.time - self._clock.now()
 

@@ -15,7 +15,7 @@ from phinops.execute.journal import Journal
 from phinops.execute.leave import Leave
 from phinops.execute.steps.kind import BadStep, Look, Step, Target, Write, checked
 from phinops.execute.stop import Stop
-from phinops.firing import INWARD, Ask, Firing, Intent, Notice, Outcome, StepResult, TargetLimit
+from phinops.firing import INWARD, Ask, Firing, Intent, Notice, Outcome, Reach, StepResult, TargetLimit
 
 _ELSEWHERE = INWARD | {"http"}
 """Steps that change nothing in Dataphin."""
@@ -84,8 +84,8 @@ class Planned:
 class Walk:
     """One step of one firing while it is being done. `wrote`: an earlier try of it may have changed its target.
 
-    `wanted` is asked whenever the target is looked at before its write leaves. `leave` is what people said of it, None
-    where nobody was asked.
+    `reach` is what hangs below that, where it is limited. `wanted` is asked whenever the target is looked at before its
+    write leaves. `leave` is what people said of it, None where nobody was asked.
     """
 
     firing: Firing
@@ -94,6 +94,7 @@ class Walk:
     scene: Scene
     stop: Stop = field(default_factory=Stop)
     wrote: bool = False
+    reach: Reach | None = None
     wanted: Wanted | None = None
     leave: Leave | None = None
 
@@ -143,7 +144,7 @@ class Walk:
         """The intent, asking to leave under the limits of the firing's rule."""
         limit = self.limits.get("targets")
         targets = TargetLimit(limit["max"], timedelta(seconds=limit["per_s"])) if limit else None
-        return Ask(intent, self.firing.rule, targets)
+        return Ask(intent, self.firing.rule, targets, self.reach)
 
     def wrote_before(self) -> bool:
         """Whether an earlier step of the firing, or try of this one, may have changed something in Dataphin."""

@@ -290,6 +290,7 @@ def _call() -> dict[str, Any]:
             "params": {"type": "object"},
             "wait": {"type": "string", "default": "60s"},
             "tenant": _TEXT,
+            "override_protection": {"type": "boolean", "default": False},
         }
     }
     request = {"required": True, "content": {"application/json": {"schema": body}}}

@@ -209,8 +209,10 @@ class Service(Protocol):
         """Reads config and rules again; what is broken stays as it was last good."""
         ...
 
-    async def call(self, api: str, params: JsonObject, wait: timedelta, tenant: str | None) -> JsonObject:
-        """One call through the limiter and the ledger; the service's own reply.
+    async def call(
+        self, api: str, params: JsonObject, wait: timedelta, tenant: str | None, *, override: bool = False
+    ) -> JsonObject:
+        """One call through the limiter and the ledger; the service's own reply. `override`: also on what is protected.
 
         Raises:
             ValueError: the API, a parameter or the tenant is unknown, or the edition does not have it.

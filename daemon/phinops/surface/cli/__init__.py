@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Entry] = {
     "test": Entry(f"{_HERE}.test", "test", "Run rule tests on a virtual clock."),
     "backtest": Entry(f"{_HERE}.backtest", "backtest", "Try rules on what was recorded."),
     "schema": Entry(f"{_HERE}.schema", "schema", "JSON Schemas of rules, tests and config, for editors."),
+    "doctor": Entry(f"{_HERE}.doctor", "doctor", "What works, what does not, and what to do about it."),
     "init": Entry(f"{_HERE}.init", "init", "Write a config that explains itself, and a rule to start from."),
     "status": Entry(f"{_HERE}.status", "status", "What the daemon sees and has spent."),
     "events": Entry(f"{_HERE}.listings", "events", "What changed, newest first."),

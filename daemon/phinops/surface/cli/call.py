@@ -44,6 +44,7 @@ class _Told(Refused):
 @click.option("--data", metavar="JSON", default="{}", help="An object of parameters, merged with NAME=VALUE.")
 @click.option("--yes", is_flag=True, help="Do not ask before a write.")
 @click.option("--wait", type=DURATION, default="60s", show_default=True, help="How long to wait for the call's turn.")
+@click.option("--override-protection", "override", is_flag=True, help="Write also to what [safety].protected names.")
 @tenant_option
 @config_option
 def call(
@@ -52,6 +53,7 @@ def call(
     data: str,
     yes: bool,
     wait: timedelta,
+    override: bool,
     tenant: str | None,
     config_path: Path | None,
 ) -> None:
@@ -74,8 +76,8 @@ def call(
     _check(spec, params, speaker)
     if not spec.reads and not yes:
         click.confirm(f"{api} changes tenant {speaker.name}: send it?", abort=True, err=True)
-    answer = _ask(config, speaker, api, params, wait)
-    print_json(answer)
+    body = {"api": api, "params": params, "wait": format_duration(wait), "tenant": speaker.name}
+    print_json(_ask(config, {**body, "override_protection": override}, wait))
 
 
 def _spec(api: str) -> ApiSpec:
@@ -116,15 +118,14 @@ def _check(spec: ApiSpec, params: dict[str, Any], tenant: Tenant) -> None:
         raise _No(spec.name, "; ".join(mistakes))
 
 
-def _ask(config: Config, tenant: Tenant, api: str, params: dict[str, Any], wait: timedelta) -> Any:
-    body = {"api": api, "params": params, "wait": format_duration(wait), "tenant": tenant.name}
+def _ask(config: Config, body: dict[str, Any], wait: timedelta) -> Any:
     try:
         answer = Remote(config).post("/api/v1/call", body, wait=wait)
     except NobodyAnswers as silence:
-        return _alone(config, tenant, api, params, wait, silence)
+        return _alone(config, body, wait, silence)
     if answer.status == 200:
         return answer.body
-    raise _failure(api, answer)
+    raise _failure(body["api"], answer)
 
 
 def _failure(api: str, answer: Answer) -> PhinopsError:
@@ -133,16 +134,15 @@ def _failure(api: str, answer: Answer) -> PhinopsError:
     return _No(api, answer.message) if answer.status == _NOT_SENT else NobodyAnswers(answer.message)
 
 
-def _alone(
-    config: Config, tenant: Tenant, api: str, params: dict[str, Any], wait: timedelta, silence: NobodyAnswers
-) -> Any:
+def _alone(config: Config, body: dict[str, Any], wait: timedelta, silence: NobodyAnswers) -> Any:
     from phinops.surface.cli.stopped import stopped_daemon
 
     async def ask() -> Any:
         async with stopped_daemon(config, silence) as daemon:
-            return await daemon.call(api, params, wait, tenant.name)
+            override = body["override_protection"]
+            return await daemon.call(body["api"], body["params"], wait, body["tenant"], override=override)
 
     try:
         return anyio.run(ask)
     except ValueError as error:
-        raise _No(api, str(error)) from error
+        raise _No(body["api"], str(error)) from error

@@ -27,6 +27,7 @@ from phinops.surface.cli.caret import lines_of, shown, style_of
 from phinops.surface.cli.found import Found, find, own_rules
 from phinops.surface.cli.options import config_option
 from phinops.surface.cli.output import print_json, terminal_width
+from phinops.surface.protecting import protected_targets
 from phinops.surface.unused import covers, unused_notifiers
 
 
@@ -59,6 +60,7 @@ def check(ctx: click.Context, paths: tuple[Path, ...], config_path: Path | None,
         *_beyond_the_quota(found, config, loaded.rules),
         *unknown_days(loaded.rules, SystemClock().now()),
         *_unused(paths, found, config, loaded),
+        *(protected_targets(config, loaded.rules) if config else ()),
     )
     problems = sorted([*loaded.problems, *mistakes, *warnings])
     if printed:
