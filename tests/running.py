@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,9 +54,13 @@ access_key_secret = {{ file = "key.secret" }}
 
 @dataclass(slots=True)
 class Running:
-    """One process after the other on one config; `log` keeps what all of them wrote to stderr."""
+    """One process after the other on one config; `log` keeps what all of them wrote to stderr.
+
+    `environment` is what they have besides ours.
+    """
 
     config: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = field(default=None)
     _logged: int = field(default=0)
 
@@ -70,7 +74,8 @@ class Running:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "phinops", "run", "--config", str(self.config), "--log-format", "json"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        environment = {**inherited, **self.environment}
         with self.log.open("ab") as log:
             self._logged = log.tell()
             self._process = subprocess.Popen(

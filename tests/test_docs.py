@@ -7,6 +7,7 @@ import configparser
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -43,6 +44,9 @@ TOOLS = frozenset(
 )
 """What else may stand in a block of commands. They change the machine, so that they are not run here."""
 
+HOOKS = frozenset({"deploy", "alertmanager", "gitlab"})
+"""The hooks that examples speak of."""
+
 TENANT = """\
 [[tenants]]
 name = "prod"
@@ -65,7 +69,7 @@ def _read_yaml(fence: Fence, folder: Path) -> None:
     _lay_out(fence.file, folder)
     file = folder / f"shown.{kind}.yaml"
     file.write_text(fence.text, encoding="utf-8")
-    found = load_rules([file], SETTING)
+    found = load_rules([file], replace(SETTING, hooks=HOOKS))
     assert [str(problem) for problem in found.problems] == []
     if kind == "test":
         (folder / "hidden").mkdir()

@@ -113,7 +113,6 @@ class Daemon(Telling):
             parts.store, parts.rulebook.language, self._in_force, self._courses, clock, self._tell
         )
         self._reloads = Reloads(config, parts.rulebook, self._pipeline, parts.notices, parts.store, clock)
-        self._doorway = Doorway(config, lambda: self._reloads.config.hooks, clock, self.take)
         self._timers = Timers(
             parts.store,
             self._pipeline,
@@ -132,6 +131,7 @@ class Daemon(Telling):
         self._undoing = Undoing(parts.common, parts.servings, self._pipeline, self._courses)
         polled = parts.servings.values() if parts.polls else ()
         self._watches = watches_of(polled, clock, config.timezone, parts.pulse, self._cares, self.take)
+        self._doorway = Doorway(config, lambda: self._reloads.config.hooks, self._watches, clock, self.take, parts.crew)
         self._crons = Crons(
             parts.servings, parts.store, lambda: self._in_force().rules, self.take, clock, config.timezone, parts.pulse
         )

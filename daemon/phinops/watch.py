@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 import anyio
@@ -28,6 +28,7 @@ from phinops.pipeline import Taken
 from phinops.pulse import Pulse
 from phinops.spending import Spender, spending
 from phinops.tenant import Serving, Source
+from phinops.vendor import Message
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,35 @@ DAY = 86_400.0
 _FAILED_RUN = frozenset({"VDM_BATCH_ERROR", "KGB_TASK_ERROR"})
 """The reasons of alerts that tell of a run which failed (reasons of ListAlertEvents)."""
 
+EASED = 4.0
+"""How many times longer the intervals of polls are whose changes are pushed."""
+
 Hint = Callable[[Event], None]
+
+
+@dataclass(slots=True)
+class Pushes:
+    """Whether the changes of a source are pushed to us, as far as can be told.
+
+    They are from the first message on, until a poll finds a change that should have been pushed before it.
+    """
+
+    flow: bool = False
+
+    def came(self) -> None:
+        """A message was taken."""
+        self.flow = True
+
+    def missed(self, tenant: str, source: str, events: Sequence[Event]) -> None:
+        """A poll was the first to tell of these events."""
+        late = [event for event in events if event.type in _PUSHED]
+        if self.flow and late:
+            self.flow = False
+            log.warning("pushes.stopped", tenant=tenant, source=source, missed=late[0].id)
+
+
+_PUSHED = ("alert.opened", "alert.repeated")
+"""What Dataphin's message channels tell of; that an alert is muted or over, they do not."""
 
 
 @dataclass(slots=True)
@@ -64,7 +93,9 @@ class Watch:
     clock: Clock
     past: Past
     recoveries: Recoveries | None = None
+    pushes: Pushes = field(default_factory=Pushes)
     hint: Hint = field(default=lambda _: None)
+    _telling: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def run(self) -> None:
         """Poll, and tell what others saw, until cancelled."""
@@ -106,12 +137,32 @@ class Watch:
 
     async def once(self, part: Part, hinted: frozenset[str]) -> Polled:
         """Poll one part, and commit what it brings."""
-        with self._under_way(part.id):
-            arrival = replace(await self.source.poll(self.clock.now(), part), hinted=hinted)
-            taken = await self.take(arrival)
+        # What is pushed meanwhile waits: it is compared with what this poll has seen.
+        async with self._telling if isinstance(self.source, Told) else nullcontext():
+            with self._under_way(part.id):
+                arrival = replace(await self.source.poll(self.clock.now(), part), hinted=hinted)
+                taken = await self.take(arrival)
         for event in taken.new:
             self.hint(event)
+        self.pushes.missed(self.tenant, self.source.name, taken.new)
         return Polled(arrival, taken.found)
+
+    async def told(self, message: Message) -> None:
+        """Take what was pushed about an object of this source; what is new is an event, as it would be of a poll.
+
+        Raises:
+            PhinopsError: it could not be taken; a poll will find it.
+        """
+        if not isinstance(self.source, Told):
+            return
+        async with self._telling:
+            with spending(Spender(self.source.name)):
+                taken = await self.take(await self.source.told(self.clock.now(), message))
+        for event in taken.new:
+            self.hint(event)
+        if not self.pushes.flow:
+            log.info("pushes.flow", tenant=self.tenant, source=self.source.name)
+        self.pushes.came()
 
     @contextmanager
     def _under_way(self, what: str) -> Iterator[None]:
@@ -144,6 +195,15 @@ def loop_of(tenant: str, source: str) -> str:
     return f"{tenant}/{source}"
 
 
+@runtime_checkable
+class Told(Protocol):
+    """A source whose changes may be pushed as well."""
+
+    async def told(self, now: datetime, message: Message) -> Arrival:
+        """What a message says that is new. Raises PhinopsError: nothing moved."""
+        ...
+
+
 class Past(Protocol):
     """What the store knows of a tenant's sources. Raises StoreError."""
 
@@ -171,19 +231,20 @@ def watches_of(
         planner = planners.get(id(serving.limiter))
         if planner is None:
             planner = planners[id(serving.limiter)] = Planner(_left(serving, clock, zone), clock, zone)
-        watches = {
-            source.name: Watch(
+        watches = {}
+        for source in serving.sources:
+            pushes = Pushes()
+            watches[source.name] = Watch(
                 serving.config.name,
                 source,
-                _pacer(serving, source.name, planner, pulse, cares),
+                _pacer(serving, source.name, planner, pulse, cares, pushes),
                 pulse,
                 take,
                 clock,
                 serving.past,
                 serving.recoveries if source.name == "instances" else None,
+                pushes,
             )
-            for source in serving.sources
-        }
         if "alerts" in watches and "instances" in watches:
             watches["alerts"].hint = _hinting(watches["instances"].pacer)
         found += watches.values()
@@ -208,12 +269,13 @@ def _pacer(
     planner: Planner,
     pulse: Pulse,
     cares: Callable[[str], Cares | None],
+    pushes: Pushes,
 ) -> Pacer:
     loop = loop_of(serving.config.name, source)
 
     def care() -> Care | None:
         found = cares(_FAMILIES[source])
-        return None if found is None else Care(found.within)
+        return None if found is None else Care(found.within, EASED if pushes.flow else 1.0)
 
     return Pacer(
         source,

@@ -17,7 +17,8 @@ from phinops.arrive.arrival import Arrival
 from phinops.arrive.poll.alerts import AlertSource
 from phinops.arrive.projects import tenant_projects
 from phinops.errors import Malformed, Transient
-from phinops.event import Event
+from phinops.event import Alert, Event
+from phinops.vendor import Message
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -317,3 +318,57 @@ def test_times_in_milliseconds_are_the_same_times() -> None:
     row = tenant.alerting.rows["7"] | {"FirstAlertTime": millis(START), "LatestAlertTime": str(millis(START))}
     tenant.service.scripts["ListAlertEvents"] = lambda _: {"ListResult": {"Data": [row], "TotalCount": 1}}
     assert asyncio.run(tenant.poll(START + MINUTE)) == []
+
+
+def pushed(key: str, at: datetime, project: str = "orders") -> Message:
+    return Message(Alert(id=key, status="ALERTING", reason="VDM_BATCH_ERROR", latest_time=at), project_name=project)
+
+
+async def told(tenant: Tenant, message: Message, now: datetime) -> list[str]:
+    listed = tenant_projects(tenant.service, "all", "PROD")
+    source = AlertSource("prod", tenant.service, tenant.memory, listed, zone=ZONE)
+    return kinds(tenant.memory.commit(await source.told(now, message)))
+
+
+@pytest.mark.parametrize("late", [-5, 0, 3, 45])
+@pytest.mark.parametrize("first", ["push", "poll"])
+async def test_a_pushed_alert_and_its_listed_twin_are_one_event_whichever_comes_first(
+    tenant: Tenant, first: str, late: int
+) -> None:
+    await tenant.poll(START)
+    fired = START + MINUTE
+    told_at = fired + timedelta(seconds=late)
+    now = START + 2 * MINUTE
+    tenant.alerting.put("a", fired)
+    found: list[str] = []
+    for way in ("push", "poll", "push", "poll") if first == "push" else ("poll", "push", "poll", "push"):
+        found += await told(tenant, pushed("a", told_at), now) if way == "push" else kinds(await tenant.poll(now))
+    assert found == ["alert.opened"]
+    tenant.alerting.put("a", fired, status="FINISH")
+    assert kinds(await tenant.poll(now + MINUTE)) == ["alert.closed"]
+    assert await told(tenant, pushed("a", told_at), now + MINUTE) == []
+
+
+@pytest.mark.parametrize("first", ["push", "poll"])
+async def test_a_repetition_is_told_once_whichever_tells_of_it_first(tenant: Tenant, first: str) -> None:
+    await tenant.poll(START)
+    fired = START + MINUTE
+    tenant.alerting.put("a", fired)
+    assert await told(tenant, pushed("a", fired + timedelta(seconds=3)), fired) == ["alert.opened"]
+    again = fired + 5 * MINUTE
+    tenant.alerting.put("a", again, times=2)
+    found: list[str] = []
+    for way in ("push", "poll", "push", "poll") if first == "push" else ("poll", "push", "poll", "push"):
+        message = pushed("a", again + timedelta(seconds=2))
+        found += await told(tenant, message, again) if way == "push" else kinds(await tenant.poll(again + MINUTE))
+    assert found == ["alert.repeated"]
+
+
+async def test_a_pushed_alert_without_a_time_is_of_now_and_its_project_is_asked_for(tenant: Tenant) -> None:
+    await tenant.poll(START)
+    listed = tenant_projects(tenant.service, "all", "PROD")
+    source = AlertSource("prod", tenant.service, tenant.memory, listed, zone=ZONE)
+    message = Message(Alert(id="a", status="ALERTING"), project_name="stock")
+    (event,) = (await source.told(START + MINUTE, message)).events
+    assert (event.time, event.project.name) == (START + MINUTE, "stock")
+    assert event.project.id

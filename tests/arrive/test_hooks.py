@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,7 +13,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from fake_dataphin import START
-from phinops.arrive.hooks import MAX_DEPTH, HookRefused, receive
+from phinops.arrive.hooks import MAX_DEPTH, HookRefused, Proof, receive
 from phinops.event import Event
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -26,7 +29,7 @@ def signed(body: bytes, when: datetime = START, message: str = "msg_1", secret: 
 
 
 def send(body: bytes, headers: Mapping[str, str], now: datetime = START) -> Event | HookRefused:
-    return receive("deploy", SECRET, headers, body, now, tenant="prod")
+    return receive("deploy", Proof(SECRET), headers, body, now, tenant="prod")
 
 
 def status(body: bytes, headers: Mapping[str, str], now: datetime = START) -> int:
@@ -103,3 +106,67 @@ def test_what_is_nested_as_deep_as_allowed_is_taken() -> None:
     assert status(body, signed(body)) == 202
     body = b"[" * MAX_DEPTH + b"1" + b"]" * MAX_DEPTH
     assert status(body, signed(body)) == 202
+
+
+# Those who sign the body alone, and those who send a token
+
+
+HMAC = Proof("s3cret", "hmac", "X-Hub-Signature-256", "X-GitHub-Delivery")
+GITLAB = Proof("t0ken", "bearer", "X-Gitlab-Token", "X-Gitlab-Event-UUID")
+BEARER = Proof("t0ken", "bearer")
+
+
+def sent_to(proof: Proof, body: bytes, headers: Mapping[str, str], now: datetime = START) -> Event | HookRefused:
+    return receive("deploy", proof, headers, body, now, tenant="prod")
+
+
+def digest(body: bytes, secret: str = "s3cret") -> bytes:
+    return hmac.new(secret.encode(), body, hashlib.sha256).digest()
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [f"sha256={digest(BODY).hex()}", digest(BODY).hex().upper(), base64.b64encode(digest(BODY)).decode()],
+)
+def test_a_signature_of_the_body_is_taken_in_the_forms_that_senders_use(signature: str) -> None:
+    event = sent_to(HMAC, BODY, {"x-hub-signature-256": signature, "x-github-delivery": "72d3162e"})
+    assert isinstance(event, Event)
+    assert (event.time, event.raw) == (START, {"x-github-delivery": "72d3162e"})
+
+
+@pytest.mark.parametrize("signature", ["", "sha256=", f"sha256={digest(BODY, 'other').hex()}", "ü", "x" * 10_000])
+def test_a_wrong_signature_of_the_body_is_refused(signature: str) -> None:
+    refused = sent_to(HMAC, BODY, {"X-Hub-Signature-256": signature, "X-GitHub-Delivery": "1"})
+    assert isinstance(refused, HookRefused)
+    assert refused.status == 401
+    assert "s3cret" not in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("proof", "headers", "status"),
+    [
+        (GITLAB, {"X-Gitlab-Token": "t0ken", "X-Gitlab-Event-UUID": "1"}, 202),
+        (GITLAB, {"X-Gitlab-Token": "t0ken"}, 400),
+        (GITLAB, {"X-Gitlab-Token": "wrong", "X-Gitlab-Event-UUID": "1"}, 401),
+        (GITLAB, {"Authorization": "Bearer t0ken", "X-Gitlab-Event-UUID": "1"}, 401),
+        (BEARER, {"Authorization": "Bearer t0ken"}, 202),
+        (BEARER, {"Authorization": "bearer  t0ken "}, 202),
+        (BEARER, {"Authorization": "Basic t0ken"}, 401),
+        (BEARER, {"Authorization": "Bearer "}, 401),
+        (BEARER, {}, 401),
+    ],
+)
+def test_a_token_is_taken_where_the_sender_puts_it(proof: Proof, headers: Mapping[str, str], status: int) -> None:
+    answer = sent_to(proof, BODY, headers)
+    assert (answer.status if isinstance(answer, HookRefused) else 202) == status
+
+
+def test_a_message_without_an_id_is_known_by_its_text_for_a_day() -> None:
+    headers = {"authorization": "Bearer t0ken"}
+    moments = [START, START + timedelta(minutes=1), START + timedelta(days=1)]
+    first, again, tomorrow = (sent_to(BEARER, BODY, headers, moment) for moment in moments)
+    other = sent_to(BEARER, b"{}", headers)
+    assert isinstance(first, Event) and isinstance(again, Event)  # noqa: PT018 - for the types
+    assert isinstance(tomorrow, Event) and isinstance(other, Event)  # noqa: PT018
+    assert first.id == again.id
+    assert len({first.id, tomorrow.id, other.id}) == 3

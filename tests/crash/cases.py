@@ -23,6 +23,7 @@ LOSING: Sequence[FaultKind] = ("reset", "hang", "bad_gateway", "error")
 REFUSING = ("DPN.OP.NoPermission", "DPN.Commons.InvalidParam")
 """The ways in which answers are dropped and calls lost, and the codes with which they are refused."""
 
+PROJECT = 131001
 _HOURS = 5 * 3600.0
 FAILING, OTHER = "dws_orders_1d", "dws_users_1d"
 """The node whose instance fails before a run begins, and one of the same project that is as a case says."""
@@ -67,8 +68,10 @@ def go_wrong(simulator: Simulator, run: Run) -> float:
 class Case:
     """`steps` are what the one rule does about a failed instance of `FAILING`, `effects` what comes of all of them.
 
-    `{ID}` and `{NODE}` in the steps are the instance of `OTHER` that `prepare` makes, and its node. `firings` is how
-    often the rule fires. What is not `readable` cannot be read back, and so may be left to a person.
+    `{ID}` and `{NODE}` in the steps are the instance that `prepare` makes, and its node. `firings` is how often the
+    rule fires, `follow` how many firings come of what was done. `readable` is when reading can tell whether a write was
+    done; else it may be left to a person. Without steps it is a person who calls, once: if the first process dies
+    before it has recorded that, nobody will.
     """
 
     name: str
@@ -76,12 +79,24 @@ class Case:
     effects: Mapping[str, int]
     prepare: Callable[[Simulator], Instance]
     firings: int = 1
-    readable: bool = True
+    follow: int = 0
+    readable: Literal["always", "when done", "never"] = "always"
+
+    @property
+    def persons(self) -> bool:
+        """Whether a person calls, and no rule."""
+        return not self.steps
+
+    def firings_under(self, behaviour: Behaviour) -> int:
+        """How many firings there are in all."""
+        return self.firings + (0 if behaviour == "refuses" else self.follow)
 
     def rules(self, other: Instance) -> str:
         """The rule file."""
         steps = self.steps.replace("{ID}", other.id).replace("{NODE}", other.node.id)
-        return _RULE + "\n".join(f"      {line}" for line in steps.strip().splitlines()) + "\n"
+        return (
+            _RULE + "\n".join(f"      {line}" for line in steps.strip().splitlines()) + "\n" if steps else "rules: []"
+        )
 
 
 _RULE = f"""
@@ -95,12 +110,8 @@ rules:
 
 
 def _running(simulator: Simulator) -> Instance:
-    return _begun(simulator, _HOURS)
-
-
-def _begun(simulator: Simulator, takes: float) -> Instance:
     other = simulator.tenant.add_instance(OTHER)
-    other.takes = takes
+    other.takes = _HOURS
     simulator.tenant.lives.expect(other)
     simulator.tenant.settle()
     return other
@@ -124,7 +135,12 @@ def _two_failed(simulator: Simulator) -> Instance:
     return other
 
 
-_WHICH = 'instance_id: "{ID}", project_id: "131001"'
+def _of_a_manual_node(simulator: Simulator) -> Instance:
+    return simulator.tenant.add_instance("clean_up")
+
+
+_NODE = f'node_id: "{{NODE}}", project_id: "{PROJECT}"'
+_WHICH = f'instance_id: "{{ID}}", project_id: "{PROJECT}"'
 
 CASES: Mapping[str, Case] = {
     case.name: case
@@ -134,23 +150,51 @@ CASES: Mapping[str, Case] = {
         Case(
             "terminate", f"- terminate_instance: {{ {_WHICH} }}\n  verify: {{ within: 5m }}", {"TERMINATE": 1}, _running
         ),
+        Case(
+            "pause for a time",
+            "- pause_node: { lease: 20m }",
+            {"PAUSE_TASK": 1, "RESUME_TASK": 1},
+            _running,
+            follow=1,
+        ),
+        Case(
+            "rerun after a yes",
+            "- approve: { to: nobody, expires: 6h }\n- rerun_instance: {}\n  verify: { within: 10m }",
+            {"RERUN": 1},
+            _running,
+        ),
         Case("set success", "- set_instance_success: {}", {"SET_SUCCESS": 1}, _running),
         Case("pause an instance", f"- pause_instance: {{ {_WHICH} }}", {"PAUSE": 1}, _running),
         Case("resume an instance", f"- resume_instance: {{ {_WHICH} }}", {"RESUME": 1}, _held_back),
         Case("pause a node", "- pause_node: {}\n  verify: { within: 5m }", {"PAUSE_TASK": 1}, _running),
         Case(
             "resume a node",
-            "- resume_node: { node_id: '{NODE}', project_id: '131001' }",
+            f"- resume_node: {{ {_NODE} }}",
             {"RESUME_TASK": 1},
             _of_a_paused_node,
         ),
         Case(
             "call",
             "- call: PausePhysicalNode\n"
-            "  with: { PauseCommand: { ProjectId: 131001, NodeIdList: ['{{ event.node.id }}'] } }",
+            f"  with: {{ PauseCommand: {{ ProjectId: {PROJECT}, NodeIdList: ['{{{{ event.node.id }}}}'] }} }}",
             {"PAUSE_TASK": 1},
             _running,
-            readable=False,
+            readable="never",
+        ),
+        Case("a person's call", "", {"PAUSE_TASK": 1}, _running, firings=0, readable="never"),
+        Case(
+            "backfill",
+            f"- backfill: {{ {_NODE}, start: 2026-01-01, end: 2026-01-02 }}\n  verify: {{ within: 1h }}",
+            {"CreateNodeSupplement": 1},
+            _running,
+            readable="when done",
+        ),
+        Case("fix data", "- fix_data: {}\n  verify: { within: 10m }", {"FIX": 1}, _running),
+        Case(
+            "a manual run",
+            f"- run_manual_node: {{ {_NODE}, biz_date: 2026-01-02 }}\n  verify: {{ within: 10m }}",
+            {"ExecuteManualNode": 1},
+            _of_a_manual_node,
         ),
         Case(
             "a whole plan",

@@ -13,6 +13,7 @@ from crash.line import Asked, Collected, Held
 from phinops.catalog.catalog import is_read
 from phinops.simulate import make_simulator
 from phinops.simulate.faults import AFTER
+from phinops.simulate.model import Effect
 from phinops.simulate.signature import Request
 from phinops.simulate.wire import Answer
 from simulated import MORNING, HandClock
@@ -61,7 +62,15 @@ class Dataphin:
 
     def effects(self) -> Counter[tuple[str, str]]:
         """What was done how often: operation and target."""
-        return Counter((each.operation, each.target) for each in self.simulator.tenant.effects)
+        return Counter(self._told(each) for each in self.simulator.tenant.effects)
+
+    def _told(self, effect: Effect) -> tuple[str, str]:
+        """What is submitted under a name of its own goes by the API; a backfill's target is its first node."""
+        if effect.api == "ExecuteManualNode":
+            return effect.api, effect.target
+        if effect.api == "CreateNodeSupplement":
+            return effect.api, self.simulator.tenant.flows[effect.target].dagruns[0].instances[0].node.id
+        return effect.operation, effect.target
 
     def hear(self, message: Asked | Collected) -> Answer | Held:
         """What is answered to a request, or until when the gateway keeps it."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
@@ -15,12 +16,13 @@ from typing import NoReturn
 import anyio
 import httpx
 
-from crash.cases import Death
+from crash.cases import PROJECT, Death
 from crash.line import Died, Line, MortalWire, Rested
 from crash.mortal import Reaper, StandingLoop, mortal_store
 from phinops.clock import LoopClock
 from phinops.config import Config
 from phinops.daemon import Daemon
+from phinops.errors import ApiError
 from phinops.record import journal
 from phinops.record.tx import Snapshot
 from phinops.rulebook import Rulebook
@@ -28,8 +30,11 @@ from phinops.rulebook import Rulebook
 LONGEST = 4 * 3600.0
 """Virtual seconds after which a life is given up: something is never settled."""
 
-AT_REST = 90.0
-"""Virtual seconds that it lives on when nothing is left to do: it must not begin anew."""
+AT_REST = 780.0
+"""Virtual seconds that it lives on when nothing is left to do: it must not begin anew, and looks a second time at what
+it found by reading."""
+
+_LOOK, _THINKS = 10.0, 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +49,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """From when on it lives, and how it ends."""
+    """From when on it lives, and how it ends. `node` is what a person pauses meanwhile, "" when nobody does."""
 
     begins: datetime
     seed: int
     death: Death
+    node: str = ""
 
 
 def live(life: Life, setting: Setting, pipe: Connection) -> None:
@@ -85,11 +91,27 @@ async def _live(life: Life, setting: Setting, pipe: Connection) -> None:
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(daemon.run)
+        tasks.start_soon(_agree, daemon, clock)
+        if life.node:
+            tasks.start_soon(_pause, daemon, life.node)
         rest = 0.0
         while rest < AT_REST:
-            await clock.sleep(5.0)
-            rest = rest + 5.0 if await store.read(lambda tx: _is_at_rest(tx, setting.firings)) else 0.0
+            await clock.sleep(_LOOK)
+            rest = rest + _LOOK if await store.read(lambda tx: _is_at_rest(tx, setting.firings)) else 0.0
         end()
+
+
+async def _agree(daemon: Daemon, clock: LoopClock) -> None:
+    """What a person does who is asked, and comes to it after a while."""
+    await clock.sleep(_THINKS)
+    await daemon.answering.agree("li_na")
+
+
+async def _pause(daemon: Daemon, node: str) -> None:
+    """What a person does who types `phinops call`, and does not type it again."""
+    params = {"PauseCommand": {"ProjectId": PROJECT, "NodeIdList": [node]}}
+    with suppress(ApiError):
+        await daemon.call("PausePhysicalNode", params, timedelta(minutes=1), None)
 
 
 def _is_at_rest(tx: Snapshot, firings: int) -> bool:

@@ -127,7 +127,7 @@ class MortalWire(httpx.AsyncBaseTransport):
 
     def _passes(self, api: str, priority: str) -> Callable[[str], None]:
         """What to tell of a request on its way; polls are no part of an action's."""
-        if priority not in ("WRITE", "DECIDE", "VERIFY"):
+        if is_read(api) and priority not in ("DECIDE", "VERIFY"):
             return lambda how: None
         what = {"DECIDE": "read", "VERIFY": "read back"}[priority] if is_read(api) else "write"
         return lambda how: self._reaper.passes(f"{what}: {how}")

@@ -56,7 +56,8 @@ def matrix(shown: Sequence[Found], number: int, seed: int) -> list[Run]:
 def _more_deaths(chance: Random) -> list[Death]:
     deaths: list[Death] = []
     while chance.random() < 0.5 and len(deaths) < 3:
-        deaths.append(chance.choice([("", chance.randint(1, 20)), (ASLEEP, round(chance.uniform(0.5, 60.0), 3))]))
+        asleep = (ASLEEP, round(chance.uniform(0.5, chance.choice([30.0, 900.0])), 3))
+        deaths.append(chance.choice([("", chance.randint(1, 20)), asleep]))
     return deaths
 
 

@@ -31,14 +31,15 @@ def play(run: Run, folder: Path) -> Found:
     """Play the run in that folder; every life is a process of its own."""
     case, chance = CASES[run.case], random.Random(str(run))
     dataphin = Dataphin(case, run, folder / "phinops.db")
-    config = make_config(dataphin.simulator, folder, timedelta(seconds=30), impacts=False)
+    config = make_config(dataphin.simulator, folder, timedelta(minutes=1), impacts=False)
     config.rules.paths[0].write_text(case.rules(dataphin.other), encoding="utf-8")
     rulebook = Rulebook(config, Language(config.timezone), shadow=False)
     assert not rulebook.quarantined, list(map(str, rulebook.problems))
-    setting = Setting(config, rulebook, dataphin.store, case.firings)
+    setting = Setting(config, rulebook, dataphin.store, case.firings_under(run.behaviour))
     found = Found(run)
     for number, death in enumerate((*run.deaths, ALIVE)):
-        end = _lived(Life(dataphin.now, run.seed + number, death), setting, dataphin)
+        pauses = dataphin.other.node.id if case.persons and number == 0 else ""
+        end = _lived(Life(dataphin.now, run.seed + number, death, pauses), setting, dataphin)
         if isinstance(end, Rested):
             found.passed = end.passed
             found.trouble += [end.trouble] if end.trouble else []

@@ -16,7 +16,7 @@ from crash.cases import Run
 from crash.matrix import figures, matrix, play, undisturbed
 from records import LONG
 
-RUNS = 1500 if LONG else 100
+RUNS = 1200 if LONG else 100
 SEED = 5
 
 
@@ -37,8 +37,11 @@ def test_whoever_dies_wherever_each_action_is_done_once_or_known_not_to_be(
         assert killed == {(each.run.behaviour, point) for each in shown for point in each.passed}
 
 
-def test_a_write_that_comes_later_than_anybody_promised_is_done_twice_and_the_matrix_says_so(tmp_path: Path) -> None:
+def test_a_write_that_comes_later_than_anybody_promised_is_done_twice_and_daemon_and_matrix_say_so(
+    tmp_path: Path,
+) -> None:
     (found,) = play([Run("rerun", "applies late", seed=1, deaths=(("write: arrived", 1),), late=100.0)], tmp_path)
     assert found.deaths == ["write: arrived"]
     assert found.duplicates > 0
+    assert found.noticed == 1
     assert found.trouble

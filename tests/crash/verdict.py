@@ -22,6 +22,9 @@ OPERATIONS = {
     "pause_node": "PAUSE_TASK",
     "resume_node": "RESUME_TASK",
     "call": "PAUSE_TASK",
+    "backfill": "CreateNodeSupplement",
+    "fix_data": "FIX",
+    "run_manual_node": "ExecuteManualNode",
 }
 """What a write is called in Dataphin's book of effects, by its step."""
 
@@ -34,7 +37,8 @@ class Found:
     """What came of a run: the points at which its processes died, those that the last one passed, and figures.
 
     `meant` actions; `effects` that they had; `refused` and `undecided`, of which the journal says so; `unreached` after
-    these; `duplicates`, `lost` and `unsettled`, of which there must be none. `trouble` is everything that must not be.
+    these; `duplicates`, `lost` and `unsettled`, of which there must be none; `noticed` duplicates, of which the daemon
+    tells by itself. `trouble` is everything that must not be.
     """
 
     run: Run
@@ -48,6 +52,7 @@ class Found:
     duplicates: int = 0
     lost: int = 0
     unsettled: int = 0
+    noticed: int = 0
     trouble: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -67,6 +72,7 @@ class _Journal:
     firings: Sequence[Mapping[str, Any]]
     steps: Sequence[Mapping[str, Any]]
     outbox: Sequence[Mapping[str, Any]]
+    audit: Sequence[Mapping[str, Any]]
 
     @property
     def writes(self) -> Sequence[Mapping[str, Any]]:
@@ -90,13 +96,16 @@ def judge(found: Found, case: Case, dataphin: Dataphin) -> None:
     found.duplicates = sum(times - 1 for times in done.values()) + dataphin.idle
     found.unsettled = sum(each["state"] == "intent" for each in journal.steps)
     found.unsettled += sum(each["ended_at"] is None for each in journal.firings)
+    found.noticed = sum(each["what"] == "action.doubled" for each in journal.audit)
     found.lost = _lost(found, case, journal)
     found.unreached = found.meant - len(journal.writes) if found.refused or found.undecided else 0
     found.trouble += dataphin.trouble
     if found.duplicates or found.lost or found.unsettled:
         found.trouble.append(f"done {dict(done)} (idle {dataphin.idle}), meant {dict(case.effects)}: {_told(journal)}")
     found.trouble += _contradictions(journal, done)
-    found.trouble += _surprises(found, case)
+    found.trouble += _surprises(found, case, [row for row in journal.writes if row["state"] == "unknown"], done)
+    if found.noticed and not found.duplicates:
+        found.trouble.append("the daemon tells of something done twice that was not")
     if any(times > 1 for times in journal.notices().values()):
         found.trouble.append("a notice of a firing is in the outbox twice")
 
@@ -108,11 +117,13 @@ def _read(store: Path) -> _Journal:
         def rows(table: str) -> list[dict[str, Any]]:
             return [dict(row) for row in connection.execute(f"SELECT * FROM {table} ORDER BY seq")]
 
-        return _Journal(rows("firing"), rows("step"), rows("outbox"))
+        return _Journal(rows("firing"), rows("step"), rows("outbox"), rows("audit"))
 
 
 def _lost(found: Found, case: Case, journal: _Journal) -> int:
     """Meant actions that were not done and of which nobody said so; a refusal or a doubt ends the rest of a plan."""
+    if case.persons:
+        return 0  # whoever was not told that it was done will ask
     if found.refused or found.undecided:
         return max(0, case.firings - len(journal.firings))
     return max(0, found.meant - found.effects)
@@ -130,15 +141,19 @@ def _contradictions(journal: _Journal, done: Counter[tuple[str, str]]) -> list[s
     return wrong
 
 
-def _surprises(found: Found, case: Case) -> list[str]:
+def _surprises(
+    found: Found, case: Case, undecided: Sequence[Mapping[str, Any]], done: Counter[tuple[str, str]]
+) -> list[str]:
     """Ends that nothing in this run gives a reason for."""
     wrong = []
     if found.refused and found.run.behaviour != "refuses":
         wrong.append(f"{found.refused} refused")
     if found.run.behaviour == "refuses" and found.effects:
         wrong.append(f"{found.effects} done that Dataphin refused")
-    if found.undecided and case.readable:
-        wrong.append(f"{found.undecided} left undecided that could have been read")
+    for row in undecided:
+        times = done[OPERATIONS[row["kind"]], row["target_id"]]
+        if case.readable == "always" or (case.readable == "when done" and times):
+            wrong.append(f"{row['kind']} is left undecided, and could have been read")
     return wrong
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -238,11 +239,13 @@ async def test_damage_met_later_is_an_error_of_the_store(tmp_path: Path) -> None
         for n in range(200):
             await put(store, f"{n}", "x" * 500)
     size = path.stat().st_size
-    with path.open("r+b") as file:
-        # The schema lies in the first pages; the rows of kv come last.
-        file.seek(size * 2 // 3)
-        file.write(os.urandom(size // 3))
     async with Store.open(path) as store:
+        with path.open("r+b") as file:
+            # The schema lies in the first pages; the rows of kv come last.
+            file.seek(size * 2 // 3)
+            file.write(os.urandom(size // 3))
+        backend: Any = store._backend
+        backend.committer.connection.execute("PRAGMA shrink_memory")  # what the start has looked through
         with pytest.raises(StoreError, match="damaged"):
             await store.read(lambda tx: [tx.one("kv_get", name=f"{n}") for n in range(200)])
         with pytest.raises(StoreError, match="damaged"):

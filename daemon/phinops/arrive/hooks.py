@@ -1,17 +1,21 @@
-"""`POST /hooks/NAME`: what others tell, authenticated as Standard Webhooks say.
+"""`POST /hooks/NAME`: what others tell, and how they prove who they are.
 
-The signature covers `webhook-id`, `webhook-timestamp` and the body as it came. A message may be sent again: its id
-makes the same event, which is then known already.
+Standard Webhooks sign `webhook-id`, `webhook-timestamp` and the body as it came. Others sign the body alone (`hmac`)
+or send the secret itself (`bearer`): their messages bear no time, so an old one is told from a new one only by its id.
+A message may be sent again: its id makes the same event, which is then known already. A message without an id is known
+by its text, for a day.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from standardwebhooks import Webhook
 
@@ -34,18 +38,64 @@ class HookRefused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How a message proves who sent it: `secret` is that of a signature, or the token itself.
+
+    `header` bears the signature or the token; a token stands in Authorization where none is named. `id_header` bears
+    the message's id, if the sender gives one.
+    """
+
+    secret: str
+    kind: Literal["standard", "hmac", "bearer"] = "standard"
+    header: str | None = None
+    id_header: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Proven:
+    """An authentic message: its id, when it was sent, and its headers that are kept."""
+
+    id: str
+    sent: datetime
+    kept: Mapping[str, str]
+
+
 def receive(
-    name: str, secret: str, headers: Mapping[str, str], body: bytes, now: datetime, *, tenant: str
+    name: str, proof: Proof, headers: Mapping[str, str], body: bytes, now: datetime, *, tenant: str
 ) -> Event | HookRefused:
     """The event `hook.NAME` of an authentic message, or why there is none.
 
-    `secret` is base64, with or without `whsec_`; header names may be in any case. The size of `body` is the caller's
-    to bound. A text without a good signature is refused with 401 whatever it says, one that is not JSON with 400.
+    The secret of Standard Webhooks is base64, with or without `whsec_`; header names may be in any case. The size of
+    `body` is the caller's to bound. A text without a good proof is refused with 401 whatever it says, one that is not
+    JSON with 400.
 
     Raises:
-        ValueError: `secret` is empty or not base64.
+        ValueError: the secret of Standard Webhooks is empty or not base64.
     """
     given = {key.lower(): value for key, value in headers.items()}
+    text = _decoded(body)
+    if text is None:
+        return HookRefused(400, "the body is not JSON that can be kept: not UTF-8")
+    proven = _PROOFS[proof.kind](proof, given, text, now)
+    if isinstance(proven, HookRefused):
+        return proven
+    try:
+        document = _parse(text)
+    except ValueError as error:
+        return HookRefused(400, f"the body is not JSON that can be kept: {error}")
+    return Event(
+        id=event_id("hooks", tenant, name, proven.id, "received"),
+        type=f"hook.{name}",
+        time=proven.sent.astimezone(now.tzinfo),
+        tenant=tenant,
+        source="hooks",
+        raw=proven.kept,
+        body=document,
+    )
+
+
+def _standard(proof: Proof, given: Mapping[str, str], text: str, now: datetime) -> _Proven | HookRefused:
     message, stamp = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
     if not message or len(message) > MAX_HEADER:
         return HookRefused(401, "webhook-id is missing or too long")
@@ -54,24 +104,49 @@ def receive(
         return HookRefused(401, "webhook-timestamp is missing or not in seconds")
     if abs(now - sent) > TOLERANCE:
         return HookRefused(401, "webhook-timestamp is more than five minutes from now")
-    text = _decoded(body)
-    if text is None:
-        return HookRefused(400, "the body is not JSON that can be kept: not UTF-8")
-    if not _is_signed(secret, message, sent, text, given.get("webhook-signature", "")):
+    if not _is_signed(proof.secret, message, sent, text, given.get("webhook-signature", "")):
         return HookRefused(401, "webhook-signature does not match")
-    try:
-        document = _parse(text)
-    except ValueError as error:
-        return HookRefused(400, f"the body is not JSON that can be kept: {error}")
-    return Event(
-        id=event_id("hooks", tenant, name, message, "received"),
-        type=f"hook.{name}",
-        time=sent.astimezone(now.tzinfo),
-        tenant=tenant,
-        source="hooks",
-        raw={"webhook-id": message, "webhook-timestamp": stamp},
-        body=document,
-    )
+    return _Proven(message, sent, {"webhook-id": message, "webhook-timestamp": stamp})
+
+
+def _hmac(proof: Proof, given: Mapping[str, str], text: str, now: datetime) -> _Proven | HookRefused:
+    name = proof.header or ""
+    digest = hmac.new(proof.secret.encode(), text.encode(), hashlib.sha256).digest()
+    said = given.get(name.lower(), "").strip()[:MAX_HEADER].removeprefix("sha256=")
+    fits = [
+        hmac.compare_digest(said.lower().encode(), digest.hex().encode()),
+        hmac.compare_digest(said.encode(), base64.b64encode(digest)),
+    ]
+    if not any(fits):
+        return HookRefused(401, f"the signature in {name} does not match, or is missing")
+    return _named(proof, given, text, now)
+
+
+def _bearer(proof: Proof, given: Mapping[str, str], text: str, now: datetime) -> _Proven | HookRefused:
+    said = given.get((proof.header or "authorization").lower(), "").strip()
+    if not proof.header:
+        scheme, _, said = said.partition(" ")
+        said = said.strip() if scheme.lower() == "bearer" else ""
+    if not hmac.compare_digest(said.encode(), proof.secret.encode()):
+        return HookRefused(401, f"the token in {proof.header or 'Authorization'} does not match, or is missing")
+    return _named(proof, given, text, now)
+
+
+def _named(proof: Proof, given: Mapping[str, str], text: str, now: datetime) -> _Proven | HookRefused:
+    """The message by the id that its sender gave, else by its text and the day."""
+    if proof.id_header:
+        message = given.get(proof.id_header.lower(), "")
+        if not message or len(message) > MAX_HEADER:
+            return HookRefused(400, f"{proof.id_header}, which names the message, is missing or too long")
+        return _Proven(message, now, {proof.id_header.lower(): message})
+    return _Proven(f"{now.date()} {hashlib.sha256(text.encode()).hexdigest()}", now, {})
+
+
+_PROOFS: Mapping[str, Callable[[Proof, Mapping[str, str], str, datetime], _Proven | HookRefused]] = {
+    "standard": _standard,
+    "hmac": _hmac,
+    "bearer": _bearer,
+}
 
 
 def _read_stamp(stamp: str) -> datetime | None:

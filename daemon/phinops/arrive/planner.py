@@ -60,9 +60,13 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """That rules listen to a source; `within` is how soon the most eager of them wants to hear, where one says so."""
+    """That rules listen to a source; `within` is how soon the most eager of them wants to hear, where one says so.
+
+    `eased`: its changes are pushed, so that polls only make sure of them; they come at intervals so many times longer.
+    """
 
     within: timedelta | None = None
+    eased: float = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -112,8 +116,9 @@ class Unit:
     @property
     def weight(self) -> float:
         """How much a change is worth beside one of which no rule says how soon it wants to hear."""
-        within = self.care.within
-        return 1.0 if within is None else min(20.0, max(0.25, WITHIN / within))
+        within, eased = self.care.within, self.care.eased
+        # Intervals go with the root of the weight.
+        return (1.0 if within is None else min(20.0, max(0.25, WITHIN / within))) / eased**2
 
     def costs(self, pools: Iterable[str]) -> Mapping[str, float]:
         """The calls that a poll is expected to take of those of the pools that it draws on."""
@@ -123,7 +128,7 @@ class Unit:
         """What the plan needs to know; `pools` are those that are limited."""
         weight, within = self.weight, self.care.within
         if within is not None:
-            longest = max(SHORTEST, min(longest, within.total_seconds()))
+            longest = max(SHORTEST, min(longest, within.total_seconds() * self.care.eased))
         return Demand(
             costs=self.costs(pools),
             wants=tuple(weight * rate for rate in self.rates),

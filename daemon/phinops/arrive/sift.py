@@ -31,6 +31,10 @@ said so."""
 
 FINISHED = "FINISH"
 
+TOLD_WITHIN = 45
+"""Seconds by which what is pushed about an alert and the list may differ in when it fired. Alerts repeat once a minute
+at most (Dataphin's monitoring rules), so two firings are never so near."""
+
 S = TypeVar("S", "AlertSeen", "InstanceSeen", "ImpactSeen")
 
 
@@ -113,11 +117,18 @@ def sift_alert(sight: Sight, alert: Alert, project: Project, raw: object, before
     """Opened, repeated (its count rose, once a look), silenced, closed, or nothing new.
 
     An alert that came and went between two looks is opened and closed; one that is open again after its end is
-    opened again. A copy older than what was seen tells nothing.
+    opened again. A copy older than what was seen tells nothing. What was pushed bears no count, and may be dated some
+    seconds later than the list dates the same firing: whichever comes first tells of it.
     """
-    known = recall(AlertSeen, before)
+    remembered = known = recall(AlertSeen, before)
     first, latest = seconds(alert.first_time), seconds(alert.latest_time)
-    if known and _is_older(alert.times, latest, known):
+    first = known.first if first is None and known else first
+    if known and _is_twin(alert.times, latest, known):
+        if alert.times is None:
+            return NOTHING  # the list has told more than that
+        # The list's own dating is kept: by it a later look at the list is told from an older one.
+        known = replace(known, times=alert.times, latest=latest)
+    elif known and _is_older(alert.times, latest, known):
         return NOTHING
     kinds = _alert_changes(sight, alert, known)
     told = dict(known.told) if known else {}
@@ -139,7 +150,7 @@ def sift_alert(sight: Sight, alert: Alert, project: Project, raw: object, before
             )
         )
     state = AlertSeen(alert.status, alert.times, first, latest, told, open=alert.status != FINISHED)
-    return Sifted(tuple(events), _changed(state, known))
+    return Sifted(tuple(events), _changed(state, remembered))
 
 
 def _alert_changes(sight: Sight, alert: Alert, known: AlertSeen | None) -> Iterable[str]:
@@ -157,6 +168,13 @@ def _alert_changes(sight: Sight, alert: Alert, known: AlertSeen | None) -> Itera
         yield "silenced"
     if finished and was != FINISHED:
         yield "closed"
+
+
+def _is_twin(times: int | None, latest: int | None, known: AlertSeen) -> bool:
+    """Whether one of the two was pushed and the other listed, and both are of the same firing of the alert."""
+    if latest is None or known.latest is None or (times is None) == (known.times is None):
+        return False
+    return abs(latest - known.latest) <= TOLD_WITHIN
 
 
 def _is_older(times: int | None, latest: int | None, known: AlertSeen) -> bool:

@@ -1,13 +1,13 @@
 """`phinops.toml`: models named after its tables, every mistake at once with its place and its cure."""
 
 from phinops.catalog.catalog import Edition
+from phinops.config.hook import Hook
 from phinops.config.load import check_config, find_config, load_config, places_in
 from phinops.config.model import (
     ZONE,
     AutoRerun,
     Breakers,
     Config,
-    Hook,
     ImpactSettings,
     Protected,
     RulesSection,

@@ -31,6 +31,7 @@ from phinops.config.fields import (
     is_loopback,
     refuse,
 )
+from phinops.config.hook import Hook, hook_mistakes
 from phinops.config.notifier import Notifier, fallback_mistakes
 from phinops.config.secret import Secret
 
@@ -117,12 +118,6 @@ class Tenant(Model):
     def _hangs_together(self) -> Self:
         refuse((*_address_mistakes(self), *_tenant_mistakes(self)))
         return self
-
-
-class Hook(Model):
-    """Who may POST to `/hooks/NAME`."""
-
-    secret: Secret
 
 
 class RulesSection(Model):
@@ -280,7 +275,14 @@ class Config(Model):
 
     @model_validator(mode="after")
     def _tenants_agree(self) -> Self:
-        refuse((*_disagreements(self.tenants), *fallback_mistakes(self.notifiers)))
+        names = [tenant.name for tenant in self.tenants]
+        refuse(
+            (
+                *_disagreements(self.tenants),
+                *fallback_mistakes(self.notifiers),
+                *hook_mistakes(self.hooks, names),
+            )
+        )
         return self
 
 

@@ -129,8 +129,9 @@ def _make(path: str) -> None:
 
 def _set_up(connection: sqlite3.Connection, path: str, *, durable: bool) -> None:
     connection.row_factory = sqlite3.Row
-    # Of a new file only: what is pruned can be given back to the disk by and by. An old file keeps the free pages.
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
+        # What is pruned can be given back to the disk by and by. A file that was made without it keeps its free pages.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if durable and mode != "wal":
         raise StoreError(f"{path} cannot have a write-ahead log: the store needs a local disk")

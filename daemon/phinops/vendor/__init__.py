@@ -8,6 +8,7 @@ or empty is read as absent; what is there and cannot be read raises `ValueError`
 
 from __future__ import annotations
 
+from phinops.vendor.messages import Message, read_message
 from phinops.vendor.pages import Page, read_page, read_payload
 from phinops.vendor.records import (
     instance_paused,
@@ -38,6 +39,7 @@ from phinops.vendor.values import (
 __all__ = [
     "STATES",
     "STATUS_FILTERS",
+    "Message",
     "Page",
     "Record",
     "instance_paused",
@@ -50,6 +52,7 @@ __all__ = [
     "read_id",
     "read_instance",
     "read_list",
+    "read_message",
     "read_node",
     "read_object",
     "read_page",

@@ -7,7 +7,7 @@ the first time of the oldest open alert is right either way: its next firing and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
@@ -17,7 +17,7 @@ from phinops.arrive.progress import Forgetting, Progress, in_order, read_progres
 from phinops.arrive.projects import ProjectList
 from phinops.arrive.sift import AlertSeen, Sifted, Sight, recall, sift_alert
 from phinops.event import Alert, JsonObject, Project
-from phinops.vendor import read_alert, read_alert_project, read_object, write_time
+from phinops.vendor import Message, read_alert, read_alert_project, read_object, write_time
 
 OVERLAP = timedelta(hours=2)
 """How far each window reaches back behind the last good poll."""
@@ -109,6 +109,27 @@ class AlertSource:
             calls=listing.calls,
             part=part.id,
         )
+
+    async def told(self, now: datetime, message: Message) -> Arrival:
+        """What a pushed message says that is new. It moves no cursor: the next poll looks as far back as before.
+
+        Raises:
+            ApiError, QuotaSpent: the name of the message's project is not known and cannot be asked for.
+        """
+        alert = message.alert
+        if alert.latest_time is None:
+            alert = replace(alert, latest_time=now.astimezone(self._zone))
+        progress = read_progress(await self._memory.cursor(self.name))
+        since = progress.since[_SINCE] if progress else now - self._lookback
+        sight = Sight(self._tenant, now.astimezone(self._zone), since, stock=False)
+        project = Project(message.project_id, message.project_name)
+        if not project.id:
+            row = _Row(alert, message.project_name, {})
+            project = await self._project(row, sight.now)
+        before = await self._memory.seen(self.name, [alert.id])
+        sifted = sift_alert(sight, alert, project, None, before.get(alert.id))
+        states = {alert.id: sifted.state} if sifted.state is not None else {}
+        return Arrival(self.name, self._tenant, sifted.events, states)
 
     def _window(self, now: datetime, progress: Progress | None, tracked: Mapping[str, JsonObject]) -> _Window:
         # The list's times are whole seconds: an alert of this very second belongs to it.
