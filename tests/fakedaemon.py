@@ -15,8 +15,9 @@ from phinops.config import Server
 from phinops.event import JsonObject
 from phinops.problem import Problem
 from phinops.record.audit import Wanted
+from phinops.surface.door import door_for
 from phinops.surface.listening import bind, serving
-from phinops.surface.server import build_app, door_for
+from phinops.surface.server import build_app
 from phinops.surface.service import Health, QuotaKey, ResolveAs, Samples
 
 STATUS: JsonObject = {

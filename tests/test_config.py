@@ -340,6 +340,29 @@ def test_loopback_needs_no_token(tmp_path: Path, listen: str) -> None:
     assert load_config(written(tmp_path, MINIMAL + f'[server]\nlisten = "{listen}"\n')).server.listen == listen
 
 
+@pytest.mark.parametrize(
+    "url", ["https://ops.example.com", "https://ops.example.com/phinops/", "http://127.0.0.1:8642"]
+)
+def test_links_lead_to_the_address_under_which_people_come(tmp_path: Path, url: str) -> None:
+    found = load_config(written(tmp_path, MINIMAL + f'[server]\npublic_url = "{url}"\n')).server.public_url
+    assert found == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://ops.example.com", "must not travel in the clear"),
+        ("ops.example.com", "must be https://HOST"),
+        ("https://ops.example.com/?a=b", "must be https://HOST"),
+        ("https://anna:secret@ops.example.com", "must not hold a login"),
+    ],
+)
+def test_an_address_that_links_must_not_lead_to_is_refused(tmp_path: Path, url: str, said: str) -> None:
+    told = only(problems(tmp_path, MINIMAL + f'[server]\npublic_url = "{url}"\n'))
+    assert said in told
+    assert "secret" not in told
+
+
 def test_a_port_beyond_the_last_is_refused(tmp_path: Path) -> None:
     assert "HOST:PORT" in only(problems(tmp_path, MINIMAL + '[server]\nlisten = "127.0.0.1:70000"\n'))
 

@@ -16,6 +16,7 @@ import anyio
 from phinops.clock import LoopClock
 from phinops.course import Courses
 from phinops.decide.permit import Verdict
+from phinops.decide.replies import Replies
 from phinops.errors import Ambiguous, Forbidden, QuotaSpent, Refused, StoreUnwritable, Throttled, Transient
 from phinops.event import Event, Instance, JsonObject, Node, Project, event_id
 from phinops.execute.act import Actor, Kit
@@ -42,6 +43,7 @@ from stillness import StillFlows
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 _UTC = ZoneInfo("UTC")
+_REPLIES = Replies()
 
 Fault = Literal[
     "lost before", "lost after", "throttled", "transient", "refused", "forbidden", "running", "unspoken", "spent",
@@ -169,6 +171,14 @@ class World:
         self._count_read("GetPhysicalNodeOperationLog")
         return self.logs[node_id]
 
+    async def shows(
+        self, api: str, params: JsonObject, condition: str, sent: Mapping[str, Any]
+    ) -> tuple[bool | None, str]:
+        self._count_read(api)
+        self._show_flags()
+        paused = [name for name, node in self.nodes.items() if node.paused]
+        return _REPLIES.holds(condition, {"Paused": paused}, sent)
+
     async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
         self._count_read("GetPhysicalInstanceLog")
         if self.log_refused:
@@ -238,6 +248,7 @@ class Reading:
         self.node = world.node
         self.operations = world.operations
         self.taskruns = world.taskruns
+        self.shows = world.shows
         self.downstream = world.downstream
         self.flows = world.flows
 

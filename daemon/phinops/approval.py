@@ -25,7 +25,8 @@ Via = Literal["cli", "api", "link"]
 @dataclass(frozen=True, slots=True)
 class ShownCall:
     """A call as people see it before it is made. `n` is the step's place in the plan, `params` are those of the API,
-    secrets masked, `digest` stands for them as they are; `condition` is the step's `if`, which is still to be asked.
+    secrets masked, `digest` stands for them as they are; `condition` is the step's `if`, which is still to be asked;
+    `lease` is after how long it is taken back by itself, "" for never.
     """
 
     n: int
@@ -38,6 +39,7 @@ class ShownCall:
     project_id: str
     digest: str
     condition: str = ""
+    lease: str = ""
 
     def __str__(self) -> str:
         what = f"{self.kind} {self.target_id}" if self.target_kind in ("instance", "node") else self.kind
@@ -45,7 +47,8 @@ class ShownCall:
         name = self.api or self.target_id
         params = f" {json.dumps(self.params, ensure_ascii=False)}" if self.params else ""
         condition = f" (only if {' '.join(self.condition.split())})" if self.condition else ""
-        return f"{what}{where}: {name}{params}{condition}"
+        lease = f" for {self.lease}" if self.lease else ""
+        return f"{what}{where}{lease}: {name}{params}{condition}"
 
     def to_json(self) -> JsonObject:
         """What `call_from` reads back."""

@@ -23,6 +23,7 @@ from phinops.catalog.catalog import load_catalog
 from phinops.catalog.quotas import level_of, plan_for
 from phinops.clock import Clock
 from phinops.config import Tenant
+from phinops.decide.replies import PROBES
 from phinops.errors import StoreError
 from phinops.execute.carry import Hands
 from phinops.execute.desk import Alarm, Desk, Starter
@@ -301,7 +302,8 @@ def _look(
     common: Common,
     saw: Callable[[InstanceView], None] = lambda _: None,
 ) -> Look:
-    return Look(Reads(client, priority).read, common.zone, biz_date_format=config.biz_date_format, saw=saw)
+    read, dates = Reads(client, priority).read, config.biz_date_format
+    return Look(read, common.zone, biz_date_format=dates, saw=saw, judge=PROBES.holds)
 
 
 async def _run_times(common: Common, tenant: str) -> RunTimes:

@@ -48,6 +48,7 @@ def test_a_rule_that_reruns_what_failed_wakes_itself() -> None:
         {"types": ("instance.failed", "alert.opened"), "condition": 'event.type == "alert.opened"'},
         {"steps": (RuleStep("t", "terminate_instance", {}),)},
         {"steps": (RuleStep("p", "pause_node", {}),)},
+        {"steps": (RuleStep("a", "approve", {}), RERUN)},
         {"types": ("instance.succeeded",), "steps": (RuleStep("s", "set_instance_success", {}),)},
     ],
 )

@@ -23,7 +23,8 @@ from phinops.firing import Firing
 from phinops.record import approvals, journal
 from phinops.record.sqlite import Store
 from phinops.surface.asked import FORM_LIMIT
-from phinops.surface.server import build_app, door_for
+from phinops.surface.door import door_for
+from phinops.surface.server import build_app
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 PUBLIC = "https://phinops.example.com"

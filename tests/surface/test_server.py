@@ -15,8 +15,9 @@ from fakedaemon import PLAN, QUOTA, STATUS, UNDONE, UNLIMITED, FakeService, Relo
 from phinops.config import Secret, Server
 from phinops.errors import Ambiguous, Forbidden, NotUndone, QuotaSpent, StoreError
 from phinops.problem import Problem
+from phinops.surface.door import Door, door_for
 from phinops.surface.listening import CannotListen, bind, serving
-from phinops.surface.server import HOOK_LIMIT, Door, build_app, door_for
+from phinops.surface.server import HOOK_LIMIT, build_app
 
 TOKEN = {"Authorization": "Bearer t0ken"}
 

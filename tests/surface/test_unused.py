@@ -36,6 +36,14 @@ def test_one_that_is_named_or_may_be_is_not(tmp_path: Path, to: str) -> None:
     assert unused(tmp_path, to, "vars: { who: night }\n") == []
 
 
+def test_a_question_to_everybody_needs_them_all_and_one_to_some_names_them(tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    (tmp_path / "some").mkdir()
+    rule = "  - id: two\n    on: instance.failed\n    mode: armed\n    do: [ { approve: HOW }, { pause_node: {} } ]\n"
+    assert unused(tmp_path / "all", "oncall", rule.replace("HOW", "{ expires: 1h }")) == []
+    assert unused(tmp_path / "some", "oncall", rule.replace("HOW", "{ to: night }")) == []
+
+
 def test_nothing_is_told_while_a_rule_is_left_out(tmp_path: Path) -> None:
     assert unused(tmp_path, "oncall", "  - id: two\n    on: nothing\n    do: []\n") == []
 

@@ -12,7 +12,7 @@ from phinops.decide.findings import did_you_mean, listed
 from phinops.decide.mistakes import InNode, keys_at, validated
 from phinops.decide.model import StepModel
 from phinops.decide.reading import Reading
-from phinops.decide.rule import RuleStep, StepKind
+from phinops.decide.rule import RuleStep, StepKind, verifiable
 from phinops.decide.scope import Names
 
 _WAIT, _APPROVE, _EMIT = "wait", "approve", "emit"
@@ -74,8 +74,10 @@ class Steps:
 
     def _keep(self, node: Node, name: str, kind: StepKind | None, params: dict[str, Any], model: StepModel) -> None:
         within = model.verify.within if model.verify else None
-        if kind and within and not kind.verifiable:
-            self._findings.error("step-verify", node.keys["verify"].place, f"{name} cannot be verified by reading")
+        if kind and within and not verifiable(kind, params):
+            hint = f": say by «{kind.probe_key}» how to read what it did" if kind.probe_key else ""
+            message = f"{name} cannot be verified by reading{hint}"
+            self._findings.error("step-verify", node.keys["verify"].place, message)
         if name == _APPROVE and model.retry:
             message = "people's answer is an answer: «approve» is not done again"
             self._findings.error("step-parameter", node.keys["retry"].place, message)
@@ -159,11 +161,22 @@ class Steps:
             own = node.value.get(part)
             if own is None:
                 continue
+            if part == kind.probe_key and isinstance(own.value, dict):
+                self._check_probe(own, names)
+                continue
             inside = own.value if part == kind.name and isinstance(own.value, dict) else {}
             conditions = kind.conditions & inside.keys()
             for key in conditions:
                 self._reading.expression(key, inside[key], self._reading.language.check_condition, names)
             for each in [item for key, item in inside.items() if key not in conditions] if conditions else [own]:
+                self._reading.templates(each, names)
+
+    def _check_probe(self, node: Node, names: Names) -> None:
+        """What it asks is a condition on a reply, the rest are texts."""
+        for key, each in node.value.items():
+            if key == "if":
+                self._reading.expression(key, each, lambda source, _: self._reading.language.check_reply(source), names)
+            else:
                 self._reading.templates(each, names)
 
     def _check_wanted(self, node: Node, kind: StepKind, params: Mapping[str, Any]) -> None:

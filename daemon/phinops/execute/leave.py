@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from phinops.approval import Approval, ShownCall, digest_of
+from phinops.durations import format_duration
 from phinops.execute.steps.kind import Step, Write
 from phinops.firing import StepResult
 
@@ -30,8 +31,18 @@ class Leave:
             return "people were not shown this call when they were asked"
         shown = (self.call.api, self.call.target_kind, self.call.target_id, self.call.project_id, self.call.digest)
         target = write.target
-        now = (write.api, target.kind, target.id, target.project_id, digest_of(write.params))
+        now = (write.api, target.kind, target.id, target.project_id, stamp(write))
         return "" if shown == now else f"it is not the call any more that people said yes to, which was {self.call}"
+
+
+def stamp(write: Write) -> str:
+    """What stands for all that a write says: alike for alike ones only."""
+    return digest_of({"params": write.params, "lease": lease_text(write)})
+
+
+def lease_text(write: Write) -> str:
+    """After how long the write is taken back by itself, "" for never."""
+    return format_duration(write.lease) if write.lease else ""
 
 
 def asked_before(steps: Sequence[Mapping[str, Any]], results: Mapping[str, StepResult]) -> int | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 
-from phinops.approval import Shown, ShownCall, Standing, digest_of
+from phinops.approval import Shown, ShownCall, Standing
 from phinops.errors import ApiError, QuotaSpent
 from phinops.event import Event, Instance
 from phinops.execute.carry import Hands
+from phinops.execute.leave import lease_text, stamp
 from phinops.execute.steps.kind import BadStep, Look, Step, Target, Write, checked
 from phinops.execute.steps.node import paused_by_log
 from phinops.execute.walk import Planned, Scene, Walk, Words, is_false, params_of, planned_step
@@ -88,8 +89,9 @@ def _call(planned: Planned, write: Write) -> ShownCall:
         target_kind=write.target.kind,
         target_id=write.target.id,
         project_id=write.target.project_id,
-        digest=digest_of(write.params),
+        digest=stamp(write),
         condition=planned.condition,
+        lease=lease_text(write),
     )
 
 

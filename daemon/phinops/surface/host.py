@@ -9,8 +9,9 @@ from phinops.clock import SystemClock
 from phinops.config import Config
 from phinops.daemon import Daemon
 from phinops.surface import systemd
+from phinops.surface.door import door_for
 from phinops.surface.listening import bind, serving
-from phinops.surface.server import build_app, door_for
+from phinops.surface.server import build_app
 from phinops.surface.service import Service
 from phinops.surface.signals import obey_signals
 from phinops.surface.token import write_token

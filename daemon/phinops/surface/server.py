@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hmac
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, get_args
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -20,18 +17,15 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from phinops.answering import Said
 from phinops.approval import Via
-from phinops.config import Server
-from phinops.config.fields import is_loopback
 from phinops.durations import parse_duration
 from phinops.errors import NotUndone, StoreError
 from phinops.record.audit import Wanted
 from phinops.surface import asked, metrics, openapi
 from phinops.surface.bodies import bounded_body, json_body, texts_of
-from phinops.surface.listening import bracketed
+from phinops.surface.door import Door, HostCheck
 from phinops.surface.refusals import HANDLERS, error_answer
 from phinops.surface.service import Health, QuotaKey, ResolveAs, Samples, Service
 
@@ -46,36 +40,6 @@ VIA: Mapping[str, Via] = {"api": "api", "cli": "cli"}
 """How those who have the token may say that they answer."""
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """Who may come in: the names the Host header may bear (empty: any), the tokens, whether reading needs one. Under
-    the name of `public_url` come those who follow a link of a notice, and nobody else.
-    """
-
-    hosts: frozenset[str]
-    tokens: tuple[str, ...]
-    reading_is_free: bool
-    public_host: str = ""
-
-    def knows(self, request: Request) -> bool:
-        """Whether the request bears one of the tokens."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        given = token.strip().encode()
-        # Every token is compared, so that the time taken tells nothing.
-        fits = [hmac.compare_digest(given, known.encode()) for known in self.tokens]
-        return scheme.lower() == "bearer" and any(fits)
-
-
-def door_for(server: Server, port: int, tokens: Sequence[str]) -> Door:
-    """The door of an address: on loopback reading is free, elsewhere everything but health and hooks needs a token."""
-    local = is_loopback(server.host)
-    names = {"127.0.0.1", "localhost", "[::1]", bracketed(server.host)} if local else {bracketed(server.host)}
-    hosts = frozenset(host for name in names for host in (name, f"{name}:{port}"))
-    anywhere = server.host in ("0.0.0.0", "::")
-    public = urlsplit(server.public_url).netloc.lower()
-    return Door(frozenset() if anywhere else hosts, tuple(tokens), reading_is_free=local, public_host=public)
 
 
 def build_app(service: Service, door: Door) -> Starlette:
@@ -119,7 +83,7 @@ def build_app(service: Service, door: Door) -> Starlette:
         ),
         *(Route(path, _guarded(handler, door, free=False), methods=["POST"]) for path, handler in changing),
     ]
-    return Starlette(routes=routes, exception_handlers=HANDLERS, middleware=[Middleware(_HostCheck, door=door)])
+    return Starlette(routes=routes, exception_handlers=HANDLERS, middleware=[Middleware(HostCheck, door=door)])
 
 
 def _guarded(handler: Handler, door: Door, *, free: bool) -> Handler:
@@ -129,29 +93,6 @@ def _guarded(handler: Handler, door: Door, *, free: bool) -> Handler:
         return await handler(request)
 
     return guarded
-
-
-class _HostCheck:
-    """Refuses requests under a foreign name, so that a page in a browser cannot reach the daemon by its own DNS."""
-
-    def __init__(self, app: ASGIApp, door: Door) -> None:
-        self._app = app
-        self._door = door
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        hosts = [value.decode("latin-1").lower() for name, value in scope.get("headers", ()) if name == b"host"]
-        if scope["type"] == "http" and not self._lets_in(hosts, scope["path"]):
-            await error_answer(421, "wrong-host", "phinops does not listen under the name of the Host header")(
-                scope, receive, send
-            )
-            return
-        await self._app(scope, receive, send)
-
-    def _lets_in(self, hosts: Sequence[str], path: str) -> bool:
-        door = self._door
-        if len(hosts) == 1 and hosts[0] == door.public_host and hosts[0] not in door.hosts:
-            return path.startswith(asked.PREFIX)
-        return not door.hosts or (len(hosts) == 1 and hosts[0] in door.hosts)
 
 
 class _Api:
