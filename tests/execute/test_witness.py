@@ -30,6 +30,8 @@ async def test_what_was_read_last_is_remembered_as_json() -> None:
     assert saw["node"] == {"paused": True}
     assert [line["type"] for line in saw["operations"]] == ["PAUSE_TASK"] * RUNS
     assert saw["taskruns"] == []
+    assert await witness.shows("GetX", {}, "true", {}) == await look.shows("GetX", {}, "true", {})
+    assert set(witness.saw["GetX"]) == {"shows", "reason"}
 
 
 async def test_of_runs_the_newest_are_remembered_and_what_is_not_there_is_nothing() -> None:

@@ -50,5 +50,12 @@ class Witness:
         self._see("taskruns", plain(list(found[-RUNS:])))
         return found
 
+    async def shows(
+        self, api: str, params: JsonObject, condition: str, sent: Mapping[str, Any]
+    ) -> tuple[bool | None, str]:
+        found = await self._look.shows(api, params, condition, sent)
+        self._see(api, {"shows": found[0], "reason": found[1]})
+        return found
+
     def _see(self, what: str, value: Any) -> None:
         self.saw = {**self.saw, what: value}
