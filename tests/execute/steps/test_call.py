@@ -113,6 +113,13 @@ async def test_a_call_on_one_target_is_known_by_that_target() -> None:
     assert write.target == Target("instance", "t_1", "7")
     write = await write_of("PausePhysicalNode", PauseCommand={"ProjectId": "7", "NodeIdList": ["n_1"]})
     assert write.target == Target("node", "n_1", "7")
+    days = {"StartBizDate": "2026-01-01", "EndBizDate": "2026-01-01"}
+    command = {"ProjectId": 7, "NodeIdList": [{"Id": "n_1"}], **days}
+    assert (await write_of("CreateNodeSupplement", CreateCommand=command)).target == write.target
+    command = {"ProjectId": 7, "NodeId": "n_1", **days}
+    assert (await write_of("ExecuteManualNode", ExecuteCommand=command)).target == write.target
+    fix = await write_of("FixData", FixDataCommand={"ProjectId": 7, "RootInstanceId": {"Id": "t_1"}})
+    assert fix.target == Target("instance", "t_1", "7")
 
 
 async def test_any_other_call_is_known_by_what_it_asks() -> None:

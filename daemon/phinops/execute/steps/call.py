@@ -210,21 +210,25 @@ def kept_reply(body: Mapping[str, Any]) -> JsonObject:
     return {"reply_text": text[:REPLY_LIMIT].decode(errors="ignore"), "bytes": len(text)}
 
 
-_LISTS: Mapping[str, tuple[TargetKind, str, str]] = {
+_TARGETS: Mapping[str, tuple[TargetKind, str, str]] = {
     "OperateInstance": ("instance", "OperateCommand", "InstanceIdList"),
     "PausePhysicalNode": ("node", "PauseCommand", "NodeIdList"),
     "ResumePhysicalNode": ("node", "ResumeCommand", "NodeIdList"),
+    "CreateNodeSupplement": ("node", "CreateCommand", "NodeIdList"),
+    "ExecuteManualNode": ("node", "ExecuteCommand", "NodeId"),
+    "FixData": ("instance", "FixDataCommand", "RootInstanceId"),
 }
 """Where the calls that steps make as well name their targets: one target is known to both as the same."""
 
 
 def _target(api: str, params: Mapping[str, Any]) -> Target:
     """What the call changes: the one instance or node it names, else the call itself, alike for alike parameters."""
-    kind, command, ids = _LISTS.get(api, ("", "", ""))
+    kind, command, ids = _TARGETS.get(api, ("", "", ""))
     inside = params.get(command)
     named = inside.get(ids) if isinstance(inside, Mapping) else None
-    if isinstance(named, Sequence) and len(named) == 1 and isinstance(inside, Mapping):
-        only = named[0]
+    listed = named if isinstance(named, list | tuple) else [named] if named else []
+    if len(listed) == 1 and isinstance(inside, Mapping):
+        only = listed[0]
         found = only.get("Id") if isinstance(only, Mapping) else only
         return Target(kind, str(found), str(inside.get("ProjectId", "")))
     text = json.dumps(params, sort_keys=True, ensure_ascii=False)
