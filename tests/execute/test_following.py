@@ -44,7 +44,7 @@ class Judged:
     async def move(self, *_: Any) -> None:
         """What a firing waits for is not looked at here."""
 
-    async def judge(self, action_id: str, outcome: str, reason: str) -> None:
+    async def judge(self, action_id: str, outcome: str, reason: str, saw: JsonObject) -> None:
         self.outcomes[outcome] += 1
 
 
