@@ -116,6 +116,8 @@ class Settler:
             if probe == "applied":
                 await self._close(step, intent, open_, "done", "accepted", "found by reading back")
                 return "applied", why
+            if probe == "unread":
+                await self._journal.move(intent.firing_id, "settling", f"reading back {intent.action_id}: {why}")
             absent = absent + 1 if probe == "absent" else 0
             unclear += probe == "unclear"
             if absent == 2:
@@ -223,6 +225,8 @@ class Settler:
             return await step.progress(look, write, {**intent.probe, **intent.result}), 1
         except (ApiError, QuotaSpent) as error:
             log.warning("action.unread", action=intent.action_id, reason=str(error))
+            why = f"step {intent.step_id} is followed once its target can be read: {error}"
+            await self._journal.move(intent.firing_id, "running", why)
             return "pending", int(isinstance(error, ApiError))
 
     def _ago(self, intent: Intent) -> float:
