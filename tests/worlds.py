@@ -29,6 +29,7 @@ from phinops.execute.guard import Rails
 from phinops.execute.hold import Holds
 from phinops.execute.identity import Identities
 from phinops.execute.lineage import Lineage
+from phinops.execute.own_reruns import OwnReruns
 from phinops.execute.settle import Settler
 from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Target, Taskrun
 from phinops.execute.steps.table import STEPS
@@ -328,14 +329,22 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    store: Store | None = None, world: World | None = None, *, most: int = 500, rails: Rails | None = None
+    store: Store | None = None,
+    world: World | None = None,
+    *,
+    most: int = 500,
+    rails: Rails | None = None,
+    own_reruns: OwnReruns | None = None,
 ) -> AsyncGenerator[Stage]:
     """A stage in virtual time; pass a store and a world to play a restart."""
     rails = rails or Rails(most)
     clock = world.clock if world else LoopClock(START)
     world = world or World(clock)
     if store is None:
-        async with Store.open(":memory:", clock) as opened, stage(opened, world, rails=rails) as inner:
+        async with (
+            Store.open(":memory:", clock) as opened,
+            stage(opened, world, rails=rails, own_reruns=own_reruns) as inner,
+        ):
             yield inner
         return
     reading = Reading(world)
@@ -360,7 +369,7 @@ async def stage(
         settler = Settler(reading, book, clock, 15.0)
         glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
         eyes = Eyes(glass, glass, lambda: world.calls_left)
-        hands = {"t": Hands(desk, settler, reading, world.read, eyes, Lineage(reading, clock))}
+        hands = {"t": Hands(desk, settler, reading, world.read, eyes, Lineage(reading, clock), own_reruns)}
         bells = Bells()
         sound = store.store if isinstance(store, FailingStore) else store
         brake = Brake(await sound.read(pausing.pause_of))

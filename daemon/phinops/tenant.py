@@ -34,6 +34,7 @@ from phinops.execute.journal import Journal
 from phinops.execute.limit import Limiter, PoolUse, Priority
 from phinops.execute.lineage import Lineage
 from phinops.execute.look import Look
+from phinops.execute.own_reruns import OwnReruns
 from phinops.execute.runtimes import RunTimes
 from phinops.execute.send import Client, Endpoint, Transport
 from phinops.execute.settle import Settler
@@ -246,18 +247,22 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
         def left() -> int | None:
             return calls_left(limiter.usage(), levels)
 
+        own = config.auto_rerun
+        own_reruns = OwnReruns(own.times, own.every) if own else None
         settler = Settler(verifying, common.journal, common.clock, quiet, left, run_times)
         read = Reads(client, Priority.DECIDE).read
         window = config.sources.impacts.window
         glass = Glass(deciding, read, common.clock, common.zone, window)
         watching = Glass(verifying, Reads(client, Priority.VERIFY).read, common.clock, common.zone, window)
         instances, sources = _sources(config, client, common, settler, projects, served)
+        eyes, lineage = Eyes(glass, watching, left), Lineage(deciding, common.clock)
+        hands = Hands(desk, settler, deciding, read, eyes, lineage, own_reruns)
         yield Serving(
             config,
             client,
             limiter,
             desk,
-            Hands(desk, settler, deciding, read, Eyes(glass, watching, left), Lineage(deciding, common.clock)),
+            hands,
             glass,
             _watched(client, limiter, config, common),
             sources,
