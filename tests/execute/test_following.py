@@ -41,7 +41,10 @@ class Judged:
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
 
-    async def judge(self, action_id: str, outcome: str, reason: str) -> None:
+    async def move(self, *_: Any) -> None:
+        """What a firing waits for is not looked at here."""
+
+    async def judge(self, action_id: str, outcome: str, reason: str, saw: JsonObject) -> None:
         self.outcomes[outcome] += 1
 
 

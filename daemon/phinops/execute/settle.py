@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -18,11 +18,13 @@ import structlog
 
 from phinops.clock import LOOK_AGAIN, Clock
 from phinops.errors import ApiError, QuotaSpent
+from phinops.event import JsonObject
 from phinops.execute import rhythm
 from phinops.execute.bells import Bell, Bells
 from phinops.execute.journal import Journal
 from phinops.execute.runtimes import RunTimes
 from phinops.execute.steps.kind import Look, Probe, Progress, Step, Write
+from phinops.execute.witness import Witness
 from phinops.firing import Intent, Outcome, StepResult
 
 log = structlog.get_logger(__name__)
@@ -46,13 +48,14 @@ UNCLEAR_READS = 3
 class Open:
     """Why a write's fate is open: `since` is the monotonic time by which it had left, or its sender was dead.
 
-    `within` is the time its verification will have once it is known to be done.
+    `within` is the time its verification will have once it is known to be done; `saw` what was last read of its target.
     """
 
     reason: str
     since: float
     request_id: str = ""
     within: timedelta | None = None
+    saw: JsonObject = field(default_factory=dict)
 
 
 class Settler:
@@ -114,10 +117,14 @@ class Settler:
         absent = unclear = 0
         pauses = _growing(gap)
         while True:
-            probe, why = await self._probe(step, write, intent)
+            witness = Witness(self._look)
+            probe, why = await self._probe(step, write, intent, witness)
+            open_ = replace(open_, saw=witness.saw)
             if probe == "applied":
                 await self._close(step, intent, open_, "done", "accepted", "found by reading back")
                 return "applied", why
+            if probe == "unread":
+                await self._journal.move(intent.firing_id, "settling", f"reading back {intent.action_id}: {why}")
             absent = absent + 1 if probe == "absent" else 0
             unclear += probe == "unclear"
             if absent == 2:
@@ -128,9 +135,11 @@ class Settler:
                 return "unknown", why
             await self._clock.sleep(gap if probe == "absent" else next(pauses))
 
-    async def _probe(self, step: Step, write: Write, intent: Intent) -> tuple[Probe | Literal["unread"], str]:
+    async def _probe(
+        self, step: Step, write: Write, intent: Intent, look: Look | None = None
+    ) -> tuple[Probe | Literal["unread"], str]:
         try:
-            probe = await step.probe(self._look, write, intent.probe)
+            probe = await step.probe(look or self._look, write, intent.probe)
         except (ApiError, QuotaSpent) as error:
             log.warning("action.unread", action=intent.action_id, reason=str(error))
             return "unread", f"the target could not be read: {error}"
@@ -167,7 +176,7 @@ class Settler:
             intent.action_id,
             state,
             outcome,
-            result={"settled": reason, "because": open_.reason},
+            result={"settled": reason, "because": open_.reason, **({"saw": open_.saw} if open_.saw else {})},
             request_id=open_.request_id,
             verify_until=until,
             look_at=self._clock.now() + SECOND_LOOK if known else None,
@@ -181,9 +190,10 @@ class Settler:
         ends, followed = self._ends[intent.project_id], self._followed[intent.project_id]
         ends.append(until)
         followed.append(intent.target_id)
+        witness = Witness(self._look)
         try:
             with self._bells.hung((intent.project_id, intent.target_id)) as bell:
-                progress = await self._follow(step, write, intent, until, bell)
+                progress = await self._follow(step, write, intent, until, witness, bell)
         finally:
             ends.remove(until)
             followed.remove(intent.target_id)
@@ -191,11 +201,13 @@ class Settler:
         reason = {"verified": "the target reached its goal", "failed": "the target came to another end"}.get(
             outcome, f"not there by {until.isoformat()}"
         )
-        await self._journal.judge(intent.action_id, outcome, reason)
+        await self._journal.judge(intent.action_id, outcome, reason, witness.saw)
         log.info("action.verified", action=intent.action_id, outcome=outcome, reason=reason)
         return StepResult(outcome, reason, intent.action_id)
 
-    async def _follow(self, step: Step, write: Write, intent: Intent, until: datetime, bell: Bell) -> Progress:
+    async def _follow(
+        self, step: Step, write: Write, intent: Intent, until: datetime, look: Look, bell: Bell
+    ) -> Progress:
         within = self._left(until)
         made, pause = 0, None
         sent = self._clock.monotonic() - self._ago(intent)
@@ -212,17 +224,19 @@ class Settler:
                 await self._rest(wait, until, bell)
             else:
                 await self._rest_to_the_end(intent.project_id, until, within)
-            progress, cost = await self._progress(step, write, intent)
+            progress, cost = await self._progress(step, write, intent, look)
             made += cost
             if progress != "pending" or self._clock.now() >= until:
                 return progress
 
-    async def _progress(self, step: Step, write: Write, intent: Intent) -> tuple[Progress, int]:
+    async def _progress(self, step: Step, write: Write, intent: Intent, look: Look) -> tuple[Progress, int]:
         """How far it has come, and whether asking was a read: what the day refuses costs nothing."""
         try:
-            return await step.progress(self._look, write, {**intent.probe, **intent.result}), 1
+            return await step.progress(look, write, {**intent.probe, **intent.result}), 1
         except (ApiError, QuotaSpent) as error:
             log.warning("action.unread", action=intent.action_id, reason=str(error))
+            why = f"step {intent.step_id} is followed once its target can be read: {error}"
+            await self._journal.move(intent.firing_id, "running", why)
             return "pending", int(isinstance(error, ApiError))
 
     def _ago(self, intent: Intent) -> float:
