@@ -235,6 +235,23 @@ def test_what_may_be_done_twice_begins_no_run_and_is_read_soon() -> None:
     assert run(main()) == [5, 20, 40, 80]
 
 
+def test_what_a_poll_saw_the_end_of_is_read_at_once() -> None:
+    async def main() -> list[float]:
+        here = bench([100.0], left=1000)
+        for number in range(5):
+            here.run_times.saw(ended(f"t_9{number}_20260103_1", 600))
+        async with anyio.create_task_group() as group:
+            group.start_soon(here.follow)
+            await anyio.sleep(130)
+            (name,) = here.project.ends
+            here.settler.heard("8", name)
+            here.settler.heard("7", "another")
+            here.settler.heard("7", name)
+        return here.project.at
+
+    assert run(main()) == [130]
+
+
 def test_who_is_followed_is_told_as_long_as_that_lasts() -> None:
     async def main() -> None:
         here = bench([100.0, 400.0], left=100_000)
