@@ -41,7 +41,7 @@ class Judged:
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
 
-    async def judge(self, action_id: str, outcome: str, reason: str) -> None:
+    async def judge(self, action_id: str, outcome: str, reason: str, saw: JsonObject) -> None:
         self.outcomes[outcome] += 1
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -17,10 +17,12 @@ import structlog
 
 from phinops.clock import LOOK_AGAIN, Clock
 from phinops.errors import ApiError, QuotaSpent
+from phinops.event import JsonObject
 from phinops.execute import rhythm
 from phinops.execute.journal import Journal
 from phinops.execute.runtimes import RunTimes
 from phinops.execute.steps.kind import Look, Probe, Progress, Step, Write
+from phinops.execute.witness import Witness
 from phinops.firing import Intent, Outcome, StepResult
 
 log = structlog.get_logger(__name__)
@@ -44,13 +46,14 @@ UNCLEAR_READS = 3
 class Open:
     """Why a write's fate is open: `since` is the monotonic time by which it had left, or its sender was dead.
 
-    `within` is the time its verification will have once it is known to be done.
+    `within` is the time its verification will have once it is known to be done; `saw` what was last read of its target.
     """
 
     reason: str
     since: float
     request_id: str = ""
     within: timedelta | None = None
+    saw: JsonObject = field(default_factory=dict)
 
 
 class Settler:
@@ -107,7 +110,9 @@ class Settler:
         absent = unclear = 0
         pauses = _growing(gap)
         while True:
-            probe, why = await self._probe(step, write, intent)
+            witness = Witness(self._look)
+            probe, why = await self._probe(step, write, intent, witness)
+            open_ = replace(open_, saw=witness.saw)
             if probe == "applied":
                 await self._close(step, intent, open_, "done", "accepted", "found by reading back")
                 return "applied", why
@@ -121,9 +126,11 @@ class Settler:
                 return "unknown", why
             await self._clock.sleep(gap if probe == "absent" else next(pauses))
 
-    async def _probe(self, step: Step, write: Write, intent: Intent) -> tuple[Probe | Literal["unread"], str]:
+    async def _probe(
+        self, step: Step, write: Write, intent: Intent, look: Look | None = None
+    ) -> tuple[Probe | Literal["unread"], str]:
         try:
-            probe = await step.probe(self._look, write, intent.probe)
+            probe = await step.probe(look or self._look, write, intent.probe)
         except (ApiError, QuotaSpent) as error:
             log.warning("action.unread", action=intent.action_id, reason=str(error))
             return "unread", f"the target could not be read: {error}"
@@ -160,7 +167,7 @@ class Settler:
             intent.action_id,
             state,
             outcome,
-            result={"settled": reason, "because": open_.reason},
+            result={"settled": reason, "because": open_.reason, **({"saw": open_.saw} if open_.saw else {})},
             request_id=open_.request_id,
             verify_until=until,
             look_at=self._clock.now() + SECOND_LOOK if known else None,
@@ -174,8 +181,9 @@ class Settler:
         ends, followed = self._ends[intent.project_id], self._followed[intent.project_id]
         ends.append(until)
         followed.append(intent.target_id)
+        witness = Witness(self._look)
         try:
-            progress = await self._follow(step, write, intent, until)
+            progress = await self._follow(step, write, intent, until, witness)
         finally:
             ends.remove(until)
             followed.remove(intent.target_id)
@@ -183,11 +191,11 @@ class Settler:
         reason = {"verified": "the target reached its goal", "failed": "the target came to another end"}.get(
             outcome, f"not there by {until.isoformat()}"
         )
-        await self._journal.judge(intent.action_id, outcome, reason)
+        await self._journal.judge(intent.action_id, outcome, reason, witness.saw)
         log.info("action.verified", action=intent.action_id, outcome=outcome, reason=reason)
         return StepResult(outcome, reason, intent.action_id)
 
-    async def _follow(self, step: Step, write: Write, intent: Intent, until: datetime) -> Progress:
+    async def _follow(self, step: Step, write: Write, intent: Intent, until: datetime, look: Look) -> Progress:
         within = self._left(until)
         made, pause = 0, None
         sent = self._clock.monotonic() - self._ago(intent)
@@ -204,15 +212,15 @@ class Settler:
                 await self._rest(wait, until)
             else:
                 await self._rest_to_the_end(intent.project_id, until, within)
-            progress, cost = await self._progress(step, write, intent)
+            progress, cost = await self._progress(step, write, intent, look)
             made += cost
             if progress != "pending" or self._clock.now() >= until:
                 return progress
 
-    async def _progress(self, step: Step, write: Write, intent: Intent) -> tuple[Progress, int]:
+    async def _progress(self, step: Step, write: Write, intent: Intent, look: Look) -> tuple[Progress, int]:
         """How far it has come, and whether asking was a read: what the day refuses costs nothing."""
         try:
-            return await step.progress(self._look, write, {**intent.probe, **intent.result}), 1
+            return await step.progress(look, write, {**intent.probe, **intent.result}), 1
         except (ApiError, QuotaSpent) as error:
             log.warning("action.unread", action=intent.action_id, reason=str(error))
             return "pending", int(isinstance(error, ApiError))
