@@ -181,6 +181,21 @@ CASES: Mapping[str, Case] = {
             _running,
             readable="never",
         ),
+        Case(
+            "call with a probe",
+            f"""
+- call: PausePhysicalNode
+  with: {{ PauseCommand: {{ ProjectId: {PROJECT}, NodeIdList: ['{{{{ event.node.id }}}}'] }} }}
+  probe:
+    call: ListNodes
+    with:
+      ListQuery:
+        {{ ProjectId: {PROJECT}, NodeBizType: SCRIPT, NodeSubBizTypeList: [MAX_COMPUTE_SQL], Page: 1, PageSize: 100 }}
+    if: reply.PageResult.NodeList.exists(each, each.Id == sent.PauseCommand.NodeIdList[0] && each.SchedulePaused)
+""",
+            {"PAUSE_TASK": 1},
+            _running,
+        ),
         Case("a person's call", "", {"PAUSE_TASK": 1}, _running, firings=0, readable="never"),
         Case(
             "backfill",
