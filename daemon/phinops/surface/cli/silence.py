@@ -36,6 +36,10 @@ def silence() -> None:
     """Mute rules, or what they are about, for a time.
 
     What is silenced does not fire; it is recorded with the silence as the reason. What runs already goes on.
+
+    \b
+    Example:
+      phinops silence add --rule "*" --for 30m --reason "release"
     """
 
 
