@@ -194,6 +194,7 @@ class FakeService:
     hooked: tuple[int, str] = (202, "")
     copy: str = ""
     asked: list[Any] = field(default_factory=list)
+    askers: list[str] = field(default_factory=list)
     pools: list[JsonObject] = field(default_factory=lambda: [QUOTA, UNLIMITED])
     resolutions: FakeResolutions = field(default_factory=FakeResolutions)
     undone: JsonObject = field(default_factory=lambda: UNDONE)
@@ -281,9 +282,17 @@ class FakeService:
         return self.reloaded
 
     async def call(
-        self, api: str, params: JsonObject, wait: timedelta, tenant: str | None, *, override: bool = False
+        self,
+        api: str,
+        params: JsonObject,
+        wait: timedelta,
+        tenant: str | None,
+        *,
+        override: bool = False,
+        by: str = "api",
     ) -> JsonObject:
         self.asked.append((api, params, wait, tenant, *(["override"] if override else [])))
+        self.askers.append(by)
         if self.error is not None:
             raise self.error
         return {"Code": "OK"}

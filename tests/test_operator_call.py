@@ -17,6 +17,7 @@ from phinops.daemon import Daemon
 from phinops.errors import Ambiguous, QuotaSpent, Refused, Transient
 from phinops.event import JsonObject
 from phinops.record import journal
+from phinops.record.audit import Wanted
 from phinops.simulate import Fault
 from running import until
 from served import Served, eventually, served
@@ -59,6 +60,14 @@ async def test_a_write_is_journalled_with_its_target_and_its_answer(tmp_path: Pa
         assert (row["outcome"], row["target"], row["request_id"]) == ("accepted", failed, reply["RequestId"])
         assert (firing["rule"], firing["state"], firing["event_id"]) == ("operator", "done", "")
         assert here.simulator.tenant.reruns == {failed: 1}
+
+
+async def test_the_audit_tells_who_asked(tmp_path: Path) -> None:
+    async with desk(tmp_path) as (here, failed):
+        await here.daemon.call("OperateInstance", _rerun(failed), WAIT, None, by="wang")
+        row = await _row(here)
+        lines = (await here.daemon.audit(Wanted(action=row["id"]), 0, 9))["lines"]
+        assert (lines[0]["what"], lines[0]["by"]) == ("call.asked", "wang")
 
 
 @pytest.mark.parametrize(

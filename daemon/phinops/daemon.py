@@ -298,9 +298,16 @@ class Daemon(Telling):
     # What leaves
 
     async def call(
-        self, api: str, params: JsonObject, wait: timedelta, tenant: str | None, *, override: bool = False
+        self,
+        api: str,
+        params: JsonObject,
+        wait: timedelta,
+        tenant: str | None,
+        *,
+        override: bool = False,
+        by: str = "api",
     ) -> JsonObject:
-        """One call of a person's own; with `override` also on what is protected.
+        """One call of a person's own; with `override` also on what is protected; `by` is who asks.
 
         Raises:
             ValueError: the API, a parameter or the tenant is unknown, or the edition does not have it.
@@ -309,7 +316,7 @@ class Daemon(Telling):
         name = tenant or next(iter(self._parts.servings))
         if name not in self._parts.servings:
             raise ValueError(f"there is no tenant «{name}»; there are {', '.join(self._parts.servings)}")
-        return await self._calls.call(self._parts.servings[name], api, params, wait, override=override)
+        return await self._calls.call(self._parts.servings[name], api, params, wait, override=override, by=by)
 
     async def undo_preview(self, action_id: str) -> JsonObject:
         """What `undo` would send, with the target read; raises as `Undoing.preview` does."""

@@ -22,6 +22,7 @@ from phinops.execute.steps.call import CALL
 from phinops.execute.steps.kind import Write, checked
 from phinops.firing import Ask, Firing, Intent, Objection, Outcome
 from phinops.record import journal
+from phinops.record.audit import note
 from phinops.record.book import intend
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
@@ -37,13 +38,22 @@ _TRY_AGAIN = 5.0
 """Seconds until what could not be recorded is tried again."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Who asks, whether for what is protected too, and until when on the clock's monotonic seconds."""
+
+    by: str
+    override: bool
+    deadline: float
+
+
 @dataclass(slots=True, eq=False)
 class _Job:
     """One write of a person. `intended`: its intent is recorded, so that what becomes of it must be as well."""
 
     serving: Serving
     params: JsonObject
-    deadline: float
+    asker: _Asker
     firing: Firing
     intent: Intent
     ask: Ask
@@ -70,9 +80,16 @@ class OperatorCalls:
         self._closed = False
 
     async def call(
-        self, serving: Serving, api: str, params: JsonObject, wait: timedelta, *, override: bool = False
+        self,
+        serving: Serving,
+        api: str,
+        params: JsonObject,
+        wait: timedelta,
+        *,
+        override: bool = False,
+        by: str = OPERATOR,
     ) -> JsonObject:
-        """The service's own reply. With `override` also what is protected may be written to.
+        """The service's own reply. With `override` also what is protected may be written to; `by` is who asks.
 
         Raises:
             ValueError: the API or a parameter is unknown or wrong, the edition does not have the API, or a guard of
@@ -84,20 +101,18 @@ class OperatorCalls:
         spec = load_catalog().require(api)
         _check(spec, params, serving.config.edition)
         with spending(Spender(OPERATOR)):
-            return await self._make(serving, spec, params, wait, override)
+            deadline = self._clock.monotonic() + wait.total_seconds()
+            if spec.reads:
+                reply = await serving.client.read(spec.name, params, priority=Priority.OPERATOR, deadline=deadline)
+                return dict(reply.body)
+            return await self._write(serving, spec, params, _Asker(by, override, deadline))
 
-    async def _make(
-        self, serving: Serving, spec: ApiSpec, params: JsonObject, wait: timedelta, override: bool
-    ) -> JsonObject:
-        deadline = self._clock.monotonic() + wait.total_seconds()
-        if spec.reads:
-            reply = await serving.client.read(spec.name, params, priority=Priority.OPERATOR, deadline=deadline)
-            return dict(reply.body)
+    async def _write(self, serving: Serving, spec: ApiSpec, params: JsonObject, asker: _Asker) -> JsonObject:
         write = await self._write_of(serving, spec.name, params)
         firing, intent = _rows(serving.config.name, write, params)
-        identity = None if override else await serving.desk.identity_of(write)
-        ask = Ask(intent, OPERATOR, person=True, identity=identity, override=override)
-        job = _Job(serving, params, deadline, firing, intent, ask)
+        identity = None if asker.override else await serving.desk.identity_of(write)
+        ask = Ask(intent, OPERATOR, person=True, identity=identity, override=asker.override)
+        job = _Job(serving, params, asker, firing, intent, ask)
         self._common.group.start_soon(self._carry, job)
         try:
             await job.done.wait()
@@ -138,7 +153,7 @@ class OperatorCalls:
         client = job.serving.client
         try:
             reply = await client.write(
-                job.intent.api, lambda: self._prepare(job), priority=Priority.OPERATOR, deadline=job.deadline
+                job.intent.api, lambda: self._prepare(job), priority=Priority.OPERATOR, deadline=job.asker.deadline
             )
         except Ambiguous as error:
             await self._record(job, "unknown", "unknown", str(error), error.request_id)
@@ -165,6 +180,7 @@ class OperatorCalls:
 
         def op(tx: Tx) -> Objection | None:
             journal.put_firing(tx, job.firing)
+            note(tx, "call.asked", job.firing.id, action=job.intent.action_id, by=job.asker.by)
             (objection,) = intend(tx, [job.ask], guard)
             if objection:
                 journal.end(tx, job.firing.id, "failed", objection.reason)

@@ -318,6 +318,7 @@ def _call() -> dict[str, Any]:
             "wait": {"type": "string", "default": "60s"},
             "tenant": _TEXT,
             "override_protection": {"type": "boolean", "default": False},
+            "by": _TEXT,
         }
     }
     request = {"required": True, "content": {"application/json": {"schema": body}}}

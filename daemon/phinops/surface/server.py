@@ -206,8 +206,8 @@ class _Api:
             override = document.get("override_protection", False)
             if not isinstance(api, str) or not isinstance(params, dict) or not isinstance(override, bool):
                 raise HTTPException(400, "`api` is a name, `params` an object and `override_protection` true or false")
-            found = await self._service.call(api, params, wait, document.get("tenant"), override=override)
-            return JSONResponse(found)
+            by, tenant = str(document.get("by") or "api"), document.get("tenant")
+            return JSONResponse(await self._service.call(api, params, wait, tenant, override=override, by=by))
         except KeyError as error:
             raise HTTPException(400, f"{error} is missing") from error
         except ValueError as error:

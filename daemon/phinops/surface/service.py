@@ -231,9 +231,17 @@ class Service(Protocol):
         ...
 
     async def call(
-        self, api: str, params: JsonObject, wait: timedelta, tenant: str | None, *, override: bool = False
+        self,
+        api: str,
+        params: JsonObject,
+        wait: timedelta,
+        tenant: str | None,
+        *,
+        override: bool = False,
+        by: str = "api",
     ) -> JsonObject:
-        """One call through the limiter and the ledger; the service's own reply. `override`: also on what is protected.
+        """One call through the limiter and the ledger; the service's own reply. `override`: also on what is
+        protected; `by` is who asks.
 
         Raises:
             ValueError: the API, a parameter or the tenant is unknown, or the edition does not have it.

@@ -16,7 +16,7 @@ from phinops.catalog.quotas import allowed
 from phinops.config import Config, Tenant
 from phinops.durations import format_duration
 from phinops.errors import PhinopsError, Refused
-from phinops.surface.cli.options import DURATION, config_of, config_option, tenant_of, tenant_option
+from phinops.surface.cli.options import DURATION, config_of, config_option, person, tenant_of, tenant_option
 from phinops.surface.cli.output import print_json
 from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote
 
@@ -77,7 +77,7 @@ def call(
     if not spec.reads and not yes:
         click.confirm(f"{api} changes tenant {speaker.name}: send it?", abort=True, err=True)
     body = {"api": api, "params": params, "wait": format_duration(wait), "tenant": speaker.name}
-    print_json(_ask(config, {**body, "override_protection": override}, wait))
+    print_json(_ask(config, {**body, "override_protection": override, "by": person()}, wait))
 
 
 def _spec(api: str) -> ApiSpec:
@@ -140,7 +140,8 @@ def _alone(config: Config, body: dict[str, Any], wait: timedelta, silence: Nobod
     async def ask() -> Any:
         async with stopped_daemon(config, silence) as daemon:
             override = body["override_protection"]
-            return await daemon.call(body["api"], body["params"], wait, body["tenant"], override=override)
+            api, params, by = body["api"], body["params"], body["by"]
+            return await daemon.call(api, params, wait, body["tenant"], override=override, by=by)
 
     try:
         return anyio.run(ask)
