@@ -163,6 +163,27 @@ class FakeSwitch:
 
 
 @dataclass
+class FakeSilences:
+    """Keeps what it was asked; `si_1` is there."""
+
+    asked: list[Any]
+
+    async def add(self, parts: Mapping[str, str], ends: datetime, *, author: str, reason: str) -> JsonObject:
+        if not parts:
+            raise ValueError("say what is to be silenced")
+        self.asked.append(("silence", dict(parts), author, reason))
+        return {"id": "si_1", "ends": ends.isoformat()}
+
+    async def end(self, silence_id: str, *, by: str) -> bool:
+        self.asked.append(("expire", silence_id, by))
+        return silence_id == "si_1"
+
+    async def listed(self, limit: int, *, ended: bool = False) -> list[JsonObject]:
+        self.asked.append(("silences", limit, ended))
+        return []
+
+
+@dataclass
 class FakeService:
     """A daemon that says what the test tells it to, and keeps what it was asked."""
 
@@ -178,6 +199,10 @@ class FakeService:
     undone: JsonObject = field(default_factory=lambda: UNDONE)
     account: JsonObject = field(default_factory=lambda: ACCOUNT)
     pages: dict[int, JsonObject] = field(default_factory=lambda: {0: {"newest": None, "next": None, "events": []}})
+
+    @property
+    def silences(self) -> FakeSilences:
+        return FakeSilences(self.asked)
 
     @property
     def kill_switch(self) -> FakeSwitch:

@@ -91,6 +91,9 @@ class Month:
     script: dict[str, list[scripted.Change]]
     chance: random.Random = field(default_factory=lambda: random.Random(5))
     born: int = 0
+    failed: int = 0
+    rerun: int = 0
+    twice: int = 0
 
     async def day(self) -> Day:
         """Let one more day pass."""
@@ -99,7 +102,19 @@ class Month:
             count = self.a_day * (number + 1) // polls - self.a_day * number // polls
             await self.daemon.take(self._arrival(count, forget=number == 0))
             await self.clock.sleep(POLL_EVERY.total_seconds())
+        self.settle(timedelta(days=1))
         return await self._measured()
+
+    def settle(self, age: timedelta = timedelta()) -> None:
+        """Count what failed so long ago, and forget it: what grows here is not to be taken for what grows there."""
+        before = self.clock.monotonic() - age.total_seconds()
+        for name in [name for name, changes in self.script.items() if changes[-1].at <= before]:
+            self.failed += 1
+            reruns = self.wire.reruns.pop(name, 0)
+            self.rerun += reruns > 0
+            self.twice += reruns > 1
+            del self.script[name]
+            self.wire.runs.pop(name, None)
 
     async def remember_the_past(self) -> None:
         """What the source remembers of the days before: a tenant that has been watched for as long as it remembers."""

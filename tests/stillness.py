@@ -9,7 +9,7 @@ from typing import Any
 
 from phinops.catalog.catalog import Edition
 from phinops.errors import Refused, Transient
-from phinops.event import Alert, Event, Instance, Node, Project
+from phinops.event import Alert, Event, Instance, JsonObject, Node, Project
 from phinops.execute.steps.flow import Dagrun, Days, Schedule, Submission
 from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Taskrun
 
@@ -68,6 +68,7 @@ class StillLook:
     shown_nodes: dict[str, Node] = field(default_factory=dict)
     logs: dict[str, list[NodeOperation]] = field(default_factory=dict)
     runs: dict[str, Sequence[Taskrun]] = field(default_factory=dict)
+    shown: tuple[bool | None, str] = (None, "")
     asked: list[str] = field(default_factory=list)
     broken: bool = False
     log_refused: bool = False
@@ -90,6 +91,12 @@ class StillLook:
     async def operations(self, node_id: str) -> Sequence[NodeOperation]:
         self._ask(f"log of {node_id}")
         return self.logs.get(node_id, [])
+
+    async def shows(
+        self, api: str, params: JsonObject, condition: str, sent: Mapping[str, Any]
+    ) -> tuple[bool | None, str]:
+        self._ask(api)
+        return self.shown
 
     async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
         self._ask(f"runs of {instance_id}")

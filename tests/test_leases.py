@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from frozen import FREEZE, MINUTE, NODE, Frozen, emitted, freezing, two
+from phinops.errors import NotUndone
 from phinops.event import JsonObject
 from phinops.firing import Aftermath, Intent, StepResult
 from phinops.leases import standing
@@ -229,6 +230,25 @@ def test_a_resumption_that_never_succeeds_is_told_to_people(tmp_path: Path) -> N
     freezing(tmp_path, story)
 
 
+def test_a_lease_waits_until_a_person_has_said_what_became_of_its_pause(tmp_path: Path) -> None:
+    async def story(it: Frozen) -> None:
+        await it.freeze()
+        (pause,) = await it.rows("pause_node")
+        await it.here.store.write(lambda tx: tx._connection.execute(_UNKNOWN))
+        with pytest.raises(NotUndone, match="nobody knows whether it was done"):
+            await it.undo(pause["id"])
+        await it.here.minutes(130)
+        assert ((await it.lease())["state"], it.log) == ("waiting", ["PAUSE_TASK"])
+        assert await it.here.here.resolutions.resolve(pause["id"], "done", "ann", "seen in the console")
+        await it.here.minutes(3)
+        assert ((await it.lease())["state"], it.log) == ("resumed", ["PAUSE_TASK", "RESUME_TASK"])
+
+    freezing(tmp_path, story)
+
+
+_UNKNOWN = "UPDATE step SET state = 'unknown', outcome = 'unknown' WHERE kind = 'pause_node'"
+
+
 def test_while_no_write_may_leave_the_node_waits_for_its_resumption(tmp_path: Path) -> None:
     async def story(it: Frozen) -> None:
         await it.freeze()
@@ -263,6 +283,7 @@ def result(outcome: Any, reason: str = "") -> dict[str, StepResult]:
         pytest.param({"due": NOW + MINUTE}, [], [], "", id="it runs"),
         pytest.param({"pause": "intent"}, [], [], "", id="its pause is being read back"),
         pytest.param({"pause": "unknown"}, [], [], "", id="nobody knows whether it was paused"),
+        pytest.param({"pause": "abandoned"}, [], [], "left", id="nobody will ever know whether it was paused"),
         pytest.param({"pause": "absent"}, [], [], "void", id="it was not paused"),
         pytest.param({"pause": "failed", "due": NOW + MINUTE}, [], [], "void", id="it was refused"),
         pytest.param({"due": NOW + MINUTE}, [RESUMED], [], "cancelled", id="a rule has resumed it"),

@@ -306,7 +306,7 @@ def test_what_counts_among_others_is_told_as_it_stood(tmp_path: Path) -> None:
 
 def test_every_guard_is_called_what_it_is_in_rule_files() -> None:
     keys = {field.alias or name for name, field in RuleModel.model_fields.items()}
-    assert {name.partition(".")[0] for name in permit.GUARDS} - keys == {"own doing"}
+    assert {name.partition(".")[0] for name in permit.GUARDS} - keys == {"own doing", "silence"}
 
 
 def test_what_ends_a_wait_is_told_without_a_condition_that_was_not_asked(tmp_path: Path) -> None:

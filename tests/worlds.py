@@ -16,6 +16,7 @@ import anyio
 from phinops.clock import LoopClock
 from phinops.course import Courses
 from phinops.decide.permit import Verdict
+from phinops.decide.replies import Replies
 from phinops.errors import Ambiguous, Forbidden, QuotaSpent, Refused, StoreUnwritable, Throttled, Transient
 from phinops.event import Event, Instance, JsonObject, Node, Project, event_id
 from phinops.execute.act import Actor, Kit
@@ -28,6 +29,7 @@ from phinops.execute.guard import Rails
 from phinops.execute.hold import Holds
 from phinops.execute.identity import Identities
 from phinops.execute.lineage import Lineage
+from phinops.execute.own_reruns import OwnReruns
 from phinops.execute.settle import Settler
 from phinops.execute.steps.kind import InstanceView, NodeOperation, NodeView, Target, Taskrun
 from phinops.execute.steps.table import STEPS
@@ -42,6 +44,7 @@ from stillness import StillFlows
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 _UTC = ZoneInfo("UTC")
+_REPLIES = Replies()
 
 Fault = Literal[
     "lost before", "lost after", "throttled", "transient", "refused", "forbidden", "running", "unspoken", "spent",
@@ -169,6 +172,14 @@ class World:
         self._count_read("GetPhysicalNodeOperationLog")
         return self.logs[node_id]
 
+    async def shows(
+        self, api: str, params: JsonObject, condition: str, sent: Mapping[str, Any]
+    ) -> tuple[bool | None, str]:
+        self._count_read(api)
+        self._show_flags()
+        paused = [name for name, node in self.nodes.items() if node.paused]
+        return _REPLIES.holds(condition, {"Paused": paused}, sent)
+
     async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
         self._count_read("GetPhysicalInstanceLog")
         if self.log_refused:
@@ -238,6 +249,7 @@ class Reading:
         self.node = world.node
         self.operations = world.operations
         self.taskruns = world.taskruns
+        self.shows = world.shows
         self.downstream = world.downstream
         self.flows = world.flows
 
@@ -317,14 +329,22 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    store: Store | None = None, world: World | None = None, *, most: int = 500, rails: Rails | None = None
+    store: Store | None = None,
+    world: World | None = None,
+    *,
+    most: int = 500,
+    rails: Rails | None = None,
+    own_reruns: OwnReruns | None = None,
 ) -> AsyncGenerator[Stage]:
     """A stage in virtual time; pass a store and a world to play a restart."""
     rails = rails or Rails(most)
     clock = world.clock if world else LoopClock(START)
     world = world or World(clock)
     if store is None:
-        async with Store.open(":memory:", clock) as opened, stage(opened, world, rails=rails) as inner:
+        async with (
+            Store.open(":memory:", clock) as opened,
+            stage(opened, world, rails=rails, own_reruns=own_reruns) as inner,
+        ):
             yield inner
         return
     reading = Reading(world)
@@ -349,7 +369,7 @@ async def stage(
         settler = Settler(reading, book, clock, 15.0)
         glass = Glass(reading, world.read, clock, zone=_UTC, impact_window=timedelta(minutes=10))
         eyes = Eyes(glass, glass, lambda: world.calls_left)
-        hands = {"t": Hands(desk, settler, reading, world.read, eyes, Lineage(reading, clock))}
+        hands = {"t": Hands(desk, settler, reading, world.read, eyes, Lineage(reading, clock), own_reruns)}
         bells = Bells()
         sound = store.store if isinstance(store, FailingStore) else store
         brake = Brake(await sound.read(pausing.pause_of))

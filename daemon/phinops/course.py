@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import anyio
 import structlog
 
 from phinops.clock import Clock, sleep_until
@@ -16,6 +17,7 @@ from phinops.decide.permit import Verdict
 from phinops.errors import StoreError, StoreLost
 from phinops.event import Event
 from phinops.execute.act import Actor
+from phinops.execute.carry import FRESH
 from phinops.execute.desk import Starter
 from phinops.execute.fresh import Glass, object_of
 from phinops.execute.patience import patiently
@@ -27,6 +29,7 @@ from phinops.record import journal, turns, windows
 from phinops.record.sqlite import Store
 from phinops.record.tx import Snapshot, Tx
 from phinops.spending import Spender, spending
+from phinops.starts import Starts, urgency_of
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +85,7 @@ class Courses:
         self._group = group
         self._permit = permit
         self._stops: dict[str, Stop] = {}
+        self._starts = Starts(clock, group)
 
     async def left_open(self) -> list[tuple[Firing, Event]]:
         """What earlier processes left open, oldest first: to be asked before anything new can be recorded."""
@@ -101,6 +105,9 @@ class Courses:
         """Let a recorded firing go on from its state; one that is queued waits for its key."""
         if firing.id in self._stops:
             self.disturb(firing.id)
+        elif firing.state == "ready":
+            self._stops[firing.id] = Stop()
+            self._starts.ask(urgency_of(event), lambda: self._group.start_soon(self._keep_on, firing, event))
         elif firing.state != "queued":
             self._stops[firing.id] = Stop()
             self._group.start_soon(self._keep_on, firing, event)
@@ -120,8 +127,9 @@ class Courses:
 
     async def _go_on(self, firing: Firing, event: Event) -> None:
         pause, broken = 1.0, ""
-        known: Known | None = None if firing.stop or firing.plan.get("pattern") else Known(firing, event)
         stop = self._stops[firing.id]
+        outdated = stop.asked or firing.stop or firing.plan.get("pattern")
+        known: Known | None = None if outdated else Known(firing, event)
         while True:
             try:
                 await self._once(known or await self._reread(firing, event), stop, broken)
@@ -179,14 +187,9 @@ class Courses:
             with stop.safe():
                 if firing.wake_at:
                     await sleep_until(self._clock, firing.wake_at)
-                fresh, reason = await patiently(
-                    self._clock,
-                    lambda: self._look(known),
-                    "the event's object",
-                    lambda reason: self._store.write(
-                        lambda tx: journal.move(tx, firing.id, "waiting", reason, firing.wake_at)
-                    ),
-                )
+                fresh, reason = await self._looked(known)
+                if not reason and await self._turn(known.event) > FRESH:
+                    fresh, reason = await self._looked(known)
         except BadStep as error:
             await self._conclude(known, stop, "failed", str(error))
             return None
@@ -194,6 +197,23 @@ class Courses:
             await self._conclude(known, stop, "skipped", reason)
             return None
         return await self._begin_if_permitted(fresh, stop)
+
+    async def _turn(self, event: Event) -> float:
+        """Wait until it may begin; how many seconds that took."""
+        turn, began = anyio.Event(), self._clock.monotonic()
+        self._starts.ask(urgency_of(event), turn.set)
+        await turn.wait()
+        return self._clock.monotonic() - began
+
+    async def _looked(self, known: Known) -> tuple[Known, str]:
+        """As `_look`, asked until there is an answer."""
+        firing = known.firing
+        return await patiently(
+            self._clock,
+            lambda: self._look(known),
+            "the event's object",
+            lambda reason: self._store.write(lambda tx: journal.move(tx, firing.id, "waiting", reason, firing.wake_at)),
+        )
 
     async def _look(self, known: Known) -> tuple[Known, str]:
         """The firing with its event as it is now, and why it must not begin, or ""."""

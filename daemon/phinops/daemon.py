@@ -51,6 +51,7 @@ from phinops.retention import Retention
 from phinops.rulebook import Reload, Rulebook
 from phinops.safeguards import KillSwitch, rails_of, tell_if_open
 from phinops.second_look import SecondLooks
+from phinops.silencing import Silences
 from phinops.spoken import SpokenWords
 from phinops.storewatch import StoreWatch
 from phinops.telling import Telling
@@ -148,6 +149,7 @@ class Daemon(Telling):
         )  # fmt: skip
         self.resolutions = Resolutions(parts.store, hands, STEPS, self._courses.begin)
         self.kill_switch = KillSwitch(parts.store, parts.brake, config.timezone)
+        self.silences = Silences(parts.store, clock, config.timezone)
         self._vitals = Vitals(
             parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone,
             self.kill_switch.told,

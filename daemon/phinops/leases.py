@@ -25,7 +25,7 @@ from phinops.execute.reverse import is_leased
 from phinops.firing import Aftermath, Firing, StepResult
 from phinops.pipeline import Pipeline
 from phinops.record import journal, leases, reversals
-from phinops.record.leases import Ended, Lease
+from phinops.record.leases import HOLDS, Ended, Lease
 from phinops.record.sqlite import Store
 from phinops.record.tx import Snapshot, Tx
 from phinops.reversal import STEP, event_of, firing_of
@@ -58,7 +58,9 @@ def standing(lease: Lease, past: Aftermath, others: Collection[Lease], now: date
     """
     if lease.pause in ("failed", "absent"):
         return Standing("void", "its pause was not done")
-    if lease.pause not in ("done", "skipped"):
+    if lease.pause == "abandoned":
+        return Standing("left", "nobody knows whether it was paused by us", tell=True)
+    if lease.pause not in HOLDS:
         return Standing()
     if lease.resuming:
         return _resumed(lease) if lease.resumed_at else Standing()
@@ -79,7 +81,7 @@ def standing(lease: Lease, past: Aftermath, others: Collection[Lease], now: date
 def _takes_over(other: Lease, lease: Lease) -> bool:
     """Whether the other lease is of a later pause of the same node: it was running again in between."""
     same = (other.tenant, other.node_id) == (lease.tenant, lease.node_id)
-    return same and other.action_id != lease.action_id and other.pause == "done" and other.since > lease.since
+    return same and other.action_id != lease.action_id and other.pause in HOLDS and other.since > lease.since
 
 
 def _resumed(lease: Lease) -> Standing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 from phinops.decide.decision import Decision, Facts
@@ -13,7 +13,7 @@ from phinops.decide.permit import History, Verdict, permit
 from phinops.decide.rule import Rule, RuleSet
 from phinops.event import Event
 from phinops.firing import Firing, Mode
-from phinops.record import history, journal, turns, windows
+from phinops.record import history, journal, silences, turns, windows
 from phinops.record.tx import Snapshot, Tx
 
 DAY = timedelta(hours=24)
@@ -95,7 +95,18 @@ def past_of(tx: Snapshot, rule: Rule, key: str, events: Iterable[Event], *, besi
         own_firings=history.own_firings(tx, tenant, rule.id, key, since=since, besides=besides) if own else 0,
         caused_by_own=own,
         firings_in_window=past.started_in_window,
+        silenced=_silenced(tx, rule.id, events),
     )
+
+
+def _silenced(tx: Snapshot, rule: str, events: Iterable[Event]) -> str:
+    """Which silence covers the rule on any of these events, in words, or ""."""
+    running = silences.running_silences(tx, tx.now)
+    for event in events if running else ():
+        for each in running:
+            if each.covers(rule, event):
+                return each.words(event.time.tzinfo or UTC)
+    return ""
 
 
 def permit_again(tx: Tx, firing: Firing, event: Event) -> Verdict:

@@ -23,6 +23,7 @@ from phinops.catalog.catalog import load_catalog
 from phinops.catalog.quotas import level_of, plan_for
 from phinops.clock import Clock
 from phinops.config import Tenant
+from phinops.decide.replies import PROBES
 from phinops.errors import StoreError
 from phinops.execute.carry import Hands
 from phinops.execute.desk import Alarm, Desk, Starter
@@ -33,6 +34,7 @@ from phinops.execute.journal import Journal
 from phinops.execute.limit import Limiter, PoolUse, Priority
 from phinops.execute.lineage import Lineage
 from phinops.execute.look import Look
+from phinops.execute.own_reruns import OwnReruns
 from phinops.execute.runtimes import RunTimes
 from phinops.execute.send import Client, Endpoint, Transport
 from phinops.execute.settle import Settler
@@ -245,18 +247,22 @@ async def serving(config: Tenant, limiter: Limiter, common: Common) -> AsyncGene
         def left() -> int | None:
             return calls_left(limiter.usage(), levels)
 
+        own = config.auto_rerun
+        own_reruns = OwnReruns(own.times, own.every) if own else None
         settler = Settler(verifying, common.journal, common.clock, quiet, left, run_times)
         read = Reads(client, Priority.DECIDE).read
         window = config.sources.impacts.window
         glass = Glass(deciding, read, common.clock, common.zone, window)
         watching = Glass(verifying, Reads(client, Priority.VERIFY).read, common.clock, common.zone, window)
         instances, sources = _sources(config, client, common, settler, projects, served)
+        eyes, lineage = Eyes(glass, watching, left), Lineage(deciding, common.clock)
+        hands = Hands(desk, settler, deciding, read, eyes, lineage, own_reruns)
         yield Serving(
             config,
             client,
             limiter,
             desk,
-            Hands(desk, settler, deciding, read, Eyes(glass, watching, left), Lineage(deciding, common.clock)),
+            hands,
             glass,
             _watched(client, limiter, config, common),
             sources,
@@ -301,7 +307,8 @@ def _look(
     common: Common,
     saw: Callable[[InstanceView], None] = lambda _: None,
 ) -> Look:
-    return Look(Reads(client, priority).read, common.zone, biz_date_format=config.biz_date_format, saw=saw)
+    read, dates = Reads(client, priority).read, config.biz_date_format
+    return Look(read, common.zone, biz_date_format=dates, saw=saw, judge=PROBES.holds)
 
 
 async def _run_times(common: Common, tenant: str) -> RunTimes:

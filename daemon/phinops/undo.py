@@ -163,7 +163,8 @@ def objection(past: Aftermath, step: Step | None, before: Sequence[Reversal]) ->
 
 _UNDONE = {
     "intent": "it is under way, and what became of it is not known yet",
-    "unknown": "nobody knows whether it was done: look at its target in Dataphin",
+    "unknown": "nobody knows whether it was done: say so with `phinops actions resolve` first",
+    "abandoned": "nobody knows whether it was done",
 }
 
 

@@ -247,8 +247,20 @@ def watches_of(
             )
         if "alerts" in watches and "instances" in watches:
             watches["alerts"].hint = _hinting(watches["instances"].pacer)
+        if "instances" in watches:
+            watches["instances"].hint = _heard_by(serving)
         found += watches.values()
     return found
+
+
+def _heard_by(serving: Serving) -> Hint:
+    """That a run ended whoever verifies it need not find out later."""
+
+    def hint(event: Event) -> None:
+        if event.instance and event.type in ("instance.failed", "instance.succeeded"):
+            serving.hands.settler.heard(event.project.id, event.instance.id)
+
+    return hint
 
 
 def _hinting(instances: Pacer) -> Hint:

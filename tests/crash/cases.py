@@ -69,8 +69,9 @@ class Case:
     """`steps` are what the one rule does about a failed instance of `FAILING`, `effects` what comes of all of them.
 
     `{ID}` and `{NODE}` in the steps are the instance that `prepare` makes, and its node. `firings` is how often the
-    rule fires. `readable` is when reading can tell whether a write was done; else it may be left to a person. Without
-    steps it is a person who calls, once: if the first process dies before it has recorded that, nobody will.
+    rule fires, `follow` how many firings come of what was done. `readable` is when reading can tell whether a write was
+    done; else it may be left to a person. Without steps it is a person who calls, once: if the first process dies
+    before it has recorded that, nobody will.
     """
 
     name: str
@@ -78,12 +79,17 @@ class Case:
     effects: Mapping[str, int]
     prepare: Callable[[Simulator], Instance]
     firings: int = 1
+    follow: int = 0
     readable: Literal["always", "when done", "never"] = "always"
 
     @property
     def persons(self) -> bool:
         """Whether a person calls, and no rule."""
         return not self.steps
+
+    def firings_under(self, behaviour: Behaviour) -> int:
+        """How many firings there are in all."""
+        return self.firings + (0 if behaviour == "refuses" else self.follow)
 
     def rules(self, other: Instance) -> str:
         """The rule file."""
@@ -144,6 +150,19 @@ CASES: Mapping[str, Case] = {
         Case(
             "terminate", f"- terminate_instance: {{ {_WHICH} }}\n  verify: {{ within: 5m }}", {"TERMINATE": 1}, _running
         ),
+        Case(
+            "pause for a time",
+            "- pause_node: { lease: 20m }",
+            {"PAUSE_TASK": 1, "RESUME_TASK": 1},
+            _running,
+            follow=1,
+        ),
+        Case(
+            "rerun after a yes",
+            "- approve: { to: nobody, expires: 6h }\n- rerun_instance: {}\n  verify: { within: 10m }",
+            {"RERUN": 1},
+            _running,
+        ),
         Case("set success", "- set_instance_success: {}", {"SET_SUCCESS": 1}, _running),
         Case("pause an instance", f"- pause_instance: {{ {_WHICH} }}", {"PAUSE": 1}, _running),
         Case("resume an instance", f"- resume_instance: {{ {_WHICH} }}", {"RESUME": 1}, _held_back),
@@ -161,6 +180,21 @@ CASES: Mapping[str, Case] = {
             {"PAUSE_TASK": 1},
             _running,
             readable="never",
+        ),
+        Case(
+            "call with a probe",
+            f"""
+- call: PausePhysicalNode
+  with: {{ PauseCommand: {{ ProjectId: {PROJECT}, NodeIdList: ['{{{{ event.node.id }}}}'] }} }}
+  probe:
+    call: ListNodes
+    with:
+      ListQuery:
+        {{ ProjectId: {PROJECT}, NodeBizType: SCRIPT, NodeSubBizTypeList: [MAX_COMPUTE_SQL], Page: 1, PageSize: 100 }}
+    if: reply.PageResult.NodeList.exists(each, each.Id == sent.PauseCommand.NodeIdList[0] && each.SchedulePaused)
+""",
+            {"PAUSE_TASK": 1},
+            _running,
         ),
         Case("a person's call", "", {"PAUSE_TASK": 1}, _running, firings=0, readable="never"),
         Case(

@@ -34,7 +34,7 @@ AT_REST = 780.0
 """Virtual seconds that it lives on when nothing is left to do: it must not begin anew, and looks a second time at what
 it found by reading."""
 
-_LOOK = 10.0
+_LOOK, _THINKS = 10.0, 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ async def _live(life: Life, setting: Setting, pipe: Connection) -> None:
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(daemon.run)
+        tasks.start_soon(_agree, daemon, clock)
         if life.node:
             tasks.start_soon(_pause, daemon, life.node)
         rest = 0.0
@@ -98,6 +99,12 @@ async def _live(life: Life, setting: Setting, pipe: Connection) -> None:
             await clock.sleep(_LOOK)
             rest = rest + _LOOK if await store.read(lambda tx: _is_at_rest(tx, setting.firings)) else 0.0
         end()
+
+
+async def _agree(daemon: Daemon, clock: LoopClock) -> None:
+    """What a person does who is asked, and comes to it after a while."""
+    await clock.sleep(_THINKS)
+    await daemon.answering.agree("li_na")
 
 
 async def _pause(daemon: Daemon, node: str) -> None:

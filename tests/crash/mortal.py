@@ -33,10 +33,14 @@ JOURNAL_STEPS = (
     ("settle_step", "settled"),
     ("judge_step", "judged"),
     ("close_wait", "waited"),
+    ("answer_approval", "asked and answered"),
+    ("end_lease", "lease ended"),
+    ("close_look", "looked again"),
     ("put_step", "recorded"),
     ("advance_firing", "advanced"),
     ("start_firing", "started"),
     ("move_firing", "moved"),
+    ("put_notice", "to be told"),
     ("notice_sent", "told"),
 )
 """What a transaction is called in the figures: by the first of these queries that it runs."""

@@ -35,7 +35,7 @@ def play(run: Run, folder: Path) -> Found:
     config.rules.paths[0].write_text(case.rules(dataphin.other), encoding="utf-8")
     rulebook = Rulebook(config, Language(config.timezone), shadow=False)
     assert not rulebook.quarantined, list(map(str, rulebook.problems))
-    setting = Setting(config, rulebook, dataphin.store, case.firings)
+    setting = Setting(config, rulebook, dataphin.store, case.firings_under(run.behaviour))
     found = Found(run)
     for number, death in enumerate((*run.deaths, ALIVE)):
         pauses = dataphin.other.node.id if case.persons and number == 0 else ""

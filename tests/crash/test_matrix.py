@@ -16,7 +16,7 @@ from crash.cases import Run
 from crash.matrix import figures, matrix, play, undisturbed
 from records import LONG
 
-RUNS = 1500 if LONG else 100
+RUNS = 1200 if LONG else 100
 SEED = 5
 
 

@@ -103,7 +103,7 @@ def judge(found: Found, case: Case, dataphin: Dataphin) -> None:
     if found.duplicates or found.lost or found.unsettled:
         found.trouble.append(f"done {dict(done)} (idle {dataphin.idle}), meant {dict(case.effects)}: {_told(journal)}")
     found.trouble += _contradictions(journal, done)
-    found.trouble += _surprises(found, case, [row for row in journal.writes if row["state"] == "unknown"], done)
+    found.trouble += _surprises(found, case, journal, done)
     if found.noticed and not found.duplicates:
         found.trouble.append("the daemon tells of something done twice that was not")
     if any(times > 1 for times in journal.notices().values()):
@@ -141,16 +141,16 @@ def _contradictions(journal: _Journal, done: Counter[tuple[str, str]]) -> list[s
     return wrong
 
 
-def _surprises(
-    found: Found, case: Case, undecided: Sequence[Mapping[str, Any]], done: Counter[tuple[str, str]]
-) -> list[str]:
+def _surprises(found: Found, case: Case, journal: _Journal, done: Counter[tuple[str, str]]) -> list[str]:
     """Ends that nothing in this run gives a reason for."""
     wrong = []
-    if found.refused and found.run.behaviour != "refuses":
-        wrong.append(f"{found.refused} refused")
+    refused = [row["result"] for row in journal.writes if row["state"] == "failed"]
+    if found.run.behaviour != "refuses":
+        # Who is killed three times in a row before a write has left finds the breaker of its target open.
+        wrong += [f"refused: {why}" for why in refused if "breaker of target" not in why]
     if found.run.behaviour == "refuses" and found.effects:
         wrong.append(f"{found.effects} done that Dataphin refused")
-    for row in undecided:
+    for row in (each for each in journal.writes if each["state"] == "unknown"):
         times = done[OPERATIONS[row["kind"]], row["target_id"]]
         if case.readable == "always" or (case.readable == "when done" and times):
             wrong.append(f"{row['kind']} is left undecided, and could have been read")

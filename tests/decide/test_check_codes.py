@@ -18,6 +18,7 @@ EXAMPLES = dict(re.findall(r"^## ([a-z-]+)\n.*?^```text\n(.*?)^```$", PAGE, re.M
 ELSEWHERE: Mapping[str, str] = {
     "file-unreadable": "words for a file",
     "none-found": "a command",
+    "not-yet": "a config: tests/test_config.py",
     "yaml-too-big": "words for a file",
     "days-unknown": "a matter of the date: test_calendarfile.py",
     "protected-target": "a config: tests/surface/test_protecting.py",

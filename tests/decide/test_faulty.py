@@ -21,6 +21,7 @@ CORPUS = sorted(
 EXPECTED = re.compile(r"^# expect: (\d+):(\d+) ([a-z-]+)(?: (.+))?$", re.MULTILINE)
 
 ELSEWHERE: Mapping[str, str] = {
+    "not-yet": "needs a config: tests/test_config.py",
     "none-found": "a path that does not exist: test_load.py",
     "days-unknown": "a matter of the date: test_calendarfile.py",
     "protected-target": "needs a config: tests/surface/test_protecting.py",

@@ -361,7 +361,7 @@ def test_lists_of_a_stopped_daemon_come_from_its_store(dataphin: dict[str, Any],
     assert {each["outcome"] for each in place.json("actions")} == {"shadow"}
     assert place.phinops("reload").returncode == 3
     (shadow, *_) = place.json("actions")
-    for name, why in ((shadow["id"], "its rule was in shadow"), ("act_nobody", "no action «act_nobody» is on record")):
+    for name, why in ((shadow["id"], "cannot be taken back"), ("act_nobody", "no action «act_nobody» is on record")):
         done = place.phinops("undo", name, "--yes")
         assert (done.returncode, done.stdout) == (1, "")
         assert why in done.stderr

@@ -30,8 +30,9 @@ def test_a_month_of_a_large_tenant_leaves_file_and_memory_flat_once_retention_se
 async def _days(folder: Path) -> list[Day]:
     async with month(folder, a_day=A_DAY, failing=FAILING, keep=f"{KEEP}d", keep_audit=f"{KEEP}d") as here:
         days = [await here.day() for _ in range(DAYS)]
-        failed = len(here.script)
-        assert sum(here.wire.reruns.values()) == failed > 0, "each failure is rerun, and once"
+        here.settle()
+        assert here.rerun == here.failed > 0, "each failure is rerun"
+        assert here.twice == 0, "and once"
         return days
 
 

@@ -41,7 +41,10 @@ class Judged:
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
 
-    async def judge(self, action_id: str, outcome: str, reason: str) -> None:
+    async def move(self, *_: Any) -> None:
+        """What a firing waits for is not looked at here."""
+
+    async def judge(self, action_id: str, outcome: str, reason: str, saw: JsonObject) -> None:
         self.outcomes[outcome] += 1
 
 
@@ -230,6 +233,23 @@ def test_what_may_be_done_twice_begins_no_run_and_is_read_soon() -> None:
         return here.project.at
 
     assert run(main()) == [5, 20, 40, 80]
+
+
+def test_what_a_poll_saw_the_end_of_is_read_at_once() -> None:
+    async def main() -> list[float]:
+        here = bench([100.0], left=1000)
+        for number in range(5):
+            here.run_times.saw(ended(f"t_9{number}_20260103_1", 600))
+        async with anyio.create_task_group() as group:
+            group.start_soon(here.follow)
+            await anyio.sleep(130)
+            (name,) = here.project.ends
+            here.settler.heard("8", name)
+            here.settler.heard("7", "another")
+            here.settler.heard("7", name)
+        return here.project.at
+
+    assert run(main()) == [130]
 
 
 def test_who_is_followed_is_told_as_long_as_that_lasts() -> None:

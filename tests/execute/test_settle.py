@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 
+import anyio
 import pytest
 
 from phinops.clock import LoopClock
@@ -168,6 +169,45 @@ def test_while_it_is_read_back_the_firing_says_so_and_afterwards_goes_on() -> No
             assert states == [("settling", "reading back act_1: no answer came")]
             assert firing
             assert (firing.state, firing.reason) == ("running", "")
+
+    run(main())
+
+
+@pytest.mark.parametrize("spent", [QuotaSpent("the day is spent"), Transient("GetPhysicalInstance", "busy", "later")])
+def test_a_firing_that_waits_until_its_target_can_be_read_says_why(spent: Exception) -> None:
+    """Whether a lost answer is read back, or what was accepted is followed."""
+
+    async def main() -> None:
+        async with bench() as here:
+            states = []
+
+            class Watching(Told):
+                def _next(self) -> Any:
+                    self.at.append(0)
+                    if len(self.at) == 1:
+                        raise spent
+                    return self.readings[0]
+
+            async def seen(*_: Any) -> Any:
+                firing = await here.store.read(lambda tx: journal.firing_of(tx, "fi_1"))
+                assert firing
+                states.append((firing.state, firing.reason))
+
+            async def watch() -> None:
+                while len(states) < 200:
+                    await seen()
+                    await anyio.sleep(1.0)
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(watch)
+                back = cast(Step, Watching(deque(["applied"]), here.clock))
+                await here.settler.settle(back, WRITE, here.intent, Open("no answer came", 1000.0))
+                follows = cast(Step, Watching(deque(["verified"]), here.clock))
+                until = here.clock.now() + timedelta(seconds=100)
+                await here.settler.verify(follows, WRITE, here.intent, until)
+                group.cancel_scope.cancel()
+            assert ("settling", f"reading back act_1: the target could not be read: {spent}") in states
+            assert ("running", f"step s0 is followed once its target can be read: {spent}") in states
 
     run(main())
 

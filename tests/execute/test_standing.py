@@ -147,3 +147,84 @@ def test_the_log_of_runs_tells_what_a_record_without_times_does_not(fault: Any, 
             assert shown.world.reruns == {"t_1": reruns}
 
     run(main())
+
+
+PROBED: JsonObject = {
+    "kind": "call",
+    "params": {
+        "call": "PausePhysicalNode",
+        "with": {"PauseCommand": {"ProjectId": 7, "NodeIdList": ["n_1"]}},
+        "probe": {
+            "call": "GetPhysicalNode",
+            "with": {"NodeId": "n_1"},
+            "if": "sent.PauseCommand.NodeIdList[0] in reply.Paused",
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(("fault", "calls"), [("lost after", 1), ("lost before", 2)])
+def test_a_call_with_a_probe_is_settled_by_it_and_sent_again_only_if_it_was_not_done(fault: Any, calls: int) -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            shown.world.faults = deque([fault])
+            shown.world.nodes["n_1"] = Node(id="n_1", paused=False)
+            event = failed_event(shown.world.add_failed("t_1"))
+            firing = firing_of(event, [{**PROBED, "verify_s": 600}])
+            await shown.add(firing, event)
+            (ended,) = await shown.ended(firing.id)
+            assert ended.results["s0"].outcome == "verified"
+            assert (len(shown.world.calls), shown.world.nodes["n_1"].paused) == (calls, True)
+
+    run(main())
+
+
+def test_a_call_whose_probe_holds_already_is_not_sent() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            shown.world.nodes["n_1"] = Node(id="n_1", paused=True)
+            event = failed_event(shown.world.add_failed("t_1"))
+            firing = firing_of(event, [PROBED])
+            await shown.add(firing, event)
+            (ended,) = await shown.ended(firing.id)
+            assert (ended.results["s0"].outcome, shown.world.calls) == ("skipped", [])
+            assert "GetPhysicalNode shows already what its probe asks for" in ended.results["s0"].reason
+
+    run(main())
+
+
+def test_a_call_whose_probe_cannot_be_told_is_not_sent_blindly() -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            shown.world.nodes["n_1"] = Node(id="n_1", paused=False)
+            event = failed_event(shown.world.add_failed("t_1"))
+            params = {**PROBED["params"], "probe": {**PROBED["params"]["probe"], "if": "reply.Nothing == 1"}}
+            firing = firing_of(event, [{**PROBED, "params": params}])
+            await shown.add(firing, event)
+            (ended,) = await shown.ended(firing.id)
+            assert (ended.results["s0"].outcome, shown.world.calls) == ("refused", [])
+            assert 'there is no key "Nothing"' in ended.results["s0"].reason
+
+    run(main())
+
+
+@pytest.mark.parametrize("dies", [0.02, 0.05, 5.0, 16.0, 30.0])
+def test_a_call_with_a_probe_survives_a_restart_at_any_moment(dies: float) -> None:
+    async def main() -> None:
+        async with stage() as shown:
+            shown.world.nodes["n_1"] = Node(id="n_1", paused=False)
+            event = failed_event(shown.world.add_failed("t_1"))
+            firing = firing_of(event, [PROBED])
+            with anyio.move_on_after(dies):
+                async with stage(shown.store, shown.world) as first:
+                    first.world.faults = deque(["lost before"])
+                    await first.add(firing, event)
+                    await anyio.sleep_forever()
+            shown.world.faults.clear()
+            async with stage(shown.store, shown.world) as again:
+                await again.courses.resume(await again.courses.left_open())
+                (ended,) = await again.ended(firing.id)
+            assert ended.results["s0"].outcome == "accepted"
+            assert len(shown.world.logs["n_1"]) == 1
+
+    run(main())

@@ -88,6 +88,13 @@ def test_the_reason_tells_how_old_the_backup_is(place: Path) -> None:
     assert "whose newest event is of 2026-01-05T00:00:00+00:00" in pause.reason
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_restores_belongs_to_whom_the_store_did(place: Path) -> None:
+    os.chown(place, 4711, 4712)
+    put_back(place)
+    assert (place.stat().st_uid, place.stat().st_gid) == (4711, 4712)
+
+
 def test_calls_that_were_counted_since_stay_counted_and_epochs_go_on(place: Path) -> None:
     assert put_back(place).counted
     assert within(place, lambda store: StoreLedger(store).used("a", TODAY)) == {1: 280, 2: 15}

@@ -501,6 +501,28 @@ def test_a_day_that_fails_does_not_hold_the_next() -> None:
     assert dagruns(front, flow) == ["FAILED", "SUCCESS"]
 
 
+def test_what_is_submitted_takes_effect_as_late_as_a_command() -> None:
+    front = desk(overrides={**UNHURRIED, "quirks": {"state_delay": 30}})
+    tenant = front.simulator.tenant
+    flow, job = (backfill(front, ContainAllDownStream=bulk).body["SubmitId"] for bulk in (False, True))
+    days = {"StartBizDate": "2025-12-01", "EndBizDate": "2025-12-01"}
+    command = {"ProjectId": RETAIL, "NodeId": tenant.node("clean_up").id, **days}
+    manual = front.ask("ExecuteManualNode", ExecuteCommand=command).body["FlowId"]
+    failed = tenant.fail_instance("dws_orders_1d", takes=5)
+    fix(front, failed)
+
+    def seen() -> tuple[int, int, str, str]:
+        query = {"ProjectId": RETAIL, "ScheduleType": "MANUAL", "FlowId": manual, "Page": 1, "PageSize": 10}
+        listed = front.ask("ListInstances", ListQuery=query).body["PageResult"]["TotalCount"]
+        status = front.ask("GetOperationSubmitStatus", JobId=job).body["OperationSubmitJob"]["OperationStatus"]
+        return len(dagruns(front, flow)), listed, status, tenant.status(failed.id)
+
+    front.clock.turn(29)
+    assert seen() == (0, 0, "RUNNING", "FAILED")
+    front.clock.turn(2)
+    assert seen() == (3, 1, "SUCCESS", "RUNNING")
+
+
 def test_a_backfill_may_wait_for_the_hour_of_its_node() -> None:
     front = desk(overrides=UNHURRIED)
     flow = backfill(front, RunImmediately=False, Parallelism=3).body["SubmitId"]

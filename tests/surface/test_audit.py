@@ -48,7 +48,7 @@ def config(tmp_path: Path) -> Path:
         journal.put_firing(tx, FIRING)
         journal.intend(tx, WRITE)
         journal.settle(tx, "act_1", "done", "accepted", result={"status": "SUCCESS"}, request_id="r-1")
-        journal.judge(tx, "act_1", "verified", "the target reached its goal")
+        journal.judge(tx, "act_1", "verified", "the target reached its goal", {"instance": {"status": "SUCCESS"}})
         journal.end(tx, "fi_1", "done")
         note(tx, "kill_switch.set", by="li.wei", reason="a release")
 
@@ -77,6 +77,7 @@ def test_each_line_says_who_did_what_on_which_event_and_how_it_was_before_and_af
     assert intended["before"] == {"status": "FAILED", "started_at": 1}
     assert (done["request_id"], done["outcome"], done["after"]) == ("r-1", "accepted", {"status": "SUCCESS"})
     assert (judged["outcome"], judged["reason"]) == ("verified", "the target reached its goal")
+    assert judged["after"] == {"instance": {"status": "SUCCESS"}}
     assert (person["by"], person["rule"], person["reason"]) == ("li.wei", "", "a release")
 
 

@@ -95,14 +95,14 @@ def test_the_result_as_json(stored: Path) -> None:
 
 
 def test_two_rule_sets_are_compared(stored: Path) -> None:
-    (stored / "other.rules.yaml").write_text(RULES.replace("rerun_instance", "terminate_instance"), encoding="utf-8")
+    (stored / "other.rules.yaml").write_text(RULES.replace("rerun_instance", "set_instance_success"), encoding="utf-8")
     result = run("--since", "1h", "--rules", "other.rules.yaml", "--against", "rules")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0] == "~ 2026-01-05T00:00:00+00:00 rerun on instance.failed ev_1: actions"
     assert lines[1].startswith("    was armed, ")
     assert lines[1].endswith(": rerun_instance t_1")
-    assert "terminate_instance t_1" in lines[2]
+    assert "set_instance_success t_1" in lines[2]
     same = run("--since", "1h", "--against", "rules", "--fail-on-new-writes")
     assert same.exit_code == 0
     assert "0 added, 0 removed, 0 changed" in same.stdout

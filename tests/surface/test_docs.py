@@ -22,6 +22,18 @@ SERVICE = (ROOT / "docs" / "service.md").read_text("utf-8")
 TEMPLATE = (ROOT / "daemon/phinops/surface/templates/phinops.toml").read_text("utf-8")
 
 
+MINIMAL = """\
+[[tenants]]
+name = "prod"
+endpoint = "https://dataphin-public.cn-shanghai.aliyuncs.com"
+op_tenant_id = 30001011
+edition = "basic"
+access_key_id = { env = "DATAPHIN_ACCESS_KEY_ID" }
+access_key_secret = { env = "DATAPHIN_ACCESS_KEY_SECRET" }
+"""
+"""What an example that shows a part of a config is a part of."""
+
+
 def keys(model: Any) -> set[str]:
     """Every key of a table and of the tables below it."""
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
@@ -29,7 +41,8 @@ def keys(model: Any) -> set[str]:
     if model.__name__ == "Secret":
         return set()
     below = (keys(field.annotation) for field in model.model_fields.values())
-    return set(model.model_fields).union(*below)
+    named = {field.alias or name for name, field in model.model_fields.items()}
+    return named.union(*below)
 
 
 @pytest.mark.parametrize("key", sorted(keys(Config)))
@@ -40,7 +53,8 @@ def test_every_key_is_documented_and_in_the_template(key: str) -> None:
 
 def test_every_example_of_a_config_is_one(tmp_path: Path) -> None:
     for text in re.findall(r"^```toml\n(.*?)^```$", CONFIGURATION, re.MULTILINE | re.DOTALL):
-        (tmp_path / "phinops.toml").write_text(text, encoding="utf-8")
+        whole = text if "[[tenants]]" in text else f"{MINIMAL}\n{text}"
+        (tmp_path / "phinops.toml").write_text(whole, encoding="utf-8")
         assert check_config(tmp_path / "phinops.toml")[1] == []
 
 
@@ -51,7 +65,7 @@ def test_the_template_is_right_with_every_line_that_can_be_switched_on(tmp_path:
     assert problems == []
     assert config is not None
     assert config.tenants[0].auto_rerun is not None
-    assert config.hooks.keys() == {"deploy"}
+    assert config.hooks.keys() == {"deploy", "dataphin"}
 
 
 def test_every_command_and_option_is_documented() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from phinops.surface.signals import obey_early, obey_signals
+from phinops.surface.early import obey_early
+from phinops.surface.signals import obey_signals
 
 
 async def test_the_first_signal_stops_and_a_hangup_reloads() -> None:
@@ -79,7 +81,7 @@ def test_a_signal_to_end_that_comes_while_it_starts_ends_it_with_0(number: signa
     """A hangup before it changes nothing: what it asks to be read is being read."""
     program = """
 import time
-from phinops.surface.signals import obey_early
+from phinops.surface.early import obey_early
 obey_early()
 print('reading', flush=True)
 while True:
@@ -93,6 +95,19 @@ while True:
             process.wait(0.2)
         process.send_signal(number)
         assert process.wait(5) == 0
+
+
+def test_signals_are_minded_before_the_libraries_of_a_start_are_loaded() -> None:
+    program = """
+import sys
+before = set(sys.modules)
+import phinops.surface.early
+print(sorted({each.partition('.')[0] for each in set(sys.modules) - before} - {'phinops'}), flush=True)
+"""
+    with running(program) as process:
+        assert process.stdout is not None
+        loaded = set(json.loads(process.stdout.readline().replace("'", '"')))
+    assert loaded <= set(sys.stdlib_module_names)
 
 
 async def test_where_no_signals_arrive_there_is_nothing_to_obey_early() -> None:

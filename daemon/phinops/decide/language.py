@@ -7,6 +7,7 @@ from typing import Any
 
 from phinops.decide.conditions import SCALAR, Conditions
 from phinops.decide.inputs import Inputs
+from phinops.decide.replies import Replies
 from phinops.decide.scope import ROOTS, CannotEvaluate, Flaw, Names, Scope, Truth
 from phinops.decide.templates import Templates
 
@@ -24,6 +25,7 @@ class Language:
         self._zone = zone
         self._conditions = Conditions(zone)
         self._templates = Templates(zone)
+        self._replies = Replies()
 
     def twin(self) -> Language:
         """One that says the same, for another thread."""
@@ -76,6 +78,10 @@ class Language:
     def check_key(self, source: str, names: Names) -> list[Flaw]:
         """The mistakes in a key."""
         return self._conditions.check(source, names, SCALAR)
+
+    def check_reply(self, source: str) -> list[Flaw]:
+        """The mistakes in what a probe asks of a reply."""
+        return self._replies.check(source)
 
     def check_template(self, source: str, names: Names) -> list[Flaw]:
         """The mistakes in a text."""

@@ -22,7 +22,7 @@ class History:
     Of the rule and key: `last_started` is when the last firing began, `busy` that one is under way or waits for its
     `for`, `own_firings` how many firings of the last 24 hours were on events that the rule's own actions caused, and
     `caused_by_own` that this event is one. Of the whole rule: `firings_in_window`, those begun within
-    `limits.firings.per`.
+    `limits.firings.per`. `silenced`: that a person silenced the rule on this event, and why.
     """
 
     last_started: datetime | None = None
@@ -30,6 +30,7 @@ class History:
     own_firings: int = 0
     caused_by_own: bool = False
     firings_in_window: int = 0
+    silenced: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,11 @@ def too_old(case: Case) -> str:
     return f"max_age: the event is {about(age)} old, {format_duration(most)} is allowed"
 
 
+def silenced(case: Case) -> str:
+    """A person said that it should be quiet for some time."""
+    return case.history.silenced
+
+
 def own_doing(case: Case) -> str:
     """The rule wakes itself up again and again."""
     times = case.history.own_firings
@@ -105,6 +111,7 @@ EARLY: Mapping[str, Guard] = {"mode": switched_off, "active": outside_hours, "ma
 
 GUARDS: Mapping[str, Guard] = {
     **EARLY,
+    "silence": silenced,
     "own doing": own_doing,
     "cooldown": cooling_down,
     "limits.firings": too_many,

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from phinops.decide import later
 from phinops.decide.document import Node, Path
 from phinops.decide.findings import did_you_mean, listed
 from phinops.decide.mistakes import InNode, keys_at, validated
 from phinops.decide.model import StepModel
 from phinops.decide.reading import Reading
-from phinops.decide.rule import RuleStep, StepKind
+from phinops.decide.rule import RuleStep, StepKind, verifiable
 from phinops.decide.scope import Names
 
 _WAIT, _APPROVE, _EMIT = "wait", "approve", "emit"
@@ -57,7 +56,7 @@ class Steps:
             key: item.plain()
             for key, item in node.value.items()
             # Without a kind nothing tells a parameter from a mistake; another kind is one already.
-            if key in _SHARED or (kind and key not in beside and not self._is_kind(key))
+            if key in _SHARED or (kind and key not in beside and key not in self._kinds)
         }
         model = validated(StepModel, shared, InNode(node), self._findings)
         names = self._names()
@@ -74,8 +73,10 @@ class Steps:
 
     def _keep(self, node: Node, name: str, kind: StepKind | None, params: dict[str, Any], model: StepModel) -> None:
         within = model.verify.within if model.verify else None
-        if kind and within and not kind.verifiable:
-            self._findings.error("step-verify", node.keys["verify"].place, f"{name} cannot be verified by reading")
+        if kind and within and not verifiable(kind, params):
+            hint = f": say by «{kind.probe_key}» how to read what it did" if kind.probe_key else ""
+            message = f"{name} cannot be verified by reading{hint}"
+            self._findings.error("step-verify", node.keys["verify"].place, message)
         if name == _APPROVE and model.retry:
             message = "people's answer is an answer: «approve» is not done again"
             self._findings.error("step-parameter", node.keys["retry"].place, message)
@@ -97,20 +98,14 @@ class Steps:
 
     def _kind_of(self, node: Node) -> str:
         """The key that names the step's kind, or "" and the mistake reported."""
-        kinds: list[str] = [key for key in node.value if self._is_kind(key)]
+        kinds: list[str] = [key for key in node.value if key in self._kinds]
         for second in kinds[1:]:
             message = f"«{second}» makes this step two: begin a step of its own with `-`"
             self._findings.error("step-kind", node.keys[second].place, message)
         if not kinds:
             self._unknown_kind(node)
             return ""
-        if kinds[0] not in self._kinds:
-            self._findings.error("not-yet", node.keys[kinds[0]].place, later.not_yet(f"the step «{kinds[0]}»"))
-            return ""
         return kinds[0]
-
-    def _is_kind(self, key: str) -> bool:
-        return key in self._kinds or key in later.STEPS
 
     def _unknown_kind(self, node: Node) -> None:
         others = [key for key in node.value if key not in _SHARED]
@@ -145,10 +140,9 @@ class Steps:
             self._asking.clear()
         if model:
             for path, message in kind.problems(model, self._reading.setting):
-                code = "not-yet" if later.NOT_YET in message else "step-parameter"
                 # A path leads to a value; what is wrong with an unknown name is the name.
                 place = where.key(path) if "has no parameter" in message else where.value(path)
-                self._findings.error(code, place, message)
+                self._findings.error("step-parameter", place, message)
         if kind.target and self._types_known:
             self._check_target(node, kind, params)
 
@@ -159,11 +153,22 @@ class Steps:
             own = node.value.get(part)
             if own is None:
                 continue
+            if part == kind.probe_key and isinstance(own.value, dict):
+                self._check_probe(own, names)
+                continue
             inside = own.value if part == kind.name and isinstance(own.value, dict) else {}
             conditions = kind.conditions & inside.keys()
             for key in conditions:
                 self._reading.expression(key, inside[key], self._reading.language.check_condition, names)
             for each in [item for key, item in inside.items() if key not in conditions] if conditions else [own]:
+                self._reading.templates(each, names)
+
+    def _check_probe(self, node: Node, names: Names) -> None:
+        """What it asks is a condition on a reply, the rest are texts."""
+        for key, each in node.value.items():
+            if key == "if":
+                self._reading.expression(key, each, lambda source, _: self._reading.language.check_reply(source), names)
+            else:
                 self._reading.templates(each, names)
 
     def _check_wanted(self, node: Node, kind: StepKind, params: Mapping[str, Any]) -> None:

@@ -52,6 +52,11 @@ class StepKind(Protocol):
         ...
 
     @property
+    def probe_key(self) -> str:
+        """The parameter beside it that says how what it did is read back, without which it cannot be, or ""."""
+        ...
+
+    @property
     def conditions(self) -> frozenset[str]:
         """Parameters that are conditions and no texts."""
         ...
@@ -68,6 +73,11 @@ class StepKind(Protocol):
     def problems(self, params: Any, setting: Any) -> list[tuple[Path, str]]:
         """What the model cannot see: the path of each mistake below the parameters, and its text."""
         ...
+
+
+def verifiable(kind: StepKind, params: Collection[str]) -> bool:
+    """Whether reading can tell what became of a step with these parameters."""
+    return kind.verifiable and (not kind.probe_key or kind.probe_key in params)
 
 
 @dataclass(frozen=True, slots=True)

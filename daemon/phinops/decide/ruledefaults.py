@@ -12,7 +12,7 @@ from phinops.decide.document import Node
 from phinops.decide.findings import Findings
 from phinops.decide.mistakes import InNode, validated
 from phinops.decide.model import Bounds, Outcome
-from phinops.decide.rule import StepKind
+from phinops.decide.rule import StepKind, verifiable
 
 BOUNDS = tuple(Bounds.model_fields)
 _OF_STEPS = tuple(Outcome.model_fields)
@@ -87,7 +87,7 @@ def _with_outcome(step: Node, defaults: Defaults, kinds: Mapping[str, StepKind],
     if not isinstance(step.value, dict):
         return step
     kind = next((kinds[key] for key in step.value if key in kinds), None)
-    wanted = [key for key in _OF_STEPS if key not in step.value and kind and _suits(key, kind)]
+    wanted = [key for key in _OF_STEPS if key not in step.value and kind and _suits(key, kind, step)]
     blamed += [defaults.broken[key] for key in wanted if key in defaults.broken]
     return joined(step, {key: defaults.sound[key] for key in wanted if key in defaults.sound})
 
@@ -96,8 +96,8 @@ def _fits(key: str, on: Node | None) -> bool:
     return key != "within" or (on is not None and any(text.startswith(POLLED) for text in _texts(on)))
 
 
-def _suits(key: str, kind: StepKind) -> bool:
-    return key != "verify" or kind.verifiable
+def _suits(key: str, kind: StepKind, step: Node) -> bool:
+    return key != "verify" or verifiable(kind, step.value)
 
 
 def _texts(node: Node) -> Iterator[str]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from phinops.catalog.catalog import UnknownApi, load_catalog
-from phinops.decide import later
 from phinops.decide.defaults import BESIDE, FLOWS, Course
 from phinops.decide.document import Document, Node
 from phinops.decide.findings import Findings, did_you_mean, listed
@@ -200,7 +199,7 @@ def _check_expect(expect: Node, findings: Findings, setting: Setting) -> None:
 
 def _check_action(action: Node, findings: Findings, setting: Setting) -> None:
     beside = {key for kind in setting.kinds.values() for key in kind.beside}
-    known = (*setting.kinds, *later.STEPS)
+    known = tuple(setting.kinds)
     steps = [key for key in action.value if key not in ABOUT_ACTIONS and key not in beside]
     if len(steps) != 1:
         findings.error("step-kind", action.place, "an action is told by the key of one step, and what came of it")

@@ -116,6 +116,8 @@ def _step_calls(step: RuleStep, kind: Step, *, shadow: bool, downstream: bool) -
     if writes and kind.target:
         found[_DOWNSTREAM[kind.target]] += downstream
         found[_READ_BACK[kind.target]] += VERIFY_READS * (step.verify is not None)
+    if writes and kind.probe_key in step.params:
+        found[kind.apis(params)[-1]] += VERIFY_READS * (step.verify is not None)
     return +found
 
 

@@ -23,6 +23,7 @@ from phinops.execute.fresh import Eyes
 from phinops.execute.journal import Journal
 from phinops.execute.lineage import Lineage
 from phinops.execute.order import Fate, Order
+from phinops.execute.own_reruns import OwnReruns
 from phinops.execute.patience import PATIENCE
 from phinops.execute.settle import Open, Settler
 from phinops.execute.steps.kind import BadStep, Look, Needless, Step, Write
@@ -45,7 +46,7 @@ _NEVER = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What acts on one tenant; `eyes` are for steps that wait."""
+    """What acts on one tenant; `eyes` are for steps that wait, `own_reruns` are Dataphin's."""
 
     desk: Desk
     settler: Settler
@@ -53,6 +54,7 @@ class Hands:
     read: Callable[[str, JsonObject], Awaitable[Mapping[str, Any]]]
     eyes: Eyes
     lineage: Lineage
+    own_reruns: OwnReruns | None = None
 
 
 Held = Callable[[tuple[str, str, str]], AbstractAsyncContextManager[bool]]

@@ -85,8 +85,8 @@ class Journal(Protocol):
         """
         ...
 
-    async def judge(self, action_id: str, outcome: Outcome, reason: str) -> None:
-        """Record what verifying a done write found."""
+    async def judge(self, action_id: str, outcome: Outcome, reason: str, saw: JsonObject | None = None) -> None:
+        """Record what verifying a done write found, and what was last read of its target."""
         ...
 
     async def writes_on(self, tenant: str, target_id: str, since: datetime) -> Sequence[Intent]:

@@ -61,6 +61,9 @@ Read = Callable[[str, JsonObject], Awaitable[Mapping[str, Any]]]
 Raises the client's errors; whoever made it has bound the priority.
 """
 
+Judge = Callable[[str, Mapping[str, Any], Mapping[str, Any]], tuple[bool | None, str]]
+"""A condition, a reply and what a write was sent with: whether it holds, or None where it cannot be told, and why."""
+
 _View = TypeVar("_View", InstanceView, NodeView)
 
 
@@ -70,6 +73,7 @@ class Look:
     Nothing that may change is cached: a request is answered by calls made after it. `zone` is that of the service's
     texts of time, `biz_date_format` the business unit's partition format, `moment` how many real seconds a request
     waits for others to share its calls. `saw` is told of every instance that was asked for and found.
+    `judge` says whether a reply is as a probe's condition wants it.
     """
 
     def __init__(
@@ -80,7 +84,9 @@ class Look:
         biz_date_format: str = "%Y-%m-%d",
         moment: float = MOMENT,
         saw: Callable[[InstanceView], None] = lambda _: None,
+        judge: Judge = lambda *_: (None, "nobody here knows what a probe means"),
     ) -> None:
+        self._judge = judge
         self._read = read
         self._saw = saw
         self._zone = zone
@@ -121,6 +127,12 @@ class Look:
         body = await self._read(api, {"NodeId": node_id})
         with reading(api):
             return operations_of(rows_of(body, "OperationLogList"), self._zone)
+
+    async def shows(
+        self, api: str, params: JsonObject, condition: str, sent: Mapping[str, Any]
+    ) -> tuple[bool | None, str]:
+        """Whether the reply of a read is as the condition says; raises as `instance` does."""
+        return self._judge(condition, await self._read(api, params), sent)
 
     async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
         """Every run of the instance, oldest first; raises as `instance` does."""

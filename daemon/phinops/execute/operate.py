@@ -8,14 +8,16 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from phinops.clock import Clock
+from phinops.clock import Clock, sleep_until
 from phinops.errors import ApiError, QuotaSpent
+from phinops.event import Instance
 from phinops.execute.brake import Brake
 from phinops.execute.carry import Carrier, Hands, Held
 from phinops.execute.journal import Journal
 from phinops.execute.order import Order
+from phinops.execute.own_reruns import RERUNS, begun
 from phinops.execute.patience import patiently
-from phinops.execute.steps.kind import BadStep, Needless, Step, Write
+from phinops.execute.steps.kind import BadStep, Needless, Step, Target, Write
 from phinops.execute.walk import Unwanted, Walk, recorded, write_of
 from phinops.firing import Intent, Reach, StepResult
 
@@ -50,6 +52,7 @@ class Operations:
             return await self._read(walk, write, attempt)
         walk.hold_to(write)
         try:
+            await self._outwait_own_reruns(walk, write)
             walk = await self._foreseen(walk, write, attempt)
             if walk.firing.mode == "shadow":
                 return await recorded(self._journal, walk.row(attempt, walk.marked(attempt, write), outcome="shadow"))
@@ -64,6 +67,35 @@ class Operations:
             return await self._carrier.take_up(walk, earlier)
         except Needless as error:
             raise Unwanted(str(error), write_of(earlier), "skipped") from error
+
+    async def _outwait_own_reruns(self, walk: Walk, write: Write) -> None:
+        """Wait until Dataphin would have run again what is to be rerun.
+
+        Raises:
+            Needless: it has.
+            BadStep: it cannot be read.
+        """
+        hands, target, event = self._hands[walk.firing.tenant], write.target, walk.scene.event
+        if not hands.own_reruns or write.step not in RERUNS or walk.firing.mode == "shadow" or walk.wrote_before():
+            return
+        own = event.instance if event.instance and event.instance.id == target.id else None
+        before = own or await self._instance(walk, target)
+        due = hands.own_reruns.over_at(event, before) if before else None
+        if before is None or due is None or due <= self._clock.now():
+            return
+        told = due.astimezone(event.time.tzinfo).isoformat(sep=" ", timespec="seconds")
+        reason = f"step {walk.planned.id} waits until {told}: Dataphin itself may rerun {target.id} (auto_rerun)"
+        await self._journal.move(walk.firing.id, "running", reason, due)
+        with walk.stop.safe():
+            await sleep_until(self._clock, due)
+        now = await self._instance(walk, target)
+        if now and (why := begun(before, now)):
+            raise Needless(why)
+
+    async def _instance(self, walk: Walk, target: Target) -> Instance | None:
+        look = self._hands[walk.firing.tenant].look
+        view = await self._asked(walk, lambda: look.instance(target.project_id, target.id), "the target")
+        return view.instance if view else None
 
     async def _foreseen(self, walk: Walk, write: Write, attempt: int) -> Walk:
         """The walk with what hangs below the write's target, where its rule limits that.

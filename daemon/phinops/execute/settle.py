@@ -9,18 +9,22 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+import anyio
 import structlog
 
 from phinops.clock import LOOK_AGAIN, Clock
 from phinops.errors import ApiError, QuotaSpent
+from phinops.event import JsonObject
 from phinops.execute import rhythm
+from phinops.execute.bells import Bell, Bells
 from phinops.execute.journal import Journal
 from phinops.execute.runtimes import RunTimes
 from phinops.execute.steps.kind import Look, Probe, Progress, Step, Write
+from phinops.execute.witness import Witness
 from phinops.firing import Intent, Outcome, StepResult
 
 log = structlog.get_logger(__name__)
@@ -44,13 +48,14 @@ UNCLEAR_READS = 3
 class Open:
     """Why a write's fate is open: `since` is the monotonic time by which it had left, or its sender was dead.
 
-    `within` is the time its verification will have once it is known to be done.
+    `within` is the time its verification will have once it is known to be done; `saw` what was last read of its target.
     """
 
     reason: str
     since: float
     request_id: str = ""
     within: timedelta | None = None
+    saw: JsonObject = field(default_factory=dict)
 
 
 class Settler:
@@ -77,10 +82,15 @@ class Settler:
         self._run_times = run_times or RunTimes()
         self._ends: dict[str, list[datetime]] = defaultdict(list)
         self._followed: dict[str, list[str]] = defaultdict(list)
+        self._bells = Bells()
 
     def followed(self, project_id: str) -> frozenset[str]:
         """The targets of that project which are being verified: nobody else need look after them."""
         return frozenset(self._followed.get(project_id, ()))
+
+    def heard(self, project_id: str, target_id: str) -> None:
+        """Somebody saw that the target came to an end: who verifies it reads it now."""
+        self._bells.ring((project_id, target_id))
 
     async def settle(self, step: Step, write: Write, intent: Intent, open_: Open) -> Verdict:
         """What became of an open intent, recorded.
@@ -107,10 +117,14 @@ class Settler:
         absent = unclear = 0
         pauses = _growing(gap)
         while True:
-            probe, why = await self._probe(step, write, intent)
+            witness = Witness(self._look)
+            probe, why = await self._probe(step, write, intent, witness)
+            open_ = replace(open_, saw=witness.saw)
             if probe == "applied":
                 await self._close(step, intent, open_, "done", "accepted", "found by reading back")
                 return "applied", why
+            if probe == "unread":
+                await self._journal.move(intent.firing_id, "settling", f"reading back {intent.action_id}: {why}")
             absent = absent + 1 if probe == "absent" else 0
             unclear += probe == "unclear"
             if absent == 2:
@@ -121,9 +135,11 @@ class Settler:
                 return "unknown", why
             await self._clock.sleep(gap if probe == "absent" else next(pauses))
 
-    async def _probe(self, step: Step, write: Write, intent: Intent) -> tuple[Probe | Literal["unread"], str]:
+    async def _probe(
+        self, step: Step, write: Write, intent: Intent, look: Look | None = None
+    ) -> tuple[Probe | Literal["unread"], str]:
         try:
-            probe = await step.probe(self._look, write, intent.probe)
+            probe = await step.probe(look or self._look, write, intent.probe)
         except (ApiError, QuotaSpent) as error:
             log.warning("action.unread", action=intent.action_id, reason=str(error))
             return "unread", f"the target could not be read: {error}"
@@ -160,7 +176,7 @@ class Settler:
             intent.action_id,
             state,
             outcome,
-            result={"settled": reason, "because": open_.reason},
+            result={"settled": reason, "because": open_.reason, **({"saw": open_.saw} if open_.saw else {})},
             request_id=open_.request_id,
             verify_until=until,
             look_at=self._clock.now() + SECOND_LOOK if known else None,
@@ -174,8 +190,10 @@ class Settler:
         ends, followed = self._ends[intent.project_id], self._followed[intent.project_id]
         ends.append(until)
         followed.append(intent.target_id)
+        witness = Witness(self._look)
         try:
-            progress = await self._follow(step, write, intent, until)
+            with self._bells.hung((intent.project_id, intent.target_id)) as bell:
+                progress = await self._follow(step, write, intent, until, witness, bell)
         finally:
             ends.remove(until)
             followed.remove(intent.target_id)
@@ -183,11 +201,13 @@ class Settler:
         reason = {"verified": "the target reached its goal", "failed": "the target came to another end"}.get(
             outcome, f"not there by {until.isoformat()}"
         )
-        await self._journal.judge(intent.action_id, outcome, reason)
+        await self._journal.judge(intent.action_id, outcome, reason, witness.saw)
         log.info("action.verified", action=intent.action_id, outcome=outcome, reason=reason)
         return StepResult(outcome, reason, intent.action_id)
 
-    async def _follow(self, step: Step, write: Write, intent: Intent, until: datetime) -> Progress:
+    async def _follow(
+        self, step: Step, write: Write, intent: Intent, until: datetime, look: Look, bell: Bell
+    ) -> Progress:
         within = self._left(until)
         made, pause = 0, None
         sent = self._clock.monotonic() - self._ago(intent)
@@ -201,20 +221,22 @@ class Settler:
                 coarsest = rhythm.LONGEST
             wait = rhythm.aligned(self._clock.monotonic(), pause, coarsest)
             if pause < left and wait < left:
-                await self._rest(wait, until)
+                await self._rest(wait, until, bell)
             else:
                 await self._rest_to_the_end(intent.project_id, until, within)
-            progress, cost = await self._progress(step, write, intent)
+            progress, cost = await self._progress(step, write, intent, look)
             made += cost
             if progress != "pending" or self._clock.now() >= until:
                 return progress
 
-    async def _progress(self, step: Step, write: Write, intent: Intent) -> tuple[Progress, int]:
+    async def _progress(self, step: Step, write: Write, intent: Intent, look: Look) -> tuple[Progress, int]:
         """How far it has come, and whether asking was a read: what the day refuses costs nothing."""
         try:
-            return await step.progress(self._look, write, {**intent.probe, **intent.result}), 1
+            return await step.progress(look, write, {**intent.probe, **intent.result}), 1
         except (ApiError, QuotaSpent) as error:
             log.warning("action.unread", action=intent.action_id, reason=str(error))
+            why = f"step {intent.step_id} is followed once its target can be read: {error}"
+            await self._journal.move(intent.firing_id, "running", why)
             return "pending", int(isinstance(error, ApiError))
 
     def _ago(self, intent: Intent) -> float:
@@ -224,11 +246,13 @@ class Settler:
     def _left(self, until: datetime) -> float:
         return (until - self._clock.now()).total_seconds()
 
-    async def _rest(self, wait: float, until: datetime) -> None:
-        """Wait so many seconds, or until the wall clock has passed `until`."""
+    async def _rest(self, wait: float, until: datetime, bell: Bell) -> None:
+        """Wait so many seconds, or until the wall clock has passed `until`, or the bell rings."""
         wake = self._clock.monotonic() + wait
-        while (rest := wake - self._clock.monotonic()) > 0 and self._left(until) > 0:
-            await self._clock.sleep(min(rest, LOOK_AGAIN))
+        while (left := wake - self._clock.monotonic()) > 0 and self._left(until) > 0 and not bell.rung.is_set():
+            with anyio.move_on_after(self._clock.real(min(left, LOOK_AGAIN))):
+                await bell.rung.wait()
+        bell.rung = anyio.Event()
 
     async def _rest_to_the_end(self, project: str, until: datetime, within: float) -> None:
         """Wait until `until`, and on for the others whose ends share a cell with it, so that one read serves all."""

@@ -149,8 +149,8 @@ class Book:
             self._failed(each)
         return closed
 
-    async def judge(self, action_id: str, outcome: Outcome, reason: str) -> None:
-        await self._store.write(lambda tx: journal.judge(tx, action_id, outcome, reason))
+    async def judge(self, action_id: str, outcome: Outcome, reason: str, saw: JsonObject | None = None) -> None:
+        await self._store.write(lambda tx: journal.judge(tx, action_id, outcome, reason, saw))
 
     async def writes_on(self, tenant: str, target_id: str, since: datetime) -> Sequence[Intent]:
         return await self._store.read(lambda tx: history.writes_on(tx, tenant, target_id, since))

@@ -221,8 +221,8 @@ def settle(
     return bool(changed)
 
 
-def judge(tx: Tx, action_id: str, outcome: Outcome, reason: str) -> None:
-    """What verification found of a write; nothing changes when it was not done."""
+def judge(tx: Tx, action_id: str, outcome: Outcome, reason: str, saw: JsonObject | None = None) -> None:
+    """What verification found of a write, and saw of its target; nothing changes when it was not done."""
     changed = tx.run(
         "judge_step",
         action_id=action_id,
@@ -231,7 +231,8 @@ def judge(tx: Tx, action_id: str, outcome: Outcome, reason: str) -> None:
         now=to_micros(tx.now),
     )
     if changed:
-        note(tx, "action.judged", _firing_id(tx, action_id), action=action_id, outcome=outcome, reason=reason)
+        said = {"outcome": outcome, "reason": reason, "after": saw}
+        note(tx, "action.judged", _firing_id(tx, action_id), action=action_id, **said)
 
 
 def last_step(tx: Snapshot, firing_id: str, n: int) -> Intent | None:

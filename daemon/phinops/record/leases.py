@@ -20,6 +20,10 @@ an action of ours; its pause never was.
 """
 
 
+HOLDS = ("done", "skipped")
+"""States of a pause that is in force: `skipped` where an attempt that was held to be absent has come to something."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """A lease that is not over. `firing_id` is the firing of its pause, `pause` the state of the pause's row.
@@ -150,7 +154,7 @@ def _lease(row: Row) -> Lease:
 def _shown(row: Row, zone: tzinfo) -> JsonObject:
     state = row["state"]
     if state == "open":
-        state = "resuming" if row["firing_id"] else "running" if row["pause"] == "done" else "waiting"
+        state = "resuming" if row["firing_id"] else "running" if row["pause"] in HOLDS else "waiting"
     texts = ("action_id", "tenant", "rule", "project_id", "node_id")
     return {
         **{name: row[name] for name in texts},

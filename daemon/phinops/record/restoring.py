@@ -69,6 +69,7 @@ def restore(path: str, backup: str, clock: Clock, by: str) -> Restored:
         with closing(open_reader(backup)) as connection:
             copy_into(connection, backup, coming)
         anyio.run(_prepare, coming, found, left, clock, by)
+        _give_to_its_owner(coming, path)
         aside = _swap(coming, path, clock.now())
         return Restored(found, aside, counted=left is not None)
     finally:
@@ -125,6 +126,13 @@ def _swap(coming: str, path: str, now: datetime) -> str:
     os.replace(coming, path)
     sync(path)
     return aside
+
+
+def _give_to_its_owner(coming: str, path: str) -> None:
+    """Root restores for the service's user, who must be able to open it."""
+    if os.geteuid() == 0:
+        owner = os.stat(path if os.path.exists(path) else os.path.dirname(path))
+        os.chown(coming, owner.st_uid, owner.st_gid)
 
 
 def _drop(path: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from phinops import __version__
+from phinops.silence import PARTS
 
 _ERROR = {
     "description": "An error",
@@ -58,6 +59,8 @@ def document() -> dict[str, Any]:
             "/api/v1/call": {"post": _call()},
             "/api/v1/actions/{id}/look": {"post": _look()},
             "/api/v1/actions/{id}/resolve": {"post": _resolve()},
+            "/api/v1/silences": {"get": _silences(), "post": _silence()},
+            "/api/v1/silences/{id}/expire": {"post": _expire()},
             "/api/v1/pause": {"post": _switch("Let no write leave until resumed", "paused", "by", "reason")},
             "/api/v1/resume": {"post": _switch("Let writes leave again", "resumed", "by")},
             "/hooks/{name}": {"post": _hook()},
@@ -275,6 +278,30 @@ def _reload() -> dict[str, Any]:
     body = _json(_object(accepted={"type": "boolean"}, problems=_array({"type": "object"}), changed={"type": "object"}))
     responses = {"200": body, "409": body, "default": _ERROR}
     return {"summary": "Read config and rules again", "responses": responses, "security": [{"token": []}]}
+
+
+def _silence_of(*names: str) -> dict[str, Any]:
+    return _object(**dict.fromkeys((*names, "ends", "author", "reason", *PARTS), _TEXT))
+
+
+def _silences() -> dict[str, Any]:
+    listing = _listing("What is silenced, newest first", _silence_of("id", "tenant", "starts", "ended_by"))
+    ended = {"name": "ended", "in": "query", "schema": {"type": "string", "enum": ["true", "false"]}}
+    return {**listing, "parameters": [listing["parameters"][0], ended]}
+
+
+def _silence() -> dict[str, Any]:
+    body = {**_silence_of("tenant"), "required": ["ends", "author", "reason"]}
+    request = {"required": True, "content": {"application/json": {"schema": body}}}
+    answer = _json(_silence_of("id", "tenant", "starts", "ended_by"))
+    return _operation("Silence from now on", answer, requestBody=request, security=[{"token": []}])
+
+
+def _expire() -> dict[str, Any]:
+    name = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
+    request = {"content": {"application/json": {"schema": {"type": "object", "properties": {"by": _TEXT}}}}}
+    answer = _json(_object(ended=_TEXT))
+    return _operation("End a silence", answer, parameters=[name], requestBody=request, security=[{"token": []}])
 
 
 def _switch(summary: str, name: str, *texts: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from phinops.approval import Via
 from phinops.durations import parse_duration
 from phinops.errors import NotUndone, StoreError
 from phinops.record.audit import Wanted
-from phinops.surface import asked, metrics, openapi
+from phinops.surface import asked, metrics, openapi, silences
 from phinops.surface.bodies import bounded_body, json_body, texts_of
 from phinops.surface.door import Door, HostCheck
 from phinops.surface.refusals import HANDLERS, error_answer
@@ -54,6 +54,7 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/actions", api.actions),
         ("/api/v1/approvals", api.approvals),
         ("/api/v1/leases", api.leases),
+        ("/api/v1/silences", silences.listing(service, _limit)),
         ("/api/v1/quota", api.quota),
         ("/api/v1/explain/{name}", api.explain),
         ("/api/v1/recorded", api.recorded),
@@ -66,6 +67,8 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/actions/{id}/look", api.look),
         ("/api/v1/actions/{id}/resolve", api.resolve),
         ("/api/v1/pause", api.pause),
+        ("/api/v1/silences", silences.adding(service)),
+        ("/api/v1/silences/{id}/expire", silences.ending(service)),
         ("/api/v1/resume", api.resume),
         ("/api/v1/backup", api.backup),
         ("/api/v1/approvals/{id}/approve", api.approve),

@@ -82,12 +82,33 @@ class KillSwitch(Protocol):
         ...
 
 
+class Silencing(Protocol):
+    """What persons silence. Raises StoreError: the store does not work."""
+
+    async def add(self, parts: Mapping[str, str], ends: datetime, *, author: str, reason: str) -> JsonObject:
+        """Silence from now on. Raises ValueError: something is missing or out of bounds."""
+        ...
+
+    async def end(self, silence_id: str, *, by: str) -> bool:
+        """End it now; False when there is none of that id that is not over yet."""
+        ...
+
+    async def listed(self, limit: int, *, ended: bool = False) -> list[JsonObject]:
+        """The newest first; with `ended` also those that are over."""
+        ...
+
+
 class Service(Protocol):
     """The running daemon, as the API, the metrics and the hooks see it."""
 
     @property
     def resolutions(self) -> Resolving:
         """Decides by hand what reading could not settle."""
+        ...
+
+    @property
+    def silences(self) -> Silencing:
+        """What persons silence."""
         ...
 
     @property

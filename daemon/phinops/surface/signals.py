@@ -1,11 +1,10 @@
-"""SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reloads; before all that they do no harm."""
+"""SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reloads."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,19 +16,6 @@ IMPATIENT = 130
 """The exit code after a second signal."""
 
 log = structlog.get_logger(__name__)
-
-
-def obey_early() -> None:
-    """Until `obey_signals` listens: signals that would kill. Nothing is under way yet, so one that asks to end ends the
-    program with 0; a SIGHUP is let pass, since config and rules are being read just now.
-
-    Only the main thread gets signals; called in another it does nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 async def obey_signals(

@@ -113,6 +113,13 @@ async def test_a_call_on_one_target_is_known_by_that_target() -> None:
     assert write.target == Target("instance", "t_1", "7")
     write = await write_of("PausePhysicalNode", PauseCommand={"ProjectId": "7", "NodeIdList": ["n_1"]})
     assert write.target == Target("node", "n_1", "7")
+    days = {"StartBizDate": "2026-01-01", "EndBizDate": "2026-01-01"}
+    command = {"ProjectId": 7, "NodeIdList": [{"Id": "n_1"}], **days}
+    assert (await write_of("CreateNodeSupplement", CreateCommand=command)).target == write.target
+    command = {"ProjectId": 7, "NodeId": "n_1", **days}
+    assert (await write_of("ExecuteManualNode", ExecuteCommand=command)).target == write.target
+    fix = await write_of("FixData", FixDataCommand={"ProjectId": 7, "RootInstanceId": {"Id": "t_1"}})
+    assert fix.target == Target("instance", "t_1", "7")
 
 
 async def test_any_other_call_is_known_by_what_it_asks() -> None:
@@ -139,12 +146,12 @@ def test_one_refused_item_refuses_the_whole_call() -> None:
     assert CALL.items({"SubmitId": "s_1"}, ["x"]) == {"x": ItemAnswer(True)}
 
 
-async def test_a_call_cannot_be_read_back() -> None:
+async def test_a_call_without_a_probe_cannot_be_read_back() -> None:
     write = await write_of("GetMyRoles")
     assert await CALL.baseline(StillLook(), write, None) == {}
     assert await CALL.probe(StillLook(), write, {}) == "unclear"
     assert await CALL.progress(StillLook(), write, {}) == "pending"
-    assert not CALL.verifiable
+    assert CALL.standing(write, {}, {}).kind == "wanted"
     assert not CALL.met(Refused("OperateInstance", "DPN.TaskScheduler.Task.TaskRunning", ""))
 
 
@@ -168,3 +175,59 @@ def test_a_long_reply_is_kept_as_its_beginning() -> None:
     assert kept["reply_text"].startswith('{"Text":"单')
     assert len(kept["reply_text"].encode()) <= REPLY_LIMIT
     assert kept["bytes"] > 3 * REPLY_LIMIT
+
+
+PROBE = {"call": "ListNodes", "with": {"ListQuery": "{{ vars.query }}"}, "if": "size(reply.Data) > 0"}
+
+
+def probed(api: str = "FixData", **changes: object) -> CallParams:
+    return CallParams.model_validate({"call": api, "with": {}, "probe": {**PROBE, **changes}})
+
+
+@pytest.mark.parametrize(
+    ("params", "edition", "path", "part"),
+    [
+        (probed("ListNodes"), None, ("probe",), "ListNodes only reads: there is nothing to read back"),
+        (probed(call="FixDatta"), None, ("probe", "call"), "did you mean «FixData»?"),
+        (probed(call="FixData"), None, ("probe", "call"), "FixData writes: a probe only reads"),
+        (probed(call="ListDataServiceApiCalls"), "agile", ("probe", "call"), "the agile edition does not have"),
+        (
+            CallParams.model_validate({"call": "FixData", "probe": {**PROBE, "with": {"Nod": 1}}}),
+            None,
+            ("probe", "with", "Nod"),
+            "has no parameter «Nod»",
+        ),
+        (probed(**{"if": "{{ vars.x }}"}), None, ("probe", "if"), "a condition is no template"),
+    ],
+)
+def test_the_mistakes_of_a_probe_are_found_with_their_place(
+    params: CallParams, edition: Edition | None, path: tuple[str, ...], part: str
+) -> None:
+    found = [message for where, message in problems(params, edition) if where == path]
+    assert any(part in message for message in found), problems(params, edition)
+
+
+def test_the_calls_of_a_probe_are_known_beforehand() -> None:
+    assert CALL.apis(probed()) == ("FixData", "ListNodes")
+    assert problems(probed())[0][0][0] == "with"  # and nothing of the probe
+
+
+@pytest.mark.parametrize(
+    ("shown", "baseline", "standing", "probe", "progress"),
+    [
+        ((True, ""), {"holds": True, "why": ""}, "met", "applied", "verified"),
+        ((False, ""), {"holds": False, "why": ""}, "wanted", "absent", "pending"),
+        ((None, "no key"), {"holds": None, "why": "no key"}, "changed", "unclear", "pending"),
+    ],
+)
+async def test_a_probe_tells_what_became_of_a_call(
+    shown: tuple[bool | None, str], baseline: dict[str, object], standing: str, probe: str, progress: str
+) -> None:
+    given = {"call": "ListNodes", "with": {"ListQuery": {"Page": 1}}, "if": "size(reply.Data) > 0"}
+    write = Write("call", "FixData", Target("api", "FixData"), {"A": 1}, given=given)
+    look = StillLook(shown=shown)
+    assert await CALL.baseline(look, write, None) == baseline
+    assert CALL.standing(write, {}, baseline).kind == standing
+    assert await CALL.probe(look, write, baseline) == probe
+    assert await CALL.progress(look, write, baseline) == progress
+    assert set(look.asked) == {"ListNodes"}

@@ -20,8 +20,12 @@ from phinops.surface.rehearsal.summary import averaged, shortcomings
 
 LONG = bool(os.environ.get("PHINOPS_LONG"))
 
-SEEDS: Mapping[Edition, int] = {"personal": 2, "agile": 1} if not LONG else dict.fromkeys(SIZES, 5)
-"""How many days of each edition are rehearsed."""
+FEW = 5
+"""So many days are enough where hundreds fail in them."""
+
+SEEDS: Mapping[Edition, int] = {"personal": 2, "agile": 1} if not LONG else dict.fromkeys(SIZES, FEW) | {"agile": 30}
+"""How many days of each edition are rehearsed. In one of Agile some twenty failures are found by polls alone: in five
+days chance makes their mean delay a tenth longer or shorter."""
 
 BEST, BEYOND_HINDSIGHT = 0.65, 1.15
 """What the mean delay of failures without an alert rule may be, to equal intervals and to the best with hindsight."""
@@ -74,12 +78,19 @@ def test_everything_that_happened_is_accounted_for(days: Mapping[Edition, list[J
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not LONG, reason="five days of the two largest editions take minutes")
-@pytest.mark.parametrize("edition", ["basic", "intelligent"])
+@pytest.mark.skipif(not LONG, reason="so many days, and five of the two largest editions, take minutes")
+@pytest.mark.parametrize("edition", ["agile", "basic", "intelligent"])
 def test_calls_are_spent_where_things_fail(days: Mapping[Edition, list[JsonObject]], edition: Edition) -> None:
+    assert averaged(days[edition][:FEW])["pacing"]["ratio"] <= BEST
     pacing = averaged(days[edition])["pacing"]
     assert pacing["ratio"] <= BEST
     assert pacing["ratio"] <= BEYOND_HINDSIGHT * pacing["hindsight"]
+
+
+@pytest.mark.long
+def test_what_is_verified_is_read_once_or_twice_where_calls_are_few(days: Mapping[Edition, list[JsonObject]]) -> None:
+    for day in days["agile"]:
+        assert day["sources"]["verify"] <= 2 * day["actions"]["sent"]
 
 
 def test_a_fixed_interval_is_seen_in_the_delays() -> None:
@@ -88,8 +99,8 @@ def test_a_fixed_interval_is_seen_in_the_delays() -> None:
     plain = day["delays"]["instances_plain"]
     assert 2400 < plain["mean"] < 4800
     assert 5400 < plain["max"] < 7210
-    # Each of the 20 projects every two hours, and what has failed is looked at again.
-    assert 240 <= day["sources"]["instances"] < 340
+    # Each of the 20 projects every two hours, and where an alert tells of a failure.
+    assert 240 <= day["sources"]["instances"] < 300
 
 
 def test_a_day_that_asks_too_much_is_said_to() -> None:

@@ -134,6 +134,32 @@ def told(found: Backtest) -> list[tuple[str, str, str, tuple[str, ...]]]:
     return [(each.change, each.rule, each.subject, each.what) for each in found.differences]
 
 
+BACKFILL = """\
+rules:
+  - id: fill
+    on: instance.failed
+    if: event.instance.id == "t_2"
+    mode: armed
+    do: [ backfill: { start: 2026-01-01, end: "{{ event.instance.biz_date }}", downstream: all } ]
+"""
+
+
+def test_the_mark_of_an_attempt_is_no_difference(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "rules" / "fill.rules.yaml").write_text(BACKFILL, encoding="utf-8")
+    events = recorded(config, tmp_path / "night")
+    found = backtest(config, tmp_path / "back", events)
+    assert told(found) == []
+    (action,) = [
+        action
+        for event in events
+        for decision in event["decisions"]
+        for action in decision["actions"]
+        if action["step"] == "backfill"
+    ]
+    given = {"start": "2026-01-01", "end": "2026-01-04", "downstream": "all", "parallelism": 1}
+    assert (action["target"], action["params"]) == ("n_1", given)
+
+
 def test_the_same_rules_decide_the_same(config: Config, tmp_path: Path) -> None:
     events = recorded(config, tmp_path / "night")
     decided = [(each["rule"], each["state"]) for event in events for each in event["decisions"]]

@@ -308,6 +308,7 @@ OTHER = RERUN.replace("id: rerun", "id: other").replace("rerun_instance", "termi
               - event: { type: instance.failed }
               - state: { node: { downstream: 5 } }
               - event: { type: instance.failed, instance: { id: t_2 }, node: { id: n_2 } }
+              - advance: 11m
               - state: { node: { downstream: 6 } }
               - event: { type: instance.failed, instance: { id: t_3 }, node: { id: n_2 } }
               - expect:

@@ -27,14 +27,15 @@ _FLOW = "f_"  # how the id of a flow begins; a job's is a number
 def _downstream(value: object) -> object:
     if is_template(value) or value in ("none", "all"):
         return value
-    if value == []:
+    ids = value if isinstance(value, list | tuple) else None
+    if ids is None:
+        raise ValueError(f"must be none, all or a list of nodes' ids, not {value!r}")
+    if not ids:
         raise ValueError("is an empty list: say none where nothing below is to run")
-    if not isinstance(value, list | tuple):
-        raise ValueError(f"must be none, all or a list of nodes' ids, not {value!r}")  # noqa: TRY004 - pydantic's way
-    wrong = [each for each in value if isinstance(each, bool) or not isinstance(each, str | int) or each == ""]
+    wrong = [each for each in ids if isinstance(each, bool) or not isinstance(each, str | int) or each == ""]
     if wrong:
         raise ValueError(f"must be ids of nodes, which {wrong[0]!r} is not")
-    return tuple(str(each) for each in value)
+    return tuple(str(each) for each in ids)
 
 
 def _parallelism(value: object) -> object:

@@ -41,6 +41,7 @@ class BareStep:
     target: Literal["instance", "node"] | None = None
     beside: frozenset[str] = frozenset()
     conditions: frozenset[str] = frozenset()
+    probe_key: str = ""
     verifiable: bool = False
     idempotent: bool = False
     reverse: Reverse = INSIDE

@@ -59,6 +59,7 @@ class InstanceStep:
     scalar: str = ""
     beside: frozenset[str] = frozenset()
     conditions: frozenset[str] = frozenset()
+    probe_key: str = ""
     verifiable: bool = True
     idempotent: bool = True
     repeatable: frozenset[str] = NO_GOOD

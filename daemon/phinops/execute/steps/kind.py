@@ -154,6 +154,15 @@ class Look(Protocol):
         """The node's operation log, newest first."""
         ...
 
+    async def shows(
+        self, api: str, params: JsonObject, condition: str, sent: Mapping[str, Any]
+    ) -> tuple[bool | None, str]:
+        """Whether the reply of a read is as the condition says, `sent` being what a write was sent with.
+
+        None where that cannot be told of the reply, and why not.
+        """
+        ...
+
     async def taskruns(self, project_id: str, instance_id: str) -> Sequence[Taskrun]:
         """Every run of the instance, oldest first. Costs a call of level 2 that carries the whole texts of the log."""
         ...
@@ -218,6 +227,11 @@ class Step(Protocol):
     @property
     def beside(self) -> frozenset[str]:
         """Parameters that are written beside the step's key and not below it (`with`)."""
+        ...
+
+    @property
+    def probe_key(self) -> str:
+        """The parameter beside it that says how what it did is read back, without which it cannot be, or ""."""
         ...
 
     @property

@@ -79,6 +79,7 @@ class NodeStep:
     scalar: str = ""
     beside: frozenset[str] = frozenset()
     conditions: frozenset[str] = frozenset()
+    probe_key: str = ""
     verifiable: bool = True
     idempotent: bool = True
     repeatable: frozenset[str] = NO_GOOD

@@ -57,6 +57,7 @@ class SubmitStep:
     scalar: str = ""
     beside: frozenset[str] = frozenset()
     conditions: frozenset[str] = frozenset()
+    probe_key: str = ""
     verifiable: bool = True
     idempotent: bool = False
     repeatable: frozenset[str] = REFUSED

@@ -7,13 +7,13 @@ INSERT INTO node_lease (action_id, due) VALUES (:action_id, :due);
 UPDATE node_lease SET due = :due
  WHERE state = 'open' AND firing_id IS NULL AND due < :due AND action_id IN (
     SELECT action_id FROM step
-     WHERE tenant = :tenant AND target_id = :node_id AND target_kind = 'node' AND state IN ('intent', 'done', 'unknown'));
+     WHERE tenant = :tenant AND target_id = :node_id AND target_kind = 'node' AND state IN ('intent', 'done', 'unknown', 'skipped'));
 
 -- running_lease_on --
 -- The lease that holds a node.
 SELECT l.action_id AS action_id, l.due AS due FROM node_lease AS l JOIN step AS s ON s.action_id = l.action_id
  WHERE l.state = 'open' AND l.firing_id IS NULL AND s.tenant = :tenant AND s.target_id = :node_id
-   AND s.target_kind = 'node' AND s.state IN ('intent', 'done', 'unknown')
+   AND s.target_kind = 'node' AND s.state IN ('intent', 'done', 'unknown', 'skipped')
  ORDER BY l.due DESC LIMIT 1;
 
 -- open_leases --
@@ -44,4 +44,4 @@ SELECT l.action_id AS action_id, l.due AS due, l.state AS state, l.reason AS rea
 -- count_leases --
 -- Leases that run.
 SELECT count(*) AS n FROM node_lease AS l JOIN step AS s ON s.action_id = l.action_id
- WHERE l.state = 'open' AND s.state = 'done';
+ WHERE l.state = 'open' AND s.state IN ('done', 'skipped');

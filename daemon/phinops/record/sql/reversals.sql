@@ -23,5 +23,5 @@ SELECT s.* FROM step AS a
 -- How often the same may have been sent to the target of an action since the first attempt of its step.
 SELECT count(*) AS n FROM step AS a
   JOIN step AS s ON s.tenant = a.tenant AND s.target_id = a.target_id AND s.target_kind = a.target_kind AND s.kind = a.kind
- WHERE a.action_id = :action_id AND s.state IN ('intent', 'done', 'unknown', 'absent') AND s.outcome <> 'shadow'
+ WHERE a.action_id = :action_id AND s.state IN ('intent', 'done', 'unknown', 'absent', 'abandoned') AND s.outcome <> 'shadow'
    AND s.seq >= (SELECT min(t.seq) FROM step AS t WHERE t.firing_id = a.firing_id AND t.n = a.n);

@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, Entry] = {
     "audit": Entry(f"{_HERE}.audit", "audit", "Who did what, on what, and what came of it: an export."),
     "quota": Entry(f"{_HERE}.quota", "quota", "What is left of the quota, until when, and who spent it."),
     "reload": Entry(f"{_HERE}.reload", "reload", "Make the running daemon read config and rules again."),
+    "silence": Entry(f"{_HERE}.silence", "silence", "Mute rules, or what they are about, for a time."),
     "pause": Entry(f"{_HERE}.pause", "pause", "Let no write to Dataphin leave until resumed."),
     "resume": Entry(f"{_HERE}.pause", "resume", "Let writes to Dataphin leave again."),
     "backup": Entry(f"{_HERE}.backup", "backup", "A copy of the store, while the daemon runs."),

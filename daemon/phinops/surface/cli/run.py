@@ -24,7 +24,7 @@ def run(config_path: Path | None, shadow: bool, log_level: str, log_format: str)
     Example:
       phinops run --config phinops.toml --shadow
     """
-    from phinops.surface.signals import obey_early
+    from phinops.surface.early import obey_early
 
     obey_early()
     from phinops.surface import logs

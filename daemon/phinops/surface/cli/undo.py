@@ -13,7 +13,7 @@ import click
 
 from phinops.config import Config
 from phinops.durations import format_duration
-from phinops.errors import ApiError, NotUndone, QuotaSpent
+from phinops.errors import ApiError, NotUndone, PhinopsError, QuotaSpent
 from phinops.surface.cli.options import DURATION, config_of, config_option, json_option, person
 from phinops.surface.cli.output import print_json
 from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote
@@ -113,13 +113,16 @@ def _alone(config: Config, action_id: str, body: Mapping[str, Any], wait: timede
 
     async def ask() -> Any:
         async with stopped_daemon(config, silence) as daemon:
-            if body.get("preview"):
-                return await daemon.undo_preview(action_id)
-            return await daemon.undo(action_id, body["by"], body["reason"], wait)
+            try:  # in here: what leaves a task group is wrapped
+                if body.get("preview"):
+                    return await daemon.undo_preview(action_id)
+                return await daemon.undo(action_id, body["by"], body["reason"], wait)
+            except (LookupError, NotUndone) as error:
+                return _Refused(str(error))
+            except (ApiError, QuotaSpent) as error:
+                return NobodyAnswers(str(error))
 
-    try:
-        return anyio.run(ask)
-    except LookupError as error:
-        raise _Refused(str(error.args[0])) from error
-    except (ApiError, QuotaSpent) as error:
-        raise NobodyAnswers(str(error)) from error
+    found = anyio.run(ask)
+    if isinstance(found, PhinopsError):
+        raise found
+    return found

@@ -13,6 +13,7 @@ from phinops.decide.rule import RuleSet
 from phinops.decide.testmodel import Kind
 from phinops.firing import Firing, Intent, Seen
 from phinops.record.chronicle import Chronicle
+from phinops.record.leases import HOLDS
 from phinops.record.windows import Window
 
 
@@ -42,7 +43,7 @@ def pending(now: Chronicle, rules: RuleSet, at: datetime) -> Iterator[Pending]:
     yield from _windows(now, rules, at)
     keys = {step.action_id: firing.key for step in now.steps for firing in now.firings if firing.id == step.firing_id}
     for lease in now.leases:
-        if lease.pause == "done" and not lease.resuming:
+        if lease.pause in HOLDS and not lease.resuming:
             yield Pending(lease.rule, "lease", keys[lease.action_id], lease.due)
 
 

@@ -101,6 +101,7 @@ def _ways(tenant: Tenant) -> dict[str, Any]:
         "settle_after": f"{tenant.settle_after.total_seconds()}s",
         "biz_date_format": tenant.biz_date_format,
         "quota": {"qps": {}, "daily": {}, "levels": dict(tenant.quota.levels)},
+        **({"auto_rerun": tenant.auto_rerun.model_dump()} if tenant.auto_rerun else {}),
         "sources": {"impacts": {"window": f"{tenant.sources.impacts.window.total_seconds()}s"}},
     }
 
