@@ -182,6 +182,15 @@ def test_the_same_rules_decide_the_same(config: Config, tmp_path: Path) -> None:
     assert both.old == both.new == found.new
 
 
+def test_what_rules_ask_people_gets_a_yes_at_once(config: Config, tmp_path: Path) -> None:
+    events = recorded(config, tmp_path / "night")
+    asking = changed(tmp_path, "      - id: again", "      - approve: { to: oncall }\n      - id: again")
+    found = backtest(config, tmp_path / "again", events, rules=(asking,))
+    assert {(each.change, each.rule, each.what) for each in found.differences} == {("changed", "rerun", ("notices",))}
+    assert found.new_writes == []
+    assert (found.new["writes"], found.new["notices"]) == (found.old["writes"], found.old["notices"] + 2)
+
+
 LEASED = """\
 rules:
   - id: freeze

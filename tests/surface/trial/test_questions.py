@@ -106,6 +106,18 @@ def test_nobody_is_asked_in_shadow_and_what_would_be_is_told(tmp_path: Path) -> 
     assert failures(tmp_path, RULES.replace('accepted"', 'shadow"'), test) == []
 
 
+def test_a_reload_leaves_a_question_as_it_was_asked(tmp_path: Path) -> None:
+    end = """
+  - reload: other.rules.yaml
+  - expect:
+      pending: [ { rule: gold, kind: approve, in: 30m } ]
+  - approve: true
+  - expect: { actions: [ { rerun_instance: { instance_id: t_1 } } ] }
+"""
+    other = RULES.replace("rerun_instance", "set_instance_success").replace("30m", "2h")
+    assert failures(tmp_path, RULES, ASKED + end, other=other) == []
+
+
 def test_a_backfill_and_a_pause_for_a_time_are_done_as_they_were_shown(tmp_path: Path) -> None:
     rules = """
     rules:

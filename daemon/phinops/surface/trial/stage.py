@@ -37,6 +37,9 @@ AT_ONCE = 0.2
 """Seconds that lie between things that still happen at once: what the machine takes for itself, such as the moment in
 which reads wait for company. The shortest pause of rules, verifications and repetitions is longer."""
 
+LONGEST = 60.0
+"""Seconds that all that happens at once takes for itself at most."""
+
 DAWN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -169,7 +172,9 @@ class Stage:
         return self._life
 
     async def _still(self) -> None:
-        await cast("FastLoop", asyncio.get_running_loop()).still(AT_ONCE)
+        # What is due a moment after the time that is shown looks at the clock again and again: it is left to wait.
+        with anyio.move_on_after(LONGEST):
+            await cast("FastLoop", asyncio.get_running_loop()).still(AT_ONCE)
 
     async def _live(self, life: _Life) -> None:
         try:
