@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,21 @@ class FakeSilences:
 
 
 @dataclass
+class FakeNotices:
+    """Keeps what it was asked; `msg_1` is dead."""
+
+    asked: list[Any]
+
+    async def listed(self, limit: int, zone: tzinfo, *, state: str = "", notifier: str = "") -> list[JsonObject]:
+        self.asked.append(("notices", limit, state, notifier))
+        return [{"id": "msg_1", "state": "dead"}]
+
+    async def send_again(self, by: str, id: str = "") -> list[str]:
+        self.asked.append(("again", id))
+        return ["msg_1"] if id in ("", "msg_1") else []
+
+
+@dataclass
 class FakeService:
     """A daemon that says what the test tells it to, and keeps what it was asked."""
 
@@ -200,6 +215,12 @@ class FakeService:
     undone: JsonObject = field(default_factory=lambda: UNDONE)
     account: JsonObject = field(default_factory=lambda: ACCOUNT)
     pages: dict[int, JsonObject] = field(default_factory=lambda: {0: {"newest": None, "next": None, "events": []}})
+
+    zone: tzinfo = UTC
+
+    @property
+    def notices(self) -> FakeNotices:
+        return FakeNotices(self.asked)
 
     @property
     def silences(self) -> FakeSilences:

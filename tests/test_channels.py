@@ -6,6 +6,7 @@ import base64
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from phinops.execute.notify.dingtalk import DingTalkChannel
 from phinops.execute.notify.post import Post
 from phinops.execute.notify.webhook import WebhookChannel
 from phinops.record import journal
+from phinops.record.audit import Wanted, audit_page
 from phinops.record.sqlite import Store
 from phinops.record.tx import Tx
 from phinops.virtual import run
@@ -128,6 +130,33 @@ def test_what_is_told_together_is_kept_with_its_carrier_and_dies_with_it() -> No
                 ("m1.night", "m1"),
                 ("m2.night", "m2"),
             ]
+
+    run(main())
+
+
+def test_what_is_dead_is_listed_and_sent_once_more_under_the_same_id() -> None:
+    async def main() -> None:
+        async with shelf({}) as here:
+            for name in ("m1", "m2", "m3"):
+                await here.store.write(partial(_put, name=name))
+            outbox = StoredOutbox(here.store)
+            await outbox.merge("m1", ["m2"])
+            await outbox.dead("m1", "HTTP 404")
+            rows = await here.notices.listed(9, UTC)
+            assert [(row["id"], row["state"], row["error"], row["told_with"]) for row in rows] == [
+                ("m3", "ready", "", ""),
+                ("m2", "dead", "HTTP 404", "m1"),
+                ("m1", "dead", "HTTP 404", ""),
+            ]
+            assert [row["id"] for row in await here.notices.listed(9, UTC, state="ready", notifier="oncall")] == ["m3"]
+            assert await here.notices.listed(9, UTC, notifier="night") == []
+            assert await here.notices.send_again("wang", "m3") == []
+            assert await here.notices.send_again("wang", "m2") == ["m2"]
+            assert await here.notices.send_again("wang") == ["m1"]
+            due = await outbox.due("oncall", here.clock.now(), 9)
+            assert [(letter.id, letter.carries) for letter in due] == [("m1", False), ("m2", False), ("m3", False)]
+            (first, _) = (await here.store.read(lambda tx: audit_page(tx, Wanted(), 0, 9, UTC)))["lines"][-2:]
+            assert (first["what"], first["by"]) == ("notice.again", "wang")
 
     run(main())
 

@@ -6,7 +6,7 @@ import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 import anyio
 import structlog
@@ -154,6 +154,16 @@ class Notices:
     def wake(self) -> None:
         """Say that the outbox has something new."""
         self._deliveries.wake()
+
+    async def listed(self, limit: int, zone: tzinfo, *, state: str = "", notifier: str = "") -> list[JsonObject]:
+        """The newest notices, newest first, as `phinops notices --json` prints them."""
+        return await self._store.read(lambda tx: outbox.list_notices(tx, limit, zone, state=state, notifier=notifier))
+
+    async def send_again(self, by: str, id: str = "") -> list[str]:
+        """Try what is dead once more, the one or all; those that are on their way again."""
+        found = await self._store.write(lambda tx: outbox.send_again(tx, by, id))
+        self.wake()
+        return found
 
     async def run(self) -> None:
         """Deliver until cancelled."""

@@ -149,6 +149,7 @@ class Daemon(Telling):
         )  # fmt: skip
         self.resolutions = Resolutions(parts.store, hands, STEPS, self._courses.begin)
         self.kill_switch = KillSwitch(parts.store, parts.brake, config.timezone)
+        self.notices = parts.notices
         self.silences = Silences(parts.store, clock, config.timezone)
         self._vitals = Vitals(
             parts.store, tuple(parts.servings.values()), self._watches, parts.pulse, config.timezone,

@@ -22,6 +22,11 @@ class Telling:
         self._language = language
         self._zone = zone
 
+    @property
+    def zone(self) -> ZoneInfo:
+        """In which times are told."""
+        return self._zone
+
     async def counts(self) -> JsonObject:
         """Totals of the store: events, firings, actions by outcome, notices by state."""
         return await self._store.read(journal.counts)

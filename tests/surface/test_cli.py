@@ -18,6 +18,7 @@ from fakedaemon import QUOTA, STATUS, UNDONE, FakeService, Reloaded, answering, 
 from phinops.config import Secret, Server
 from phinops.errors import ConfigError, Forbidden, NotUndone, QuotaSpent, StoreError, StoreHeld
 from phinops.problem import Problem
+from phinops.record import journal, outbox
 from phinops.record.sqlite import Store
 from phinops.surface.cli import COMMANDS, exit_code, phinops
 from phinops.surface.cli.options import person
@@ -577,3 +578,32 @@ def test_what_is_not_phinops_is_told_apart(tmp_path: Path) -> None:
         thread.join()
     assert result.exit_code == 3
     assert "something else than phinops answers" in result.stderr
+
+
+def test_notices_are_listed_and_sent_again_by_the_daemon(service: FakeService, config: Path) -> None:
+    assert json.loads(typed("notices", "--state", "dead", "--json", "--config", config).stdout)[0]["id"] == "msg_1"
+    assert "msg_1" in typed("notices", "--config", config).stdout
+    assert typed("notices", "resend", "msg_1", "--config", config).stdout == "on the way again: msg_1\n"
+    assert typed("notices", "resend", "--all", "--config", config).exit_code == 0
+    nothing = typed("notices", "resend", "msg_2", "--config", config)
+    assert (nothing.exit_code, nothing.stderr) == (1, "phinops: there is no dead notice «msg_2»\n")
+    assert typed("notices", "resend", "--config", config).exit_code == 2
+    assert [each for each in service.asked if each[0] == "notices"] == [
+        ("notices", 100, "dead", ""),
+        ("notices", 100, "", ""),
+    ]
+
+
+async def _a_dead_notice(folder: Path) -> None:
+    async with Store.open(folder / "phinops.db") as store:
+        await store.write(lambda tx: journal.put_notice(tx, "msg_1", None, 0, "oncall", {"title": "x"}))
+        await store.write(lambda tx: outbox.bury(tx, "msg_1", "HTTP 404", {}))
+
+
+def test_without_a_daemon_notices_are_listed_and_sent_again_in_the_store(tmp_path: Path) -> None:
+    anyio.run(_a_dead_notice, tmp_path)
+    config = write_config(tmp_path, 1)
+    (row,) = json.loads(typed("notices", "--json", "--config", config).stdout)
+    assert (row["id"], row["state"], row["error"]) == ("msg_1", "dead", "HTTP 404")
+    assert typed("notices", "resend", "--all", "--config", config).exit_code == 0
+    assert json.loads(typed("notices", "--json", "--config", config).stdout)[0]["state"] == "ready"

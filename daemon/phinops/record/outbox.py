@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 from phinops.event import JsonObject
+from phinops.record.audit import note
 from phinops.record.documents import from_text
 from phinops.record.moments import from_micros, to_micros
 from phinops.record.tx import Row, Snapshot, Tx
@@ -55,6 +56,40 @@ def bury(tx: Tx, id: str, error: str, fallbacks: Mapping[str, str]) -> None:
                 "fall_back", id=row["id"], new_id=f"{row['id']}.{fallback}", notifier=fallback, now=to_micros(tx.now)
             )
     tx.run("notice_dead", id=id, error=error)
+
+
+def list_notices(tx: Snapshot, limit: int, zone: tzinfo, *, state: str = "", notifier: str = "") -> list[JsonObject]:
+    """The newest `limit`: `{id, time, notifier, state, attempts, title, rule, firing_id, error, told_with}`.
+
+    `told_with` is the notice in whose message it was told, "" where it was one of its own.
+    """
+    return [_told(row, zone) for row in tx.all("list_notices", limit=limit, state=state, notifier=notifier)]
+
+
+def send_again(tx: Tx, by: str, id: str = "") -> list[str]:
+    """Try what is dead once more: the one, or all without an id. Those that are on their way again."""
+    found = [str(row["id"]) for row in tx.all("dead_notices", id=id)]
+    for each in found:
+        tx.run("notice_again", id=each, now=to_micros(tx.now))
+    if found:
+        note(tx, "notice.again", None, by=by, notices=found)
+    return found
+
+
+def _told(row: Row, zone: tzinfo) -> JsonObject:
+    payload = from_text(row["payload"])
+    return {
+        "id": row["id"],
+        "time": from_micros(row["created_at"]).astimezone(zone).isoformat(),
+        "notifier": row["notifier"],
+        "state": row["state"],
+        "attempts": row["attempts"],
+        "title": str(payload.get("title") or payload.get("rule") or ""),
+        "rule": str(payload.get("rule") or ""),
+        "firing_id": row["firing_id"] or "",
+        "error": row["error"],
+        "told_with": row["carrier"] or "",
+    }
 
 
 def _notices(rows: Iterable[Row]) -> list[StoredNotice]:

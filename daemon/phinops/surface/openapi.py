@@ -61,6 +61,8 @@ def document() -> dict[str, Any]:
             "/api/v1/actions/{id}/resolve": {"post": _resolve()},
             "/api/v1/silences": {"get": _silences(), "post": _silence()},
             "/api/v1/silences/{id}/expire": {"post": _expire()},
+            "/api/v1/notices": {"get": _notices()},
+            "/api/v1/notices/resend": {"post": _resend()},
             "/api/v1/pause": {"post": _switch("Let no write leave until resumed", "paused", "by", "reason")},
             "/api/v1/resume": {"post": _switch("Let writes leave again", "resumed", "by")},
             "/hooks/{name}": {"post": _hook()},
@@ -302,6 +304,20 @@ def _expire() -> dict[str, Any]:
     request = {"content": {"application/json": {"schema": {"type": "object", "properties": {"by": _TEXT}}}}}
     answer = _json(_object(ended=_TEXT))
     return _operation("End a silence", answer, parameters=[name], requestBody=request, security=[{"token": []}])
+
+
+def _notices() -> dict[str, Any]:
+    texts = ("id", "notifier", "state", "title", "rule", "firing_id", "error", "told_with")
+    listing = _listing("What people were told, newest first", _object(**dict.fromkeys(texts, _TEXT), time=_TIME))
+    which = [{"name": name, "in": "query", "schema": _TEXT} for name in ("state", "notifier")]
+    return {**listing, "parameters": [listing["parameters"][0], *which]}
+
+
+def _resend() -> dict[str, Any]:
+    body = {"type": "object", "properties": {"id": _TEXT, "by": _TEXT}}
+    request = {"content": {"application/json": {"schema": body}}}
+    answer = _json(_object(again=_array(_TEXT)))
+    return _operation("Try a dead notice again, or all", answer, requestBody=request, security=[{"token": []}])
 
 
 def _switch(summary: str, name: str, *texts: str) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/approvals", api.approvals),
         ("/api/v1/leases", api.leases),
         ("/api/v1/silences", silences.listing(service, _limit)),
+        ("/api/v1/notices", api.notices),
         ("/api/v1/quota", api.quota),
         ("/api/v1/explain/{name}", api.explain),
         ("/api/v1/recorded", api.recorded),
@@ -68,6 +69,7 @@ def build_app(service: Service, door: Door) -> Starlette:
         ("/api/v1/actions/{id}/resolve", api.resolve),
         ("/api/v1/pause", api.pause),
         ("/api/v1/silences", silences.adding(service)),
+        ("/api/v1/notices/resend", api.resend),
         ("/api/v1/silences/{id}/expire", silences.ending(service)),
         ("/api/v1/resume", api.resume),
         ("/api/v1/backup", api.backup),
@@ -189,6 +191,14 @@ class _Api:
             "changed": dict(result.changed),
         }
         return JSONResponse(body, 200 if result.accepted else 409)
+
+    async def notices(self, request: Request) -> Response:
+        asked = {name: request.query_params.get(name, "") for name in ("state", "notifier")}
+        return JSONResponse(await self._service.notices.listed(_limit(request), self._service.zone, **asked))
+
+    async def resend(self, request: Request) -> Response:
+        name, by = await texts_of(request, id="", by="api")
+        return JSONResponse({"again": await self._service.notices.send_again(by, name)})
 
     async def pause(self, request: Request) -> Response:
         by, reason = await texts_of(request, by="api", reason="")

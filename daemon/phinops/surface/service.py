@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Literal, Protocol
 
 from phinops.answering import Answering
@@ -98,12 +98,34 @@ class Silencing(Protocol):
         ...
 
 
+class Telling(Protocol):
+    """What people were told. Raises StoreError: the store does not work."""
+
+    async def listed(self, limit: int, zone: tzinfo, *, state: str = "", notifier: str = "") -> list[JsonObject]:
+        """The newest notices, newest first, in one state or in any, for one notifier or for all."""
+        ...
+
+    async def send_again(self, by: str, id: str = "") -> list[str]:
+        """Try what is dead once more, the one or all; those that are on their way again."""
+        ...
+
+
 class Service(Protocol):
     """The running daemon, as the API, the metrics and the hooks see it."""
 
     @property
     def resolutions(self) -> Resolving:
         """Decides by hand what reading could not settle."""
+        ...
+
+    @property
+    def notices(self) -> Telling:
+        """What people were told."""
+        ...
+
+    @property
+    def zone(self) -> tzinfo:
+        """In which times are told."""
         ...
 
     @property

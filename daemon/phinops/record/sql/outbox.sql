@@ -41,6 +41,19 @@ SELECT :new_id, firing_id, n, :notifier, payload, 'ready', 0, :now, '', :now FRO
 UPDATE outbox SET state = 'dead', attempts = attempts + 1, error = :error
  WHERE (id = :id AND state = 'ready') OR (carrier = :id AND state = 'merged');
 
+-- list_notices --
+-- The newest notices, in one state or in any, for one notifier or for all.
+SELECT id, notifier, payload, attempts, created_at, state, error, firing_id, carrier FROM outbox
+ WHERE :state IN ('', state) AND :notifier IN ('', notifier) ORDER BY seq DESC LIMIT :limit;
+
+-- dead_notices --
+-- Notices that their channels did not take: all of them, or the one.
+SELECT id FROM outbox WHERE state = 'dead' AND :id IN ('', id) ORDER BY seq;
+
+-- notice_again --
+-- The notice is tried once more, and by itself.
+UPDATE outbox SET state = 'ready', next_at = :now, carrier = NULL WHERE id = :id AND state = 'dead';
+
 -- notice_counts --
 -- Notices by state.
 SELECT state, count(*) AS n FROM outbox GROUP BY state;

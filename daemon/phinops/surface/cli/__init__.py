@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, Entry] = {
     "events": Entry(f"{_HERE}.listings", "events", "What changed, newest first."),
     "firings": Entry(f"{_HERE}.listings", "firings", "What was decided and why, newest first."),
     "actions": Entry(f"{_HERE}.actions", "actions", "What was done and what came of it; decides what is unknown."),
+    "notices": Entry(f"{_HERE}.notices", "notices", "What people were told; tells once more what did not arrive."),
     "undo": Entry(f"{_HERE}.undo", "undo", "Take an action back, if its target is still as it left it."),
     "leases": Entry(f"{_HERE}.listings", "leases", "Pauses that end by themselves, newest first."),
     "approvals": Entry(f"{_HERE}.approvals", "approvals", "What people are asked before a rule goes on."),

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import anyio
 import click
 
 from phinops.config import Config
-from phinops.errors import StoreError, StoreHeld
 from phinops.surface.cli.options import config_of, config_option, json_option, limit_option, tenant_of, tenant_option
 from phinops.surface.cli.output import print_json, print_rows
 from phinops.surface.cli.reach import NobodyAnswers, Remote
+from phinops.surface.cli.shelf import in_store
 from phinops.surface.words import what_of
 
 Rows = list[dict[str, Any]]
@@ -90,18 +89,15 @@ def _rows(kind: str, config: Config, tenant: str | None, limit: int) -> Rows:
     name = tenant_of(config, tenant).name if tenant is not None else ""
     try:
         rows: Rows = Remote(config).get(f"/api/v1/{kind}", limit=limit, tenant=name)
-    except NobodyAnswers as silence:
-        return _from_store(kind, config, name, limit, silence)
+    except NobodyAnswers as nobody:
+        return _from_store(kind, config, name, limit, nobody)
     return rows
 
 
-def _from_store(kind: str, config: Config, tenant: str, limit: int, silence: NobodyAnswers) -> Rows:
+def _from_store(kind: str, config: Config, tenant: str, limit: int, nobody: NobodyAnswers) -> Rows:
     from phinops.record import lists
     from phinops.record.leases import list_leases
-    from phinops.record.sqlite import Store
-    from phinops.surface import logs
 
-    logs.configure("warning")
     zone = config.timezone
     listings = {
         "events": lambda tx: lists.list_events(tx, limit, tenant),
@@ -109,14 +105,4 @@ def _from_store(kind: str, config: Config, tenant: str, limit: int, silence: Nob
         "actions": lambda tx: lists.list_actions(tx, limit, tenant, zone),
         "leases": lambda tx: list_leases(tx, limit, tenant, zone),
     }
-
-    async def read() -> Rows:
-        async with Store.open(config.store.path, create=False) as store:
-            return await store.read(listings[kind])
-
-    try:
-        return anyio.run(read)
-    except StoreHeld:
-        raise silence from None
-    except StoreError as error:
-        raise NobodyAnswers(f"{silence}; {error}") from error
+    return in_store(config, nobody, lambda store: store.read(listings[kind]))

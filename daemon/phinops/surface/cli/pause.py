@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anyio
 import click
 
 from phinops.config import Config
-from phinops.errors import StoreError, StoreHeld
+from phinops.errors import StoreError
 from phinops.surface.cli.options import config_of, config_option, json_option, person
 from phinops.surface.cli.output import paused_text, print_json
 from phinops.surface.cli.reach import NobodyAnswers, Remote
+from phinops.surface.cli.shelf import in_store
+
+if TYPE_CHECKING:
+    from phinops.record.sqlite import Store
 
 
 @click.command()
@@ -57,32 +60,19 @@ def _move(config: Config, what: str, texts: dict[str, str]) -> dict[str, Any] | 
     """The pause that begins or ends, moved by the daemon, or in the store where none runs."""
     try:
         answer = Remote(config).post(f"/api/v1/{what}", texts)
-    except NobodyAnswers as silence:
-        return _in_store(config, what, texts, silence)
+    except NobodyAnswers as nobody:
+        return in_store(config, nobody, lambda store: _in_store(store, config, what, texts))
     if answer.status != 200:
         raise StoreError(answer.message)
     found: dict[str, Any] | None = answer.body[f"{what}d"]
     return found
 
 
-def _in_store(config: Config, what: str, texts: dict[str, str], silence: NobodyAnswers) -> dict[str, Any] | None:
+async def _in_store(store: Store, config: Config, what: str, texts: dict[str, str]) -> dict[str, Any] | None:
     from phinops.execute.brake import Brake
     from phinops.record import pausing
-    from phinops.record.sqlite import Store
     from phinops.safeguards import KillSwitch
-    from phinops.surface import logs
 
-    logs.configure("error")
-
-    async def move() -> dict[str, Any] | None:
-        async with Store.open(config.store.path, create=False) as store:
-            zone = config.timezone
-            switch = KillSwitch(store, Brake(await store.read(pausing.pause_of), zone), zone)
-            return await (switch.pause(**texts) if what == "pause" else switch.resume(**texts))
-
-    try:
-        return anyio.run(move)
-    except StoreHeld:
-        raise silence from None
-    except StoreError as error:
-        raise NobodyAnswers(f"{silence}; {error}") from error
+    zone = config.timezone
+    switch = KillSwitch(store, Brake(await store.read(pausing.pause_of), zone), zone)
+    return await (switch.pause(**texts) if what == "pause" else switch.resume(**texts))

@@ -7,16 +7,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-import anyio
 import click
 
 from phinops.clock import SystemClock
 from phinops.config import Config
-from phinops.errors import PhinopsError, Refused, StoreError, StoreHeld
+from phinops.errors import Refused, StoreError
 from phinops.silence import PARTS
 from phinops.surface.cli.options import DURATION, config_of, config_option, json_option, limit_option, person
 from phinops.surface.cli.output import print_json, print_rows
 from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote
+from phinops.surface.cli.shelf import in_store
 
 T = TypeVar("T")
 
@@ -159,25 +159,13 @@ def _ask(config: Config, remotely: Callable[[Remote], T], alone: Callable[[Any],
     try:
         return remotely(Remote(config))
     except NobodyAnswers as nobody:
-        return _in_store(config, alone, nobody)
+        return in_store(config, nobody, lambda store: _alone(store, config, alone))
 
 
-def _in_store(config: Config, alone: Callable[[Any], Awaitable[T]], nobody: PhinopsError) -> T:
-    from phinops.record.sqlite import Store
+async def _alone(store: Any, config: Config, ask: Callable[[Any], Awaitable[T]]) -> T:
     from phinops.silencing import Silences
-    from phinops.surface import logs
-
-    logs.configure("error")
-
-    async def ask() -> T:
-        async with Store.open(config.store.path, create=False) as store:
-            return await alone(Silences(store, SystemClock(), config.timezone))
 
     try:
-        return anyio.run(ask)
+        return await ask(Silences(store, SystemClock(), config.timezone))
     except ValueError as error:
         raise _No(str(error)) from error
-    except StoreHeld:
-        raise nobody from None
-    except StoreError as error:
-        raise NobodyAnswers(f"{nobody}; {error}") from error
