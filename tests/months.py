@@ -144,7 +144,8 @@ class Month:
     def _instances(self, count: int) -> Iterator[tuple[Instance, Node, JsonObject]]:
         for _ in range(count):
             self.born += 1
-            name, n = f"t_{self.born}", self.chance.randrange(2000)
+            n = self.chance.randrange(2000)
+            name = f"t_{n}_20260104_{self.born}"
             at = self.clock.monotonic() - self.chance.uniform(1, POLL_EVERY.total_seconds())
             status = "FAILED" if self.chance.random() < self.failing else "SUCCESS"
             node = Node(f"n_{n}", f"dws_trade_order_summary_{n}", "DATA_PROCESS", "SQL", "1" if n < 20 else "3")
