@@ -146,8 +146,7 @@ def _surprises(found: Found, case: Case, journal: _Journal, done: Counter[tuple[
     wrong = []
     refused = [row["result"] for row in journal.writes if row["state"] == "failed"]
     if found.run.behaviour != "refuses":
-        # Who is killed three times in a row before a write has left finds the breaker of its target open.
-        wrong += [f"refused: {why}" for why in refused if "breaker of target" not in why]
+        wrong += [f"refused: {why}" for why in refused]
     if found.run.behaviour == "refuses" and found.effects:
         wrong.append(f"{found.effects} done that Dataphin refused")
     for row in (each for each in journal.writes if each["state"] == "unknown"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +63,21 @@ async def test_what_dataphin_refused_and_what_reading_back_found_not_done_counts
         await _end(store, 3, "failed", REFUSED, target_id="t_2")
         rule, target = await _tallies(store)
         assert (rule.failures, target.failures) == (3, 2)
+
+
+async def test_what_an_earlier_process_did_not_come_to_send_counts_for_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "phinops.db"
+    async with Store.open(path) as store:
+        for number in (1, 2):
+            intent = replace(STEP, action_id=f"act_{number}", firing_id=f"fi_{number}")
+            await store.write(lambda tx, intent=intent: _leave(tx, intent))  # type: ignore[misc]
+    async with Store.open(path) as store:
+        told: list[Failed] = []
+        book = Book(store, failed=told.append)
+        assert await book.settle("act_1", "absent", None, result=READ_BACK)
+        assert (told, await _tallies(store)) == ([], (Tally(), Tally()))
+        assert await book.settle("act_2", "failed", "refused", result=REFUSED)
+        assert [tally.failures for tally in await _tallies(store)] == [1, 1]
 
 
 @pytest.mark.parametrize(

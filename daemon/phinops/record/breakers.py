@@ -1,7 +1,8 @@
 """Writes in a row that came to nothing: of a rule, and on a target. Counted in the transaction that closes each.
 
 Only what Dataphin refused, or what reading back found not done, is counted: neither what our own guards held back, nor
-what was throttled, nor a done write whose verification failed.
+what was throttled, nor a done write whose verification failed. A write that an earlier process was about to send when
+it died, and that was not done, says nothing of Dataphin either.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def answered(tx: Tx, action_id: str, state: str, result: JsonObject) -> None:
         tx.run("breaker_answered", action_id=action_id, **each)
         if state == "done":
             tx.run("breaker_closed", **each)
-    if row["event_id"] is not None and (state == "failed" or (state == "absent" and "settled" in result)):
+    not_done = state == "absent" and "settled" in result and row["epoch"] == tx.epoch
+    if row["event_id"] is not None and (state == "failed" or not_done):
         tx.run("breakers_forgotten", before=tx.now - FORGOTTEN)
         reason = str(result.get("reason") or result.get("settled") or "")
         for each in parties:

@@ -4,7 +4,7 @@ SELECT failures, failed_at, reason, under_way FROM breaker WHERE tenant = :tenan
 
 -- breaker_parties --
 -- Whose write an action was and on what; a person's call has no event.
-SELECT s.tenant, s.kind, s.target_kind, s.target_id, f.rule, f.event_id
+SELECT s.tenant, s.kind, s.target_kind, s.target_id, s.epoch, f.rule, f.event_id
   FROM step AS s JOIN firing AS f ON f.id = s.firing_id WHERE s.action_id = :action_id;
 
 -- breaker_failed --
