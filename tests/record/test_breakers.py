@@ -65,6 +65,30 @@ async def test_what_dataphin_refused_and_what_reading_back_found_not_done_counts
         assert (rule.failures, target.failures) == (3, 2)
 
 
+async def test_what_is_lost_with_one_call_is_one_failure_of_its_rule_and_what_is_refused_in_one_is_many() -> None:
+    async with Store.open(":memory:") as store:
+        asks = [
+            Ask(replace(STEP, action_id=f"act_{n}", firing_id=f"fi_{n}", target_id=f"t_{n}"), FIRING.rule)
+            for n in range(8)
+        ]
+
+        def leave(tx: Tx, some: Sequence[Ask]) -> None:
+            for ask in some:
+                journal.put_firing(tx, replace(FIRING, id=ask.intent.firing_id, event_id="ev_1"))
+            intend(tx, some, lambda asked: [None] * len(asked))
+
+        book = Book(store, failed=lambda _: None)
+        await store.write(lambda tx: _leave(tx, replace(STEP, action_id="act_x", firing_id="fi_x")))
+        await store.write(lambda tx: leave(tx, asks[:5]))
+        for n in range(5):
+            assert await book.settle(f"act_{n}", "absent", None, result=READ_BACK)
+        assert (await _tallies(store))[0].failures == 1
+        await store.write(lambda tx: leave(tx, asks[5:]))
+        for n in range(5, 8):
+            assert await book.settle(f"act_{n}", "failed", "refused", result=REFUSED)
+        assert (await _tallies(store))[0].failures == 4
+
+
 async def test_what_an_earlier_process_did_not_come_to_send_counts_for_nothing(tmp_path: Path) -> None:
     path = tmp_path / "phinops.db"
     async with Store.open(path) as store:

@@ -2,7 +2,8 @@
 
 Only what Dataphin refused, or what reading back found not done, is counted: neither what our own guards held back, nor
 what was throttled, nor a done write whose verification failed. A write that an earlier process was about to send when
-it died, and that was not done, says nothing of Dataphin either.
+it died, and that was not done, says nothing of Dataphin either. Writes that were lost with one call are one failure: a
+network that fails once must not stop a rule.
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ def answered(tx: Tx, action_id: str, state: str, result: JsonObject) -> None:
     if row["event_id"] is not None and (state == "failed" or not_done):
         tx.run("breakers_forgotten", before=tx.now - FORGOTTEN)
         reason = str(result.get("reason") or result.get("settled") or "")
+        call = row["t_intent"] if not_done else None
         for each in parties:
-            tx.run("breaker_failed", reason=reason, now=tx.now, **each)
+            tx.run("breaker_failed", reason=reason, now=tx.now, call=call, **each)
 
 
 def failed_by(tx: Snapshot, action_id: str) -> Iterator[Failed]:
