@@ -38,6 +38,10 @@ timeout = "1s"
 settle_after = "2s"
 [tenants.sources]
 instances = { every = "1s" }
+
+# One write in seven is lost on its way: by chance that meets a target three times in a row.
+[safety]
+breakers = { rule = 50, target = 50 }
 """
 
 
