@@ -280,15 +280,23 @@ def test_aliases_are_counted_in_full(tmp_path: Path) -> None:
     assert time.perf_counter() - started < 5
 
 
-def test_a_thousand_rules_load_in_a_fraction_of_a_start(tmp_path: Path) -> None:
+def test_what_a_rule_takes_to_load_does_not_grow_with_the_others(tmp_path: Path) -> None:
+    """How long a thousand take is measured in the benchmarks; here only that it is not a square."""
     rule = "  - id: r{n}\n    on: instance.failed\n"
     rule += '    if: event.node.name.startsWith("dws_{n}") && event.instance.attempts < 3\n    do:\n'
     rule += '      - notify: {{ to: oncall, title: "{{{{ event.node.name }}}} {n}", message: "{{{{ event.id }}}}" }}\n'
-    (tmp_path / "many.rules.yaml").write_text("rules:\n" + "".join(rule.format(n=n) for n in range(1000)))
-    started = time.process_time()
-    found = load_rules([tmp_path], SETTING)
-    assert (len(found.rules), found.problems) == (1000, ())
-    assert time.process_time() - started < 1.5
+
+    def seconds(count: int) -> float:
+        folder = tmp_path / str(count)
+        folder.mkdir(exist_ok=True)
+        (folder / "many.rules.yaml").write_text("rules:\n" + "".join(rule.format(n=n) for n in range(count)))
+        started = time.process_time()
+        found = load_rules([folder], SETTING)
+        assert (len(found.rules), found.problems) == (count, ())
+        return time.process_time() - started
+
+    seconds(100)
+    assert seconds(1600) < 16 * 3 * min(seconds(100) for _ in range(3))
 
 
 def test_without_a_config_notifiers_hooks_and_edition_are_not_checked(tmp_path: Path) -> None:

@@ -52,9 +52,9 @@ def actions(ctx: click.Context, config_path: Path | None, tenant: str | None, li
         return
     columns = {
         "TIME": "time", "STEP": "step", "TARGET": "target", "OUTCOME": "outcome", "API": "api", "ID": "id",
-        "REVERSES": "reverses", "UNDONE BY": "undone_by", "TOO OFTEN": "doubled",
     }  # fmt: skip
-    show("actions", config_of(config_path), tenant, limit, as_json, columns)
+    rare = {"REVERSES": "reverses", "UNDONE BY": "undone_by", "TOO OFTEN": "doubled"}
+    show("actions", config_of(config_path), tenant, limit, as_json, columns, rare)
 
 
 @actions.command()

@@ -76,13 +76,22 @@ def leases(config_path: Path | None, tenant: str | None, limit: int, as_json: bo
     show("leases", config_of(config_path), tenant, limit, as_json, columns)
 
 
-def show(kind: str, config: Config, tenant: str | None, limit: int, as_json: bool, columns: Mapping[str, str]) -> None:
-    """Print the newest of a kind, in columns or as JSON."""
+def show(
+    kind: str,
+    config: Config,
+    tenant: str | None,
+    limit: int,
+    as_json: bool,
+    columns: Mapping[str, str],
+    rare: Mapping[str, str] | None = None,
+) -> None:
+    """Print the newest of a kind, in columns or as JSON; a `rare` column only where a row has something for it."""
     rows = _rows(kind, config, tenant, limit)
     if as_json:
         print_json(rows)
     else:
-        print_rows(rows, columns)
+        found = {name: key for name, key in (rare or {}).items() if any(row.get(key) for row in rows)}
+        print_rows(rows, {**columns, **found})
 
 
 def _rows(kind: str, config: Config, tenant: str | None, limit: int) -> Rows:
