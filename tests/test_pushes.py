@@ -22,7 +22,7 @@ from phinops.virtual import run
 from vigil import Vigil, vigil
 
 LONG = bool(os.environ.get("PHINOPS_LONG"))
-HOURS = 24 if LONG else 7
+HOURS = 24 if LONG else 5
 TOKEN = "0123456789"
 
 RULES = """\
