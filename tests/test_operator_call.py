@@ -177,6 +177,7 @@ async def test_once_it_has_left_its_outcome_is_recorded_whether_or_not_the_perso
 
 async def test_a_person_who_goes_before_the_turn_comes_sends_nothing(tmp_path: Path) -> None:
     async with desk(tmp_path) as (here, failed):
+        here.daemon._parts.servings["prod"].limiter.throttled(2, 60.0)
         async with anyio.create_task_group() as group:
             group.start_soon(here.daemon.call, "OperateInstance", _rerun(failed), WAIT, None)
             await anyio.wait_all_tasks_blocked()
