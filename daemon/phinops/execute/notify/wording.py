@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from phinops.execute.notify.note import Note
+from phinops.execute.steps.notify import SEVERITIES
 
 Language = Literal["en", "zh"]
 
@@ -91,10 +92,6 @@ def lines(note: Note, words: Wording) -> Iterator[str]:
         yield said
     for name, url in note.links.items():
         yield f"{words.link(name)}: {url}"
-
-
-SEVERITIES: Sequence[str] = ("info", "warning", "critical")
-"""From the least to the most severe."""
 
 
 def worst(severities: Sequence[str]) -> str:

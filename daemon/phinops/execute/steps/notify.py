@@ -14,6 +14,7 @@ from phinops.execute.steps.kind import Path, Setting, Step
 from phinops.execute.steps.values import Params, Text, is_template
 
 SEVERITIES = ("info", "warning", "critical")
+"""From the least to the most severe."""
 
 
 def _severity(value: str) -> str:

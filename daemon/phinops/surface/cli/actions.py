@@ -10,11 +10,10 @@ import anyio
 import click
 
 from phinops.config import Config
-from phinops.errors import Refused
 from phinops.surface.cli.listings import show
 from phinops.surface.cli.options import config_of, config_option, json_option, limit_option, person, tenant_option
 from phinops.surface.cli.output import print_json
-from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote
+from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote, SaidNo
 
 Known: TypeAlias = dict[str, Any]
 """What the daemon tells of an action."""
@@ -24,14 +23,6 @@ _ANSWERS = {
     "absent": "it was not done: the step is tried again, after a look at its target",
     "abandon": "nobody will know: the rule ends here, and the target is free again",
 }
-
-
-class _No(Refused):
-    """It cannot be decided, in our own words or the daemon's (exit code 1)."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("", "", message)
-        self.args = (message,)
 
 
 @click.group(invoke_without_command=True)
@@ -103,7 +94,7 @@ def resolve(
 
 def _body(answer: Answer) -> Known:
     if answer.status in (400, 404, 409):
-        raise _No(answer.message)
+        raise SaidNo(answer.message)
     if answer.status != 200:
         raise NobodyAnswers(answer.message)
     found: Known = answer.body
@@ -123,20 +114,20 @@ async def _alone(
         try:
             found = await daemon.resolutions.resolve(action_id, chosen, person(), reason, begin=False)
         except NotUnknown as error:
-            raise _No(str(error)) from error
+            raise SaidNo(str(error)) from error
         return _there(action_id, found)
 
 
 def _there(action_id: str, found: Known | None) -> Known:
     if found is None:
-        raise _No(f"no action «{action_id}» is on record")
+        raise SaidNo(f"no action «{action_id}» is on record")
     return found
 
 
 def _decided(known: Known, answer: str | None, yes: bool) -> str:
     """What the person says, once they have seen what is known."""
     if known["outcome"] != "unknown":
-        raise _No(f"{known['id']} is «{known['outcome']}»: only what is unknown has to be decided")
+        raise SaidNo(f"{known['id']} is «{known['outcome']}»: only what is unknown has to be decided")
     click.echo(_shown(known), err=True)
     if answer is None:
         for name, means in _ANSWERS.items():

@@ -10,10 +10,10 @@ import click
 
 from phinops.clock import SystemClock
 from phinops.config import Config
-from phinops.errors import Refused, StoreError
+from phinops.errors import StoreError
 from phinops.surface.cli.options import config_of, config_option, json_option, limit_option, person
 from phinops.surface.cli.output import print_json, print_rows
-from phinops.surface.cli.reach import NobodyAnswers, Remote
+from phinops.surface.cli.reach import NobodyAnswers, Remote, SaidNo
 from phinops.surface.cli.shelf import in_store
 
 T = TypeVar("T")
@@ -78,16 +78,8 @@ def resend(ctx: click.Context, notice_id: str, every: bool, config_path: Path | 
         lambda here: here.send_again(by, notice_id),
     )
     if not found:
-        raise _No(f"there is no dead notice «{notice_id}»" if notice_id else "no notice is dead")
+        raise SaidNo(f"there is no dead notice «{notice_id}»" if notice_id else "no notice is dead")
     click.echo(f"on the way again: {', '.join(found)}")
-
-
-class _No(Refused):
-    """There is nothing to send again (exit code 1)."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("", "", message)
-        self.args = (message,)
 
 
 def _sent(answer: Any) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import httpx
 
 from phinops.config import Config, Server
-from phinops.errors import PhinopsError
+from phinops.errors import PhinopsError, Refused
 from phinops.surface.token import find_tokens
 
 _ANSWER_WITHIN_S = 30.0
@@ -23,6 +23,14 @@ class NobodyAnswers(PhinopsError):
 
 class NotLetIn(PhinopsError):
     """The daemon wants a token, and none that can be read here fits (exit code 3)."""
+
+
+class SaidNo(Refused):
+    """The answer is no, in our own words or the daemon's (exit code 1)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("", "", message)
+        self.args = (message,)
 
 
 class Answer:

@@ -11,24 +11,14 @@ import click
 
 from phinops.clock import SystemClock
 from phinops.config import Config
-from phinops.errors import Refused, StoreError
+from phinops.errors import StoreError
 from phinops.silence import PARTS
 from phinops.surface.cli.options import DURATION, config_of, config_option, json_option, limit_option, person
 from phinops.surface.cli.output import print_json, print_rows
-from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote
+from phinops.surface.cli.reach import Answer, NobodyAnswers, Remote, SaidNo
 from phinops.surface.cli.shelf import in_store
 
 T = TypeVar("T")
-
-
-class _No(Refused):
-    """The answer is no (exit code 1)."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("silence", "", message)
-
-    def __str__(self) -> str:
-        return self.message
 
 
 @click.group()
@@ -143,14 +133,14 @@ def expire(silence_id: str, config_path: Path | None) -> None:
 
 async def _ended(here: Any, silence_id: str, by: str) -> None:
     if not await here.end(silence_id, by=by):
-        raise _No(f"there is no silence «{silence_id}» that is not over")
+        raise SaidNo(f"there is no silence «{silence_id}» that is not over")
 
 
 def _body(answer: Answer) -> Any:
     if answer.status >= 500:
         raise StoreError(answer.message)
     if answer.status != 200:
-        raise _No(answer.message)
+        raise SaidNo(answer.message)
     return answer.body
 
 
@@ -168,4 +158,4 @@ async def _alone(store: Any, config: Config, ask: Callable[[Any], Awaitable[T]])
     try:
         return await ask(Silences(store, SystemClock(), config.timezone))
     except ValueError as error:
-        raise _No(str(error)) from error
+        raise SaidNo(str(error)) from error
